@@ -1,0 +1,41 @@
+# Everything runs in .venv, which `make install` makes. `make help` lists the targets.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+INSTALLED := $(VENV)/.installed
+
+.DEFAULT_GOAL := help
+.PHONY: help install demo test lint format bench clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+install: $(INSTALLED) ## make .venv and install the package with its development tools
+
+$(INSTALLED): pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@touch $@
+
+demo: $(INSTALLED) ## train on real images, certify them with three defenders, show the table
+	$(BIN)/python train.py paths.output_dir=outputs/demo
+	$(BIN)/python eval.py -m defender=undefended,patchcure,mrcert paths.output_dir=outputs/demo
+	@echo; $(BIN)/mrcert report outputs/demo
+
+test: $(INSTALLED) ## run the tests
+	$(BIN)/python -m pytest
+
+lint: $(INSTALLED) ## check style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+format: $(INSTALLED) ## put the code in its standard form
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: $(INSTALLED) ## time the ways to label all mutants against each other
+	$(BIN)/python benchmarks/mutants.py
+
+clean: ## remove the environment and caches; outputs and checkpoints stay
+	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache

@@ -1,0 +1,6 @@
+"""Lightning callbacks."""
+
+from mrcert_pl.callbacks.mutant_predictions import MutantPredictions
+from mrcert_pl.callbacks.progress import ImageProgressBar
+
+__all__ = ["ImageProgressBar", "MutantPredictions"]

@@ -1,0 +1,37 @@
+"""A progress bar that counts images."""
+
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import TQDMProgressBar
+from lightning.pytorch.callbacks.progress.tqdm_progress import Tqdm
+
+from mrcert_pl.data import Sample
+
+
+class ImageProgressBar(TQDMProgressBar):
+    """Lightning's progress bar; a test counts the images of all devices, with images per second and time left."""
+
+    def init_test_tqdm(self) -> Tqdm:
+        bar = super().init_test_tqdm()
+        bar.unit = " images"
+        return bar
+
+    def on_test_batch_start(
+        self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
+    ) -> None:
+        if self.has_dataloader_changed(dataloader_idx):
+            self.test_progress_bar.reset(total=len(trainer.datamodule.split("test")))  # type: ignore[attr-defined]
+            self.test_progress_bar.set_description("Certifying")
+
+    def on_test_batch_end(
+        self,
+        trainer: L.Trainer,
+        pl_module: L.LightningModule,
+        outputs: Any,
+        batch: Sample,
+        batch_idx: int,
+        dataloader_idx: int = 0,
+    ) -> None:
+        bar = self.test_progress_bar
+        bar.update(min(len(batch.label) * trainer.world_size, (bar.total or 0) - bar.n))

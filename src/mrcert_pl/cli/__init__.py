@@ -1,0 +1,1 @@
+"""The commands. Hydra lives here and nowhere else."""

@@ -1,0 +1,63 @@
+"""What all Hydra commands share: how they start and how they fail."""
+
+import functools
+import os
+import sys
+from collections.abc import Callable
+
+import hydra
+from hydra.errors import HydraException, InstantiationException
+from omegaconf import DictConfig
+from omegaconf.errors import OmegaConfBaseException
+
+from mrcert_pl.errors import MRCertError
+
+_FULL_ERROR = "HYDRA_FULL_ERROR"
+
+
+def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+    """Make a Hydra command out of a function of the composed configuration.
+
+    An error that the user can mend is printed as one message, and the exit code is 1. Every other exception, and
+    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its stack trace.
+    """
+
+    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+        hydra_main = hydra.main(version_base="1.3", config_path="pkg://mrcert_pl.conf", config_name=config_name)(task)
+
+        @functools.wraps(task)
+        def main() -> None:
+            asked_for_trace = os.environ.get(_FULL_ERROR) == "1"
+            # Without this Hydra would print its own trace and end the process.
+            os.environ[_FULL_ERROR] = "1"
+            try:
+                hydra_main()
+            except Exception as error:
+                message = explain(error)
+                if asked_for_trace or message is None:
+                    raise
+                fail(message)
+
+        return main
+
+    return decorate
+
+
+def explain(error: BaseException) -> str | None:
+    """One message for an error that the user can mend, ``None`` for a defect of the program."""
+    if isinstance(error, MRCertError):
+        return str(error)
+    if isinstance(error, InstantiationException):
+        cause = error.__cause__
+        return str(cause) if isinstance(cause, MRCertError) else str(error)
+    if isinstance(error, (HydraException, OmegaConfBaseException)):
+        return str(error)
+    if isinstance(error, OSError) and error.filename:
+        return f"{error.strerror}: {error.filename}"
+    return None
+
+
+def fail(message: str) -> None:
+    """Print an error and end the process with exit code 1."""
+    print(f"error: {message}\n(HYDRA_FULL_ERROR=1 shows the stack trace)", file=sys.stderr)
+    sys.exit(1)

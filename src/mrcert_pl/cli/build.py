@@ -1,0 +1,61 @@
+"""From configuration to objects: what training and evaluation build alike."""
+
+import logging
+import warnings
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+import torch
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import instantiate
+from lightning.pytorch.loggers import WandbLogger
+from omegaconf import DictConfig, OmegaConf
+
+from mrcert_pl.data import ImageDataModule, describe
+from mrcert_pl.models import ViTSRF
+from mrcert_pl.reporting.files import write_whole
+
+
+def start(cfg: DictConfig) -> Path:
+    """Seed everything, fix the arithmetic, write the resolved configuration into the run's folder and return that."""
+    # Notices about hardware and other products; warnings and errors still come through.
+    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
+    warnings.filterwarnings("ignore", message=".*does not have many workers")
+    L.seed_everything(cfg.seed, workers=True, verbose=False)
+    torch.set_float32_matmul_precision("highest")
+    torch.backends.cudnn.allow_tf32 = False
+    cfg.paths.run_dir = HydraConfig.get().runtime.output_dir
+    run_dir = Path(cfg.paths.run_dir)
+    write_whole(run_dir / "config.yaml", lambda partial: OmegaConf.save(cfg, partial, resolve=True))
+    return run_dir
+
+
+def build_model(cfg: DictConfig) -> ViTSRF:
+    """The base model for the classes of the data set."""
+    settings = {name: value for name, value in cfg.model.items() if name != "name"}
+    classes = describe(cfg.dataset.name).classes
+    return instantiate(settings, num_classes=len(classes), _convert_="all")
+
+
+def build_data(cfg: DictConfig, image_px: tuple[int, int], **arguments: Any) -> ImageDataModule:
+    """The data module, for images of the size that the model takes."""
+    return instantiate(cfg.dataset, image_px=image_px, _convert_="all", **arguments)
+
+
+def build_trainer(cfg: DictConfig, callbacks: list[L.Callback]) -> L.Trainer:
+    """The Lightning trainer with its loggers, and with the configuration logged."""
+    loggers = [instantiate(node) for node in cfg.logger.values()]
+    trainer: L.Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks, _convert_="all")
+    for logger in trainer.loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    return trainer
+
+
+def finish(trainer: L.Trainer) -> None:
+    """Close the loggers, so that the next job of a multirun starts runs of its own."""
+    for logger in trainer.loggers:
+        logger.finalize("success")
+        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
+            logger.experiment.finish()

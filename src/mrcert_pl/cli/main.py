@@ -1,0 +1,39 @@
+"""The console script ``mrcert``: one name for all commands."""
+
+import importlib
+import sys
+
+from mrcert_pl import __version__
+
+_COMMANDS = {
+    "train": "fine-tune a base model on masked images (same as python train.py)",
+    "eval": "certify a test set with a defender (same as python eval.py)",
+    "report": "show the results of evaluations as one table",
+}
+
+
+def main() -> None:
+    """Hand over to the command that the first argument names."""
+    arguments = sys.argv[1:]
+    if not arguments or arguments[0] in ("-h", "--help"):
+        print(_usage())
+    elif arguments[0] == "--version":
+        print(f"mrcert {__version__}")
+    elif arguments[0] not in _COMMANDS:
+        print(f"error: mrcert has no command {arguments[0]!r}\n\n{_usage()}", file=sys.stderr)
+        sys.exit(2)
+    else:
+        sys.argv = [f"mrcert {arguments[0]}", *arguments[1:]]
+        importlib.import_module(f"mrcert_pl.cli.{arguments[0]}").main()
+
+
+def _usage() -> str:
+    lines = [f"  {name:8} {what}" for name, what in _COMMANDS.items()]
+    return "\n".join(
+        [
+            "Certified recovery from adversarial patches.\n",
+            "usage: mrcert COMMAND [settings]\n",
+            *lines,
+            "\nmrcert COMMAND --help tells more; mrcert --version prints the version.",
+        ]
+    )

@@ -1,0 +1,33 @@
+"""``mrcert report``: results of earlier evaluations, side by side."""
+
+import argparse
+from pathlib import Path
+
+from mrcert_pl.cli.app import explain, fail
+from mrcert_pl.errors import MRCertError
+
+
+def main() -> None:
+    """Print the table of all results at or below some paths."""
+    parser = argparse.ArgumentParser(prog="mrcert report", description="Show the results of evaluations as one table.")
+    parser.add_argument(
+        "paths",
+        nargs="*",
+        type=Path,
+        default=[Path("outputs")],
+        help="results.json files or folders (default: outputs)",
+    )
+    paths = parser.parse_args().paths
+    from rich.console import Console
+
+    from mrcert_pl.reporting import find_results, read_results, results_table
+
+    try:
+        results = [read_results(file) for file in find_results(paths)]
+    except MRCertError as error:
+        fail(str(explain(error)))
+    Console().print(results_table(results))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,1 @@
+"""The configuration tree of the commands."""

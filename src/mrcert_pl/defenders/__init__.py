@@ -1,0 +1,8 @@
+"""Defenders: they turn a table of labels into verdicts, and know neither models nor images."""
+
+from mrcert_pl.defenders.base import Defender, Verdicts
+from mrcert_pl.defenders.mrcert import MRCert
+from mrcert_pl.defenders.patchcure import PatchCURE
+from mrcert_pl.defenders.undefended import Undefended
+
+__all__ = ["Defender", "MRCert", "PatchCURE", "Undefended", "Verdicts"]

@@ -1,0 +1,78 @@
+"""What every defender is: a rule from a prediction table to verdicts."""
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass
+
+import torch
+from torch import BoolTensor, Tensor
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.mutants.table import PredictionTable
+
+NO_WITNESS = -1
+
+
+@dataclass(frozen=True)
+class Verdicts:
+    """Verdicts on a batch of images; every field is a tensor ``[image]``.
+
+    Attributes:
+        label: long, the label that the defender gives, ``g(x)``.
+        certified: bool; if true, every image that differs from this one inside one patch gets the same label.
+        round_trip: bool; if true, every such patched image gets the same label and is itself certified.
+        case: long, the step of the inference that decided, from 1; its meaning is the defender's.
+        witness: long, the mutant (column of the table) whose label was taken because all its further mutants agree
+            with it, -1 if there is none.
+    """
+
+    label: Tensor
+    certified: Tensor
+    round_trip: Tensor
+    case: Tensor
+    witness: Tensor
+
+    def __len__(self) -> int:
+        return len(self.label)
+
+
+class Defender(ABC):
+    """A certified recovery defence, seen from the labels of mutants alone.
+
+    Attributes:
+        name: how results and tables call it.
+        order: highest order of unions that it looks at.
+        round_trip_note: why no round trip can be certified, or ``None`` if it can.
+    """
+
+    name: str
+    order: int
+    round_trip_note: str | None = None
+
+    def next_queries(self, table: PredictionTable) -> BoolTensor:
+        """``[image, mutant]``: entries to evaluate before :meth:`decide` can answer; none left means ready."""
+        wanted = torch.zeros_like(table.evaluated)
+        wanted[:, : table.lattice.size(self.order)] = True
+        return wanted & ~table.evaluated  # type: ignore[return-value]
+
+    def decide(self, table: PredictionTable) -> Verdicts:
+        """Verdicts on all images of the table.
+
+        Raises:
+            ConfigurationError: if the table's lattice is of a lower order than the defender needs, or lacks labels.
+        """
+        if table.lattice.order < self.order:
+            raise ConfigurationError(
+                f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
+                f"the table has them up to {table.lattice.order}"
+            )
+        if missing := int(self.next_queries(table).sum()):
+            raise ConfigurationError(f"the table lacks {missing} labels that {type(self).__name__} needs")
+        return self._decide(table)
+
+    @abstractmethod
+    def _decide(self, table: PredictionTable) -> Verdicts: ...
+
+
+def first(found: Tensor) -> Tensor:
+    """Position of the first true entry of each row of ``[image, candidate]``, -1 where there is none."""
+    return torch.where(found.any(1), found.int().argmax(1), NO_WITNESS)

@@ -1,0 +1,64 @@
+"""PatchCURE and PatchCleanser: double masking (docs/theory.md, section 4)."""
+
+from typing import Literal, get_args
+
+import torch
+from torch import Tensor
+
+from mrcert_pl.defenders.base import NO_WITNESS, Defender, Verdicts, first
+from mrcert_pl.errors import unknown
+from mrcert_pl.mutants.table import PredictionTable
+
+Reference = Literal["original", "majority"]
+
+
+class PatchCURE(Defender):
+    """Double masking against one patch (Xiang et al., PatchCleanser 2022 and PatchCURE 2024; Theorem 4).
+
+    Inference compares with a reference label: that of the unmasked image (``original``), or the majority of the
+    labels with one mask, ties to the smallest label (``majority``, PatchCleanser's own paper).
+
+    - Case 1: all labels with one mask are the reference -> the reference.
+    - Case 2: a mask with another label, which every second mask leaves as it is -> that label.
+    - Case 3: otherwise -> the reference.
+
+    An image is certified if all its labels with at most two masks are one: the unmasked one included for
+    ``original``, without it for ``majority``, which never looks at it. No round trip can be certified:
+    a patched version of a certified image need not be certified.
+    """
+
+    name = "patchcure"
+    order = 2
+    round_trip_note = "double masking can't promise that a patched image is still certified"
+
+    def __init__(self, reference: Reference = "original") -> None:
+        if reference not in get_args(Reference):
+            raise unknown("PatchCURE reference", reference, get_args(Reference))
+        self.reference = reference
+
+    def _decide(self, table: PredictionTable) -> Verdicts:
+        labels, lattice = table.labels.long(), table.lattice
+        one, masks = labels[:, 1 : lattice.size(1)], slice(1, lattice.size(1))
+        pairs = labels[:, lattice.join(1, 1)[masks, masks].to(labels.device)]
+        reference = labels[:, 0] if self.reference == "original" else _majority(one)
+
+        agree = (one == reference[:, None]).all(1)
+        recovered = first((one != reference[:, None]) & (pairs == one[:, :, None]).all(2))
+        found = recovered != NO_WITNESS
+        label = torch.where(~agree & found, one.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
+        # Without a look at the unmasked image, the witness of Case 1 is any mask: the first.
+        unmasked = 0 if self.reference == "original" else 1
+        return Verdicts(
+            label=label,
+            certified=(labels[:, unmasked : lattice.size(2)] == reference[:, None]).all(1),
+            round_trip=torch.zeros_like(agree),
+            case=torch.where(agree, 1, torch.where(found, 2, 3)),
+            witness=torch.where(agree, unmasked, torch.where(found, recovered + 1, NO_WITNESS)),
+        )
+
+
+def _majority(labels: Tensor) -> Tensor:
+    """The most frequent label of each row; ``argmax`` takes the first, so ties go to the smallest label."""
+    classes = int(labels.max()) + 1 if len(labels) else 1
+    counts = labels.new_zeros(len(labels), classes)
+    return counts.scatter_add_(1, labels, torch.ones_like(labels)).argmax(1)

@@ -1,0 +1,7 @@
+"""LightningModules: masked fine-tuning and certification."""
+
+from mrcert_pl.lit.certification import Certification
+from mrcert_pl.lit.mask_sampling import MaskSampler
+from mrcert_pl.lit.masked_finetuning import MaskedFinetuning
+
+__all__ = ["Certification", "MaskSampler", "MaskedFinetuning"]

@@ -1,0 +1,34 @@
+"""Masks for training: which windows each image of a batch has to do without."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import Tensor
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import UnionLattice
+
+
+class MaskSampler:
+    """Draws for every image an order, then that many masks (with replacement), and hides their union.
+
+    Args:
+        masks: the covering mask set that the defender will use.
+        windows: number of windows of the grid.
+        orders: how many masks may be drawn, each number equally often; 0 shows the whole image.
+    """
+
+    def __init__(self, masks: Sequence[int], windows: int, orders: Sequence[int]) -> None:
+        if not orders or min(orders) < 0:
+            raise ConfigurationError(f"the orders of training masks must be numbers from 0, not {list(orders)}")
+        single = UnionLattice(masks, windows, order=1)
+        self._hidden = single.hidden[1:]
+        self._orders = torch.tensor(sorted(set(orders)))
+
+    def __call__(self, images: int, device: torch.device | str = "cpu") -> Tensor:
+        """``[image, window]``: hidden windows, drawn from torch's global generator."""
+        orders = self._orders[torch.randint(len(self._orders), (images,))]
+        most = int(self._orders[-1])
+        drawn = self._hidden[torch.randint(len(self._hidden), (images, most))]
+        used = torch.arange(most) < orders[:, None]
+        return (drawn & used[:, :, None]).any(1).to(device)

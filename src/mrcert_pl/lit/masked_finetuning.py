@@ -1,0 +1,104 @@
+"""Masked fine-tuning of a base model whose windows can be hidden."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import lightning as L
+import torch.nn.functional as F
+from timm.data import Mixup
+from timm.optim import create_optimizer_v2
+from timm.scheduler import CosineLRScheduler
+from torch import Tensor, nn
+
+from mrcert_pl.data import Sample
+from mrcert_pl.errors import NumericalError
+from mrcert_pl.lit.mask_sampling import MaskSampler
+
+
+class MaskedFinetuning(L.LightningModule):
+    """Trains a base model on images of which random unions of masks are hidden, so that its mutants agree.
+
+    Args:
+        model: the base model, called as ``model(images, hidden)``.
+        masks: draws the hidden windows of each image.
+        num_classes: classes of the data set.
+        optimizer: arguments of timm's ``create_optimizer_v2``.
+        warmup_epochs: epochs of linear warm-up from ``warmup_lr``, then a cosine to ``min_lr``, updated every step.
+        mixup: arguments of timm's ``Mixup``, or ``None``.
+        label_smoothing: share of the target that is spread over all classes.
+        origin: what the checkpoint should say about where it comes from (plain values).
+    """
+
+    def __init__(
+        self,
+        model: nn.Module,
+        masks: MaskSampler,
+        num_classes: int,
+        optimizer: Mapping[str, Any],
+        warmup_epochs: float = 5.0,
+        warmup_lr: float = 1e-5,
+        min_lr: float = 0.0,
+        mixup: Mapping[str, Any] | None = None,
+        label_smoothing: float = 0.1,
+        origin: Mapping[str, Any] | None = None,
+    ) -> None:
+        super().__init__()
+        self.model = model
+        self.masks = masks
+        self.optimizer = dict(optimizer)
+        self.warmup_epochs = warmup_epochs
+        self.warmup_lr = warmup_lr
+        self.min_lr = min_lr
+        self.mixup = Mixup(**mixup, label_smoothing=label_smoothing, num_classes=num_classes) if mixup else None
+        self.label_smoothing = label_smoothing
+        self.origin = dict(origin or {})
+
+    def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
+        images, targets, smoothing = batch.image, batch.label, self.label_smoothing
+        if self.mixup:
+            images, targets = self.mixup(images, targets)
+            smoothing = 0.0
+        logits = self.model(images, self.masks(len(images), images.device))
+        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        if not loss.isfinite():
+            raise NumericalError(
+                f"the training loss became {float(loss.detach())} in epoch {self.current_epoch}, step "
+                f"{self.global_step}; try a lower recipe.finetuning.optimizer.lr, gradient clipping "
+                "(trainer.gradient_clip_val=1) or trainer.precision=32-true"
+            )
+        self.log(
+            "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(images)
+        )
+        return loss
+
+    def validation_step(self, batch: Sample, batch_idx: int) -> None:
+        logits = self.model(batch.image)
+        loss = F.cross_entropy(logits, batch.label)
+        accuracy = (logits.argmax(1) == batch.label).float().mean()
+        self.log_dict(
+            {"val/loss": loss, "val/unmasked_accuracy": accuracy},
+            on_epoch=True,
+            sync_dist=True,
+            batch_size=len(batch.label),
+        )
+
+    def configure_optimizers(self) -> Any:
+        optimizer = create_optimizer_v2(self.model, **self.optimizer)
+        steps = int(self.trainer.estimated_stepping_batches)
+        per_epoch = steps / max(self.trainer.max_epochs or 1, 1)
+        scheduler = CosineLRScheduler(
+            optimizer,
+            t_initial=steps,
+            lr_min=self.min_lr,
+            warmup_t=min(round(self.warmup_epochs * per_epoch), steps // 2),
+            warmup_lr_init=self.warmup_lr,
+            warmup_prefix=False,
+            t_in_epochs=False,
+        )
+        return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
+
+    def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
+        scheduler.step_update(num_updates=self.global_step)
+
+    def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        checkpoint["mrcert"] = self.origin

@@ -1,0 +1,5 @@
+"""Metrics of certified recovery."""
+
+from mrcert_pl.metrics.certified_recovery import CertifiedRecoveryAccuracy
+
+__all__ = ["CertifiedRecoveryAccuracy"]

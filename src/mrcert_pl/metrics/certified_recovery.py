@@ -1,0 +1,75 @@
+"""Clean, certified and round-trip certified accuracy."""
+
+from typing import Any
+
+import torch
+from torch import Tensor
+from torchmetrics import Metric
+
+from mrcert_pl.defenders import Verdicts
+from mrcert_pl.errors import ConfigurationError
+
+ACCURACIES = ("base", "clean", "certified", "round_trip")
+
+
+class CertifiedRecoveryAccuracy(Metric):
+    """Shares of images that a defender labels correctly, and that it provably keeps labelling correctly.
+
+    - ``base``: the base model's own label of the unmasked image is right;
+    - ``clean``: the defender's label is right;
+    - ``certified``: it is right and certified;
+    - ``round_trip``: it is right and round-trip certified.
+
+    All states are integer counts, summed over processes, so the result is exact whatever the batches and devices.
+    """
+
+    full_state_update = False
+    higher_is_better = True
+
+    base: Tensor
+    clean: Tensor
+    certified: Tensor
+    round_trip: Tensor
+    counted: Tensor
+    with_base: Tensor
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        for name in (*ACCURACIES, "counted", "with_base"):
+            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
+
+    def update(self, verdicts: Verdicts, target: Tensor, base: Tensor | None = None) -> None:
+        """Count a batch.
+
+        Args:
+            verdicts: what the defender said, for ``[image]``.
+            target: true labels ``[image]``.
+            base: labels ``[image]`` of the base model; without them there is no base accuracy.
+        """
+        if target.shape != verdicts.label.shape:
+            raise ConfigurationError(
+                f"target must be {list(verdicts.label.shape)} like the verdicts, not {list(target.shape)}"
+            )
+        right = verdicts.label == target
+        self.counted += len(target)
+        self.clean += right.sum()
+        self.certified += (right & verdicts.certified).sum()
+        self.round_trip += (right & verdicts.round_trip).sum()
+        if base is not None:
+            self.with_base += len(target)
+            self.base += (base == target).sum()
+
+    def counts(self) -> dict[str, int]:
+        """The numerators and their common denominator ``n``; ``base`` only if it was given for every image."""
+        counts = {name: int(getattr(self, name)) for name in ACCURACIES if name != "base" or self.with_base}
+        if self.with_base not in (0, self.counted):
+            raise ConfigurationError(
+                f"base labels were given for {int(self.with_base)} of {int(self.counted)} images; give all or none"
+            )
+        return counts | {"n": int(self.counted)}
+
+    def compute(self) -> dict[str, float]:
+        """Shares of ``n``, and ``n``; NaN shares if nothing was counted."""
+        counts = self.counts()
+        n = counts.pop("n")
+        return {name: count / n if n else float("nan") for name, count in counts.items()} | {"n": float(n)}

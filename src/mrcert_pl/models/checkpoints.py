@@ -1,0 +1,107 @@
+"""Checkpoints: what they must say about themselves, and how they come back as models."""
+
+import hashlib
+import pickle
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from mrcert_pl.errors import CheckpointError
+
+_FORMAT = 1
+_PREFIX = "model."
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A checkpoint of ours: the weights of a base model and what they were trained for.
+
+    Attributes:
+        path: where it lies.
+        origin: what :func:`describe_model` wrote, and more: ``dataset``, ``classes``, ``patch``.
+        weights: state dict of the base model.
+    """
+
+    path: Path
+    origin: Mapping[str, Any]
+    weights: Mapping[str, Tensor]
+
+
+def describe_model(model: nn.Module) -> dict[str, Any]:
+    """Plain values that say which model it is, for a checkpoint."""
+    return {"format": _FORMAT, "model": type(model).__name__, "config": model.config}
+
+
+def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
+    """Open a checkpoint that ``train.py`` made; only plain values and tensors are ever unpickled.
+
+    Args:
+        path: the file.
+        made_by: the command that makes it, for the error if it is missing.
+
+    Raises:
+        CheckpointError: if it is missing, truncated, no checkpoint at all, or not one of ours.
+    """
+    path = Path(path)
+    if not path.is_file():
+        hint = f"; make it with:  {made_by}" if made_by else ""
+        raise CheckpointError(f"there is no checkpoint {path}{hint}")
+    try:
+        content = torch.load(path, map_location="cpu", weights_only=True)
+    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+        first_line = str(error).strip().split("\n")[0]
+        raise CheckpointError(
+            f"{path} can't be read as a checkpoint: it is truncated, damaged or something else ({first_line})"
+        ) from error
+    origin = content.get("mrcert") if isinstance(content, dict) else None
+    if not isinstance(origin, dict) or "model" not in origin or "state_dict" not in content:
+        raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint that train.py made")
+    if origin.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {origin.get('format')}; this version reads {_FORMAT}")
+    weights = {
+        name.removeprefix(_PREFIX): value for name, value in content["state_dict"].items() if name.startswith(_PREFIX)
+    }
+    return Checkpoint(path, origin, weights)
+
+
+def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
+    """Load the weights of a checkpoint into the model that it was made from.
+
+    Raises:
+        CheckpointError: if it was made from another kind of model, other settings or another number of classes,
+            naming each difference; or if its tensors don't fit.
+    """
+    ours, theirs = describe_model(model), checkpoint.origin
+    if theirs["model"] != ours["model"]:
+        raise CheckpointError(
+            f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}"
+        )
+    differences = [
+        f"{name}: {theirs['config'].get(name)!r} in the checkpoint, {ours['config'].get(name)!r} in the configuration"
+        for name in sorted({*ours["config"], *theirs["config"]})
+        if theirs["config"].get(name) != ours["config"].get(name)
+    ]
+    if differences:
+        raise CheckpointError(
+            f"{checkpoint.path} was made from another model:\n  "
+            + "\n  ".join(differences)
+            + "\ngive the settings that it was trained with, or another checkpoint"
+        )
+    try:
+        model.load_state_dict(dict(checkpoint.weights))
+    except RuntimeError as error:
+        raise CheckpointError(f"the tensors of {checkpoint.path} don't fit its own description: {error}") from error
+
+
+def weights_digest(model: nn.Module) -> str:
+    """SHA-256 over the names, types, shapes and bytes of all weights, whatever file they came from."""
+    digest = hashlib.sha256()
+    for name, value in sorted(model.state_dict().items()):
+        value = value.detach().cpu().contiguous()
+        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
+        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
+    return digest.hexdigest()

@@ -1,0 +1,112 @@
+"""The mutant engine: an image is encoded once, then the wanted mutants are labelled in dense batches."""
+
+from collections.abc import Sequence
+from typing import Protocol
+
+import torch
+from torch import BoolTensor, Tensor
+
+from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants.table import PredictionTable
+
+
+class MaskableModel(Protocol):
+    """What the engine asks of a model whose windows can be hidden."""
+
+    grid: tuple[int, int]
+    """Rows and columns of windows."""
+
+    window_px: tuple[int, int]
+    """Height and width of a window."""
+
+    windows: int
+    """Number of windows."""
+
+    def encode(self, images: Tensor) -> Tensor:
+        """Window features ``[image, window, token, dim]``, each made from the pixels of its window alone."""
+        ...
+
+    def classify_mutants(self, features: Tensor, image: Tensor, hidden: BoolTensor) -> Tensor:
+        """Logits ``[mutant, class]`` of mutant ``i``: image ``image[i]`` with the windows ``hidden[i]`` hidden.
+
+        All rows of one call have the same number of hidden windows.
+        """
+        ...
+
+    def mutant_tokens(self, visible: int) -> int:
+        """Tokens that a mutant with this many visible windows costs."""
+        ...
+
+
+class Queries(Protocol):
+    """The part of a defender that the engine sees: which entries of the table it still needs."""
+
+    def next_queries(self, table: PredictionTable) -> BoolTensor: ...
+
+
+class MutantEvaluator:
+    """Fills prediction tables with the labels that a defender asks for.
+
+    Wanted (image, mutant) pairs are grouped by their number of visible windows, so that every batch is dense:
+    all of its sequences have the same length. What a pair gets doesn't depend on the batch that it is in, up to
+    the rounding of the arithmetic (docs/theory.md, section 6).
+
+    Args:
+        model: a model whose windows can be hidden.
+        lattice: the unions that may be asked for.
+        token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants.
+    """
+
+    def __init__(self, model: MaskableModel, lattice: UnionLattice, token_budget: int = 16384) -> None:
+        if model.windows != lattice.windows:
+            raise ConfigurationError(
+                f"the model has {model.windows} windows and the masks are made for {lattice.windows}"
+            )
+        if token_budget < 1:
+            raise ConfigurationError(f"the token budget must be at least 1, not {token_budget}")
+        self.model = model
+        self.lattice = lattice
+        self.token_budget = token_budget
+
+    @torch.inference_mode()
+    def evaluate(self, images: Tensor, defender: Queries, ids: Sequence[object] | None = None) -> PredictionTable:
+        """The table of a batch of images, with at least the entries that ``defender`` needs.
+
+        Args:
+            images: ``[image, channel, height, width]`` with values in [0, 1].
+            defender: says which entries it needs until nothing is missing.
+            ids: names of the images for error messages; their positions in the batch by default.
+
+        Raises:
+            NumericalError: for logits that are NaN or infinite, naming the image and the hidden windows.
+        """
+        features = self.model.encode(images)
+        table = PredictionTable.empty(self.lattice, len(images), device=images.device)
+        ids = range(len(images)) if ids is None else ids
+        while (wanted := defender.next_queries(table)).any():
+            self._fill(table, features, wanted, ids)
+        return table
+
+    def _fill(self, table: PredictionTable, features: Tensor, wanted: Tensor, ids: Sequence[object]) -> None:
+        assert table.margins is not None
+        hidden = self.lattice.hidden.to(features.device)
+        visible = self.lattice.visible.to(features.device)
+        image, mutant = wanted.nonzero(as_tuple=True)
+        for count in visible[mutant].unique().tolist():
+            group = visible[mutant] == count
+            size = max(1, self.token_budget // self.model.mutant_tokens(count))
+            for rows, columns in zip(image[group].split(size), mutant[group].split(size), strict=True):
+                logits = self.model.classify_mutants(features, rows, hidden[columns]).float()  # type: ignore[arg-type]
+                finite = logits.isfinite().all(1)
+                if not finite.all():
+                    bad = int((~finite).nonzero()[0])
+                    windows = hidden[columns[bad]].nonzero().flatten().tolist()
+                    raise NumericalError(
+                        f"the logits of image {ids[int(rows[bad])]} with windows {windows} hidden are not finite; "
+                        "the weights or this image are damaged, "
+                        "or the precision is too low (try trainer.precision=32-true)"
+                    )
+                best = logits.topk(min(2, logits.shape[1]), dim=1)
+                table.labels[rows, columns] = logits.argmax(1).to(table.labels.dtype)
+                table.margins[rows, columns] = best.values[:, 0] - best.values[:, -1]

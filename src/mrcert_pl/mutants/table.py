@@ -1,0 +1,58 @@
+"""The prediction table: the label of the base model for every mutant of every image."""
+
+from dataclasses import dataclass
+
+import torch
+from torch import BoolTensor, Tensor
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import UnionLattice
+
+NOT_EVALUATED = -1
+
+
+@dataclass(frozen=True)
+class PredictionTable:
+    """Labels, and optionally margins, of mutants.
+
+    Args:
+        lattice: the unions that the columns stand for.
+        labels: integer tensor ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) where nobody has asked yet.
+        margins: float tensor ``[image, mutant]``, highest logit less the second highest, or ``None``.
+
+    Raises:
+        ConfigurationError: for tensors of another shape or kind.
+    """
+
+    lattice: UnionLattice
+    labels: Tensor
+    margins: Tensor | None = None
+
+    def __post_init__(self) -> None:
+        if self.labels.ndim != 2 or self.labels.shape[1] != len(self.lattice):
+            raise ConfigurationError(
+                f"labels must be [image, mutant] with {len(self.lattice)} mutants, not {list(self.labels.shape)}"
+            )
+        if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
+            raise ConfigurationError(f"labels must be integers, not {self.labels.dtype}")
+        if self.margins is not None and self.margins.shape != self.labels.shape:
+            raise ConfigurationError(
+                f"margins must have the shape of the labels, {list(self.labels.shape)}, not {list(self.margins.shape)}"
+            )
+
+    @classmethod
+    def empty(
+        cls, lattice: UnionLattice, images: int, device: torch.device | str = "cpu", labels: torch.dtype = torch.int32
+    ) -> "PredictionTable":
+        """A table for ``images`` images in which nothing has been evaluated."""
+        shape = (images, len(lattice))
+        return cls(
+            lattice,
+            torch.full(shape, NOT_EVALUATED, dtype=labels, device=device),
+            torch.full(shape, torch.nan, device=device),
+        )
+
+    @property
+    def evaluated(self) -> BoolTensor:
+        """``[image, mutant]``: which entries hold a label."""
+        return self.labels != NOT_EVALUATED  # type: ignore[return-value]
