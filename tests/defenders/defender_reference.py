@@ -44,9 +44,7 @@ def lemma_1(p: Labels, masks: Masks) -> bool:
 
 
 def lemma_2(p: Labels, masks: Masks) -> bool:
-    return any(
-        all(p[m1 | m2 | m3 | m4] == p[m1] for m2, m3, m4 in product(masks, repeat=3)) for m1 in masks
-    )  # fmt: skip
+    return any(all(p[m1 | m2 | m3 | m4] == p[m1] for m2, m3, m4 in product(masks, repeat=3)) for m1 in masks)
 
 
 def mrcert_certified(p: Labels, masks: Masks) -> bool:
@@ -67,9 +65,7 @@ def general_inference(p: Labels, masks: Masks, patches: int) -> tuple[Any, int]:
 
 
 def general_certified(p: Labels, masks: Masks, patches: int) -> bool:
-    return any(
-        stable(p, witness, masks, patches + 1) for size in range(patches) for witness in unions(masks, size)
-    )  # fmt: skip
+    return any(stable(p, witness, masks, patches + 1) for size in range(patches) for witness in unions(masks, size))
 
 
 def general_round_trip(p: Labels, masks: Masks, patches: int) -> bool:

@@ -55,16 +55,15 @@ def test_percentage_counts_the_area_of_a_rectangular_image():
         ("16%", (280, 280), 112),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="the share is computed in floats: 0.04 * 70 * 70 is a little above 196")
+@pytest.mark.xfail(strict=True, reason="rounding of floats: 0.04 * 70 * 70 comes out above 196")
 def test_percentage_of_a_whole_side_is_that_side(size, image_px, side):
     assert PatchSpec(size).size_px(image_px) == (side, side)
 
 
-@pytest.mark.xfail(strict=True, reason="percentages are kept to six digits, so this one is rounded down to 33.3333%")
+@pytest.mark.xfail(strict=True, reason="percentages are kept to six digits, so this one is taken for 56.9216 %")
 def test_percentage_with_many_digits_is_never_rounded_down():
-    # 33.33334 % of 10,000 x 10,000 px is 33,333,340 px, and 5773**2 = 33,327,529 of them are too few.
-    side, _ = PatchSpec("33.3333399%").size_px((30_000, 30_000))
-    assert side**2 * 1_000_000_000 >= 333_333_399 * 30_000**2
+    side, _ = PatchSpec("56.92163585%").size_px(IMAGE)
+    assert side**2 * 10_000_000_000 >= 5_692_163_585 * IMAGE[0] * IMAGE[1]
 
 
 @pytest.mark.parametrize(

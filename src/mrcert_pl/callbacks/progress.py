@@ -1,5 +1,6 @@
 """A progress bar that counts images."""
 
+import sys
 from typing import Any
 
 import lightning as L
@@ -12,9 +13,15 @@ from mrcert_pl.data import Sample
 class ImageProgressBar(TQDMProgressBar):
     """Lightning's progress bar; a test counts the images of all devices, with images per second and time left."""
 
+    def __init__(self) -> None:
+        # Into a file, every refresh is a new line: a few will do.
+        self._live = sys.stdout.isatty()
+        super().__init__(refresh_rate=1 if self._live else 20)
+
     def init_test_tqdm(self) -> Tqdm:
         bar = super().init_test_tqdm()
         bar.unit = " images"
+        bar.mininterval = 0.1 if self._live else 10.0
         return bar
 
     def on_test_batch_start(

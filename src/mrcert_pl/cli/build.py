@@ -20,9 +20,12 @@ from mrcert_pl.reporting.files import write_whole
 def start(cfg: DictConfig) -> Path:
     """Seed everything, fix the arithmetic, write the resolved configuration into the run's folder and return that."""
     # Notices about hardware and other products; warnings and errors still come through.
-    logging.getLogger("lightning.pytorch").setLevel(logging.WARNING)
+    for name in ("lightning.pytorch", "lightning.fabric"):
+        logging.getLogger(name).setLevel(logging.WARNING)
     warnings.filterwarnings("ignore", message=".*LeafSpec.*is deprecated")
     warnings.filterwarnings("ignore", message=".*does not have many workers")
+    # Our metric sums its counts over all devices by itself.
+    warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False

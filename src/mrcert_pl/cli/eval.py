@@ -12,22 +12,21 @@ from mrcert_pl.cli.app import command
 def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; leave a table, ``results.json`` and ``verdicts.parquet``."""
     from hydra.utils import instantiate
-    from rich.console import Console
 
     from mrcert_pl.callbacks import ImageProgressBar
     from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, start
     from mrcert_pl.geometry import PatchSpec, covering_lattice
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
-    from mrcert_pl.reporting import environment, read_results, results_table, write_results, write_verdicts
+    from mrcert_pl.reporting import environment, read_results, show, write_results, write_verdicts
 
     run_dir = start(cfg)
     defender = instantiate(cfg.defender, _convert_="all")
     model = build_model(cfg)
     patch = PatchSpec(OmegaConf.to_object(cfg)["patch"], count=cfg.patches)  # type: ignore[index, call-overload]
     lattice = covering_lattice(model.grid, model.window_px, patch, defender.order, cfg.stride)
-    restore(model, read_checkpoint(cfg.checkpoint, made_by=_training(cfg)))
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
+    restore(model, read_checkpoint(cfg.checkpoint, made_by=_training(cfg)))
     certification = Certification(model, lattice, defender, cfg.token_budget)
     trainer = build_trainer(cfg, [ImageProgressBar()])
 
@@ -40,8 +39,7 @@ def main(cfg: DictConfig) -> None:
             print(f"the verdicts on {len(certification.rows)} finished images are in {kept}", file=sys.stderr)
         raise
     seconds = time.perf_counter() - started
-    rows = certification.all_rows()
-    counts = certification.metric.counts()
+    rows, counts = certification.rows, certification.counts
     _check_complete([row["id"] for row in rows], [record.id for record in data.split("test").records], counts["n"])
     if trainer.is_global_zero:
         write_verdicts(run_dir / "verdicts.parquet", rows)
@@ -61,10 +59,9 @@ def main(cfg: DictConfig) -> None:
             "config": OmegaConf.to_container(cfg, resolve=True),
         }
         file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
-        console = Console()
-        console.print()
-        console.print(results_table([read_results(file)]))
-        console.print(f"{file}\n{run_dir / 'verdicts.parquet'}", soft_wrap=True)
+        print()
+        show([read_results(file)])
+        print(f"{file}\n{run_dir / 'verdicts.parquet'}")
     finish(trainer)
 
 

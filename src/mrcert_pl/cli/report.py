@@ -18,15 +18,13 @@ def main() -> None:
         help="results.json files or folders (default: outputs)",
     )
     paths = parser.parse_args().paths
-    from rich.console import Console
-
-    from mrcert_pl.reporting import find_results, read_results, results_table
+    from mrcert_pl.reporting import find_results, read_results, show
 
     try:
         results = [read_results(file) for file in find_results(paths)]
     except MRCertError as error:
         fail(str(explain(error)))
-    Console().print(results_table(results))
+    show(results)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,9 @@
 """``python train.py``, ``mrcert train``: masked fine-tuning."""
 
 import shutil
+import sys
 from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -12,7 +14,6 @@ from mrcert_pl.cli.app import command
 def main(cfg: DictConfig) -> None:
     """Train, and leave the best checkpoint where ``eval.py`` finds it."""
     from hydra.utils import instantiate
-    from rich.console import Console
 
     from mrcert_pl.callbacks import ImageProgressBar
     from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, start
@@ -51,16 +52,20 @@ def main(cfg: DictConfig) -> None:
     # A short training is validated once, at its end, so that there is a best checkpoint.
     cfg.trainer.check_val_every_n_epoch = min(cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs)
     trainer = build_trainer(cfg, [*callbacks.values(), ImageProgressBar()])
-    trainer.fit(module, data)
+    checkpoint: Any = callbacks.get("checkpoint")
+    try:
+        trainer.fit(module, data)
+    except BaseException:
+        if checkpoint and checkpoint.best_model_path:
+            print(f"the best checkpoint so far is kept: {checkpoint.best_model_path}", file=sys.stderr)
+        raise
     finish(trainer)
 
-    best = callbacks["checkpoint"].best_model_path if "checkpoint" in callbacks else ""
+    best = checkpoint.best_model_path if checkpoint else ""
     if best and trainer.is_global_zero:
         published = write_whole(Path(cfg.checkpoint), lambda partial: shutil.copyfile(best, partial))
-        score = f"{cfg.callbacks.checkpoint.monitor} {float(callbacks['checkpoint'].best_model_score):.3f}"
-        Console().print(
-            f"\nBest checkpoint ({score}): {published}\nCertify it with:  {_evaluation(cfg)}", soft_wrap=True
-        )
+        score = f"{cfg.callbacks.checkpoint.monitor} {float(checkpoint.best_model_score):.3f}"
+        print(f"\nBest checkpoint ({score}): {published}\nCertify it with:  {_evaluation(cfg)}")
 
 
 def _evaluation(cfg: DictConfig) -> str:

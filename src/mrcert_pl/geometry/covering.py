@@ -52,11 +52,8 @@ def check_covering(masks: Iterable[int], grid: tuple[int, int], window_px: tuple
     """
     masks = tuple(masks)
     patch_px = patch.size_px((grid[0] * window_px[0], grid[1] * window_px[1]))
-    touched = [
-        {_touched(top, p, w): top for top in range(n * w - p, -1, -1)}
-        for n, w, p in zip(grid, window_px, patch_px, strict=True)
-    ]
-    for (rows, top), (columns, left) in product(touched[0].items(), touched[1].items()):
+    rows_touched, columns_touched = (_placements(n, w, p) for n, w, p in zip(grid, window_px, patch_px, strict=True))
+    for (rows, top), (columns, left) in product(rows_touched.items(), columns_touched.items()):
         needed = _rectangle(rows, columns, grid[1])
         if not any(needed & ~mask == 0 for mask in masks):
             raise ConfigurationError(
@@ -72,8 +69,12 @@ def _spans(windows: int, window_px: int, patch_px: int, stride: int) -> list[ran
     return [range(start, start + length) for start in starts]
 
 
-def _touched(offset: int, patch_px: int, window_px: int) -> range:
-    return range(offset // window_px, (offset + patch_px - 1) // window_px + 1)
+def _placements(windows: int, window_px: int, patch_px: int) -> dict[range, int]:
+    """The runs of windows that a patch can touch along one axis, each with the first offset in px where it does."""
+    first: dict[range, int] = {}
+    for offset in range(windows * window_px - patch_px + 1):
+        first.setdefault(range(offset // window_px, (offset + patch_px - 1) // window_px + 1), offset)
+    return first
 
 
 def _rectangle(rows: Iterable[int], columns: Iterable[int], width: int) -> int:

@@ -3,6 +3,8 @@
 import math
 import re
 from dataclasses import dataclass
+from decimal import Decimal
+from fractions import Fraction
 
 from mrcert_pl.errors import ConfigurationError
 
@@ -41,8 +43,8 @@ class PatchSpec:
             ConfigurationError: if the patch is larger than the image.
         """
         if isinstance(self.size, str):
-            share = float(self.size.rstrip("%")) / 100
-            side = math.ceil(math.sqrt(share * image_px[0] * image_px[1]))
+            area = math.ceil(Fraction(self.size.rstrip("%")) / 100 * image_px[0] * image_px[1])
+            side = math.isqrt(area - 1) + 1
             size = (side, side)
         else:
             size = self.size if isinstance(self.size, tuple) else (self.size, self.size)
@@ -58,10 +60,10 @@ def _parse(size: object) -> int | str | tuple[int, int]:
     if isinstance(size, str):
         text = size.strip()
         if _PERCENT.fullmatch(text):
-            share = float(text.rstrip("% "))
+            share = Decimal(text.rstrip("% ")).normalize()
             if not 0 < share <= 100:
                 raise ConfigurationError(f"a patch must cover more than 0 % and at most 100 % of the image, not {size}")
-            return f"{share:g}%"
+            return f"{share:f}%"
         if match := _RECTANGLE.fullmatch(text):
             size = (int(match[1]), int(match[2]))
         elif re.fullmatch(r"[+-]?\d+", text):

@@ -4,7 +4,7 @@ from typing import Any
 
 import lightning as L
 import torch.distributed as dist
-from torch import nn
+from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender
@@ -23,8 +23,9 @@ class Certification(L.LightningModule):
         token_budget: most tokens in one batch of mutants.
 
     Attributes:
-        metric: the counts, over all devices once the test is over.
-        rows: one dict per image that is finished: on every device its own ones, until :meth:`all_rows`.
+        rows: one dict per finished image: those of this device during the test, of all devices, ascending by id,
+            after it.
+        counts: numbers of images by accuracy and their total ``n``, of all devices, after the test.
     """
 
     def __init__(self, model: nn.Module, lattice: UnionLattice, defender: Defender, token_budget: int = 8192) -> None:
@@ -34,6 +35,7 @@ class Certification(L.LightningModule):
         self.evaluator = MutantEvaluator(model, lattice, token_budget)  # type: ignore[arg-type]
         self.metric = CertifiedRecoveryAccuracy()
         self.rows: list[dict[str, Any]] = []
+        self.counts: dict[str, int] = {}
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
         table = self.evaluator.evaluate(batch.image, self.defender, ids=batch.path)
@@ -52,17 +54,14 @@ class Certification(L.LightningModule):
             "round_trip": verdicts.round_trip,
             "mutants_evaluated": table.evaluated.sum(1),
         }
-        lists = [c if isinstance(c, list) else c.tolist() for c in columns.values()]
+        lists = [column.tolist() if isinstance(column, Tensor) else column for column in columns.values()]
         self.rows += [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
 
     def on_test_epoch_end(self) -> None:
-        self.log_dict({f"test/{name}": value for name, value in self.metric.compute().items()})
-
-    def all_rows(self) -> list[dict[str, Any]]:
-        """The rows of all devices, ascending by id; call it on every device."""
-        rows = self.rows
+        self.counts = self.metric.counts()
         if dist.is_available() and dist.is_initialized():
             gathered: list[list[dict[str, Any]]] = [[] for _ in range(dist.get_world_size())]
-            dist.all_gather_object(gathered, rows)
-            rows = [row for part in gathered for row in part]
-        return sorted(rows, key=lambda row: row["id"])
+            dist.all_gather_object(gathered, self.rows)
+            self.rows = [row for part in gathered for row in part]
+        self.rows.sort(key=lambda row: row["id"])
+        self.log_dict({f"test/{name}": value for name, value in self.metric.compute().items()})

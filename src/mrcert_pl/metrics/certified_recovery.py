@@ -46,10 +46,11 @@ class CertifiedRecoveryAccuracy(Metric):
             target: true labels ``[image]``.
             base: labels ``[image]`` of the base model; without them there is no base accuracy.
         """
-        if target.shape != verdicts.label.shape:
-            raise ConfigurationError(
-                f"target must be {list(verdicts.label.shape)} like the verdicts, not {list(target.shape)}"
-            )
+        for name, labels in (("target", target), ("base", base)):
+            if labels is not None and labels.shape != verdicts.label.shape:
+                raise ConfigurationError(
+                    f"{name} must be {list(verdicts.label.shape)} like the verdicts, not {list(labels.shape)}"
+                )
         right = verdicts.label == target
         self.counted += len(target)
         self.clean += right.sum()
@@ -60,7 +61,14 @@ class CertifiedRecoveryAccuracy(Metric):
             self.base += (base == target).sum()
 
     def counts(self) -> dict[str, int]:
-        """The numerators and their common denominator ``n``; ``base`` only if it was given for every image."""
+        """The numerators and their common denominator ``n`` over all processes (call it on every one).
+
+        ``base`` is among them only if it was given; it must be given for every image or for none.
+        """
+        with self.sync_context():
+            return self._counts()
+
+    def _counts(self) -> dict[str, int]:
         counts = {name: int(getattr(self, name)) for name in ACCURACIES if name != "base" or self.with_base}
         if self.with_base not in (0, self.counted):
             raise ConfigurationError(
@@ -70,6 +78,6 @@ class CertifiedRecoveryAccuracy(Metric):
 
     def compute(self) -> dict[str, float]:
         """Shares of ``n``, and ``n``; NaN shares if nothing was counted."""
-        counts = self.counts()
+        counts = self._counts()
         n = counts.pop("n")
         return {name: count / n if n else float("nan") for name, count in counts.items()} | {"n": float(n)}

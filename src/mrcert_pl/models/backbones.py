@@ -3,7 +3,9 @@
 from typing import Any
 
 import timm
+from timm.layers import PatchEmbed
 from timm.models.vision_transformer import Block, VisionTransformer
+from torch import nn
 
 from mrcert_pl.errors import ConfigurationError
 
@@ -57,8 +59,9 @@ def _not_plain(model: Any) -> str | None:
         return "it needs one class token and no registers"
     if model.pos_embed is None:
         return "it has no learned positions"
-    if not hasattr(model.patch_embed, "patch_size") or model.dynamic_img_size:
-        return "its patch embedding is not a fixed grid"
-    if model.patch_embed.proj.stride != model.patch_embed.proj.kernel_size:
-        return "its patches overlap"
+    # A convolutional stem or overlapping patches would let a window see the pixels of its neighbours.
+    if type(model.patch_embed) is not PatchEmbed or model.dynamic_img_size:
+        return "its patch embedding is not a fixed grid of patches"
+    if not isinstance(model.norm, nn.Identity):
+        return "it normalises before it pools"
     return None

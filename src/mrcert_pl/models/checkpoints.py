@@ -53,9 +53,9 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
-        first_line = str(error).strip().split("\n")[0]
         raise CheckpointError(
-            f"{path} can't be read as a checkpoint: it is truncated, damaged or something else ({first_line})"
+            f"{path} can't be read as a checkpoint: it is truncated, damaged, something else, or holds Python objects "
+            "beside plain values and tensors, which are never unpickled"
         ) from error
     origin = content.get("mrcert") if isinstance(content, dict) else None
     if not isinstance(origin, dict) or "model" not in origin or "state_dict" not in content:

@@ -1,7 +1,7 @@
 """Results that last and can be looked at: JSON, verdict rows, tables."""
 
 from mrcert_pl.reporting.results import environment, find_results, read_results, write_results
-from mrcert_pl.reporting.table import results_table
+from mrcert_pl.reporting.table import results_table, show
 from mrcert_pl.reporting.verdict_rows import read_verdicts, write_verdicts
 
 __all__ = [
@@ -10,6 +10,7 @@ __all__ = [
     "read_results",
     "read_verdicts",
     "results_table",
+    "show",
     "write_results",
     "write_verdicts",
 ]

@@ -1,24 +1,40 @@
-"""Results as a table on the terminal."""
+"""Results as tables on the terminal."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
+
+Result = Mapping[str, Any]
 
 _TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
 
 
-def results_table(results: Sequence[Mapping[str, Any]]) -> Table:
-    """One row per result: shares in per cent with their counts, published figures in brackets."""
-    table = Table(title="Accuracy in %", caption=_caption(results), caption_justify="left", title_justify="left")
-    for title in ("data set", "model", "patch", "defender"):
-        table.add_column(title)
-    for title in (*_TITLES.values(), "images"):
-        table.add_column(title, justify="right")
+def show(results: Sequence[Result], console: Console | None = None) -> None:
+    """Print one table per data set, model, patch and number of images, and what the figures mean."""
+    console = console or Console()
+    groups: dict[tuple[Any, ...], list[Result]] = {}
     for result in results:
-        shares = [_share(result["accuracy"].get(name)) for name in _TITLES]
-        names = (result[key] for key in ("dataset", "model", "patch", "defender"))
-        table.add_row(*map(str, names), *shares, str(result["n"]))
+        groups.setdefault(tuple(result[key] for key in ("dataset", "model", "patch", "n")), []).append(result)
+    for group in groups.values():
+        console.print(results_table(group))
+    for line in _legend(results):
+        console.print(line, style="dim", highlight=False, markup=False)
+
+
+def results_table(results: Sequence[Result]) -> Table:
+    """Defenders on the same images, a row each: shares in per cent with the number of images, published ones beside."""
+    one = results[0]
+    size = f"{one['patch']} px" if isinstance(one["patch"], int) else str(one["patch"])
+    title = f"{one['dataset']}, {one['model']}, patch {size}, {one['n']} images: accuracy in %"
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.add_column("defender", no_wrap=True)
+    for heading in _TITLES.values():
+        table.add_column(heading, justify="right", no_wrap=True)
+    for result in results:
+        table.add_row(result["defender"], *(_share(result["accuracy"].get(name)) for name in _TITLES))
     return table
 
 
@@ -30,13 +46,8 @@ def _share(accuracy: Mapping[str, Any] | None) -> str:
     return f"{100 * accuracy['measured']:.1f} ({accuracy['count']}){published}"
 
 
-def _caption(results: Sequence[Mapping[str, Any]]) -> str:
-    published = "; in square brackets the published figure" if _published(results) else ""
-    lines = [f"In round brackets the number of images{published}"]
+def _legend(results: Sequence[Result]) -> list[str]:
+    published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
+    lines = ["(number of images)" + (", [published figure]" if published else "")]
     notes = {result["defender"]: result.get("round_trip_note") for result in results}
-    lines += [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]
-    return "\n".join(lines)
-
-
-def _published(results: Sequence[Mapping[str, Any]]) -> bool:
-    return any(a["reported"] is not None for result in results for a in result["accuracy"].values())
+    return lines + [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]

@@ -1,0 +1,192 @@
+"""The commands from end to end, on a model of a few thousand weights and a few images."""
+
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY
+
+from mrcert_pl.reporting import read_results, read_verdicts
+
+SMALL = [*TINY, "patch=32", "trainer=cpu"]
+TRAIN = ["train", *SMALL, "dataset.limit=32", "recipe.batch_size=8", "trainer.max_epochs=2"]
+TRAIN += ["callbacks.mutant_predictions.images=2"]
+EVAL = ["eval", *SMALL, "dataset.limit=5"]
+CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
+
+Command = Callable[..., None]
+
+
+@pytest.fixture
+def trained(command: Command) -> Command:
+    command(*TRAIN)
+    return command
+
+
+def failure(command: Command, capsys: pytest.CaptureFixture[str], *arguments: str) -> str:
+    """The message of a command that must fail with one clear error."""
+    with pytest.raises(SystemExit) as stopped:
+        command(*arguments)
+    assert stopped.value.code == 1
+    errors = capsys.readouterr().err
+    assert "Traceback" not in errors
+    assert errors.count("error: ") == 1
+    return errors
+
+
+def test_train_then_evaluate_with_every_defender_then_report(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command(*TRAIN)
+    output = capsys.readouterr().out
+    assert str(CHECKPOINT) in output
+    assert "python eval.py dataset=digits model=vit_srf patch=32 defender=mrcert" in output
+    assert CHECKPOINT.is_file()
+    (run,) = Path("outputs/train/digits/vit_srf_p32").iterdir()
+    assert {"config.yaml", "csv", "checkpoints"} <= {path.name for path in run.iterdir()}
+    header = (run / "csv" / "metrics.csv").read_text().split("\n")[0].split(",")
+    assert {f"val/{name}_accuracy" for name in ("base", "clean", "certified", "round_trip")} <= set(header)
+
+    command("eval", "-m", *EVAL[1:], "defender=undefended,patchcure,mrcert")
+    table = capsys.readouterr().out
+    for defender in ("undefended", "patchcure", "mrcert"):
+        assert f"  {defender} " in table
+    files = sorted(Path("outputs/eval/digits/vit_srf_p32").glob("*/results.json"))
+    results = {read_results(file)["defender"]: read_results(file) for file in files}
+    assert set(results) == {"undefended", "patchcure", "mrcert"}
+    assert results["mrcert"]["geometry"] == {"masks": 12, "unions": 439, "stride": 1}
+    assert results["patchcure"]["round_trip_note"]
+    assert results["mrcert"]["environment"]["precision"] == "32-true"
+    assert len({result["weights_sha256"] for result in results.values()}) == 1
+    for file in files:
+        rows, accuracy = read_verdicts(file.parent / "verdicts.parquet"), read_results(file)["accuracy"]
+        assert len(rows) == 5
+        assert accuracy["clean"]["count"] == sum(row["prediction"] == row["label"] for row in rows)
+
+    command("report")
+    report = capsys.readouterr().out
+    assert report.count("digits, vit_srf, patch 32 px, 5 images") == 1
+
+
+def test_wandb_works_offline_without_an_account(command: Command) -> None:
+    command(*TRAIN, "logger=wandb", "trainer.max_epochs=1")
+    assert list(Path("outputs").rglob("offline-run-*/run-*.wandb"))
+    assert list(Path("outputs").rglob("metrics.csv"))
+
+
+def test_evaluation_is_the_same_for_every_batch_size(trained: Command) -> None:
+    rows = []
+    for size in (1, 5):
+        trained(*EVAL, "defender=patchcure", f"batch_size={size}", f"paths.output_dir=by{size}")
+        (file,) = Path(f"by{size}").rglob("verdicts.parquet")
+        rows.append(read_verdicts(file))
+    assert rows[0] == rows[1]
+
+
+def test_a_later_training_that_fails_leaves_the_published_checkpoint(
+    trained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = CHECKPOINT.read_bytes()
+    message = failure(trained, capsys, *TRAIN, "recipe.finetuning.optimizer.lr=1e30")
+    assert "the training loss became" in message
+    assert CHECKPOINT.read_bytes() == before
+
+
+def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command("train", "--help")
+    text = capsys.readouterr().out
+    assert "Fine-tune a base model" in text
+    assert "defender: mrcert, patchcure, undefended" in text
+    command("eval", "--cfg", "job", "--resolve")
+    assert "_target_: mrcert_pl.defenders.MRCert" in capsys.readouterr().out
+    command("--help")
+    assert "certify a test set" in capsys.readouterr().out
+    command("--version")
+    assert capsys.readouterr().out.startswith("mrcert 0.")
+
+
+def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command("evaluate")
+    assert stopped.value.code == 2
+    assert "no command 'evaluate'" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["defender=mrcrt"], "Available options in 'defender':\n\tmrcert\n\tpatchcure\n\tundefended"),
+        (["dataset=digit"], "Available options in 'dataset':\n\tdigits"),
+        (["defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper"),
+        (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
+        (["dataset.name=digit"], "unknown data set 'digit'"),
+        (["patch=0"], "at least 1 px"),
+        (["patch=-16"], "at least 1 px"),
+        (["patch=300"], "larger than the image of 224x224 px"),
+        (["patch=wide"], "can't read the patch size 'wide'"),
+        (["patches=0"], "at least one patch"),
+        (["defender.patches=0"], "at least one patch"),
+        (["stride=0"], "stride must be two whole numbers of at least 1"),
+        (["patch=96"], "can hide all 14 windows"),
+        (["model.window=[5,1]"], "doesn't divide the token grid"),
+        (["model.split=9"], "split must be from 0 to the 2 blocks"),
+        (["model.backbone=resnet50"], "can't make 'resnet50'|not a plain ViT"),
+        (["batch_size=0"], "batch size must be at least 1"),
+        (["trainr.devices=2"], "Could not override 'trainr.devices'"),
+        (["paths.output_dir=/dev/null/outputs"], r"Not a directory: /dev/null/outputs.*paths\.output_dir"),
+    ],
+)
+def test_bad_settings(command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert re.search(message, failure(command, capsys, *EVAL, *arguments))
+
+
+def test_a_missing_checkpoint_names_the_command_that_makes_it(
+    command: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    message = failure(command, capsys, *EVAL)
+    assert f"no checkpoint {CHECKPOINT}" in message
+    assert "python train.py dataset=digits model=vit_srf patch=32" in message
+
+
+def test_checkpoints_that_do_not_fit(trained: Command, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
+    assert "split: 1 in the checkpoint, 2 in the configuration" in failure(trained, capsys, *EVAL, "model.split=2")
+
+    cut = tmp_path / "cut.ckpt"
+    cut.write_bytes(CHECKPOINT.read_bytes()[:5000])
+    assert "truncated, damaged" in failure(trained, capsys, *EVAL, f"checkpoint={cut}")
+
+    other = torch.load(CHECKPOINT, weights_only=True)
+    other["mrcert"]["config"]["num_classes"] = 100
+    torch.save(other, tmp_path / "classes.ckpt")
+    message = failure(trained, capsys, *EVAL, f"checkpoint={tmp_path / 'classes.ckpt'}")
+    assert "num_classes: 100 in the checkpoint, 10 in the configuration" in message
+
+
+def test_finished_verdicts_are_kept_when_an_image_fails(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    from mrcert_pl.models import ViTSRF
+
+    encode, seen = ViTSRF.encode, []
+
+    def damaged(self: ViTSRF, images: torch.Tensor) -> torch.Tensor:
+        seen.append(1)
+        return encode(self, images) * (torch.nan if len(seen) == 3 else 1.0)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ViTSRF, "encode", damaged)
+        message = failure(trained, capsys, *EVAL, "defender=patchcure", "batch_size=1")
+    assert "are not finite" in message
+    (partial,) = Path("outputs/eval").rglob("verdicts.partial.rank0.parquet")
+    assert str(partial) in message
+    assert len(read_verdicts(partial)) == 2
+
+
+def test_a_damaged_result_of_an_earlier_run_is_named(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    file = Path("outputs/eval/old/results.json")
+    file.parent.mkdir(parents=True)
+    file.write_text(json.dumps({"format": 1})[:-3])
+    assert str(file) in failure(command, capsys, "report")
+    assert file.exists()

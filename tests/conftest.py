@@ -1,0 +1,47 @@
+"""What all tests share."""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+import torch
+from lightning.pytorch import seed_everything
+
+from mrcert_pl.models import ViTSRF
+
+# A base model of a few thousand weights, as overrides of the commands.
+TINY = ["model.backbone_args={embed_dim: 16, depth: 2, num_heads: 2}", "model.split=1"]
+
+
+# The models of the tests are tiny: more threads only get in each other's way.
+torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _seed() -> None:
+    seed_everything(0, verbose=False)
+
+
+@pytest.fixture
+def tiny_vit() -> ViTSRF:
+    """Fourteen columns of 16 px, ten classes."""
+    backbone_args = {"embed_dim": 16, "depth": 2, "num_heads": 2}
+    return ViTSRF("vit_tiny_patch16_224", num_classes=10, split=1, backbone_args=backbone_args).eval()
+
+
+@pytest.fixture
+def command(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Callable[..., None]:
+    """Runs a command of the console script in an empty folder."""
+    from mrcert_pl.cli.main import main
+
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("WANDB_SILENT", "true")
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["mrcert", *arguments])
+        # Hydra commands set this; a test must not leave it behind.
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        main()
+
+    return run

@@ -1,0 +1,56 @@
+import lightning as L
+import pytest
+import torch
+
+from mrcert_pl.data import ImageDataModule
+from mrcert_pl.defenders import Defender, MRCert, PatchCURE, Undefended
+from mrcert_pl.errors import NumericalError
+from mrcert_pl.geometry import PatchSpec, covering_lattice
+from mrcert_pl.lit import Certification
+from mrcert_pl.models import ViTSRF
+
+
+def certify(model: ViTSRF, defender: Defender, batch_size: int = 4, limit: int = 7) -> Certification:
+    lattice = covering_lattice(model.grid, model.window_px, PatchSpec(32), defender.order)
+    certification = Certification(model, lattice, defender)
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    trainer.test(certification, ImageDataModule("digits", limit=limit, batch_size=batch_size), verbose=False)
+    return certification
+
+
+@pytest.mark.parametrize("defender", [MRCert(), PatchCURE(), Undefended()], ids=lambda defender: defender.name)
+def test_rows_and_counts_agree(tiny_vit: ViTSRF, defender: Defender) -> None:
+    certification = certify(tiny_vit, defender)
+    rows, counts = certification.rows, certification.counts
+    assert [row["id"] for row in rows] == sorted(row["id"] for row in rows)
+    assert counts["n"] == len(rows) == 7
+    right = [row for row in rows if row["prediction"] == row["label"]]
+    assert counts["clean"] == len(right)
+    assert counts["certified"] == sum(row["certified"] for row in right)
+    assert counts["round_trip"] == sum(row["round_trip"] for row in right)
+    assert counts["base"] == sum(row["base_prediction"] == row["label"] for row in rows)
+    assert {row["mutants_evaluated"] for row in rows} == {len(certification.evaluator.lattice)}
+
+
+def test_batches_do_not_matter(tiny_vit: ViTSRF) -> None:
+    assert certify(tiny_vit, PatchCURE(), 1).rows == certify(tiny_vit, PatchCURE(), 7).rows
+
+
+def test_an_image_with_nan_logits_is_named_and_the_finished_rows_stay(tiny_vit: ViTSRF) -> None:
+    defender = PatchCURE()
+    lattice = covering_lattice(tiny_vit.grid, tiny_vit.window_px, PatchSpec(32), defender.order)
+    certification = Certification(tiny_vit, lattice, defender)
+    data = ImageDataModule("digits", limit=4, batch_size=1)
+    third = data.split("test").records[2]
+    encode = tiny_vit.encode
+    calls = []
+
+    def damaged(images: torch.Tensor) -> torch.Tensor:
+        calls.append(1)
+        return encode(images) * (torch.nan if len(calls) == 3 else 1.0)
+
+    tiny_vit.encode = damaged  # type: ignore[method-assign]
+    trainer = L.Trainer(accelerator="cpu", logger=False, enable_progress_bar=False, enable_model_summary=False)
+    with pytest.raises(NumericalError, match=third.path):
+        trainer.test(certification, data, verbose=False)
+    assert len(certification.rows) == 2

@@ -1,0 +1,40 @@
+import pytest
+import torch
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_masks
+from mrcert_pl.lit import MaskSampler
+
+MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
+
+
+def unions(hidden: torch.Tensor) -> list[int]:
+    return [sum(1 << w for w in row.nonzero().flatten().tolist()) for row in hidden]
+
+
+@pytest.mark.parametrize("order", [0, 1, 2, 4])
+def test_every_draw_is_a_union_of_at_most_that_many_masks(order: int) -> None:
+    lattice = UnionLattice(MASKS, 14, order)
+    drawn = unions(MaskSampler(MASKS, 14, [order])(500))
+    assert all(union in lattice.unions for union in drawn)
+    assert (0 in drawn) == (order == 0)
+
+
+def test_orders_are_drawn_equally_often() -> None:
+    hidden = MaskSampler(MASKS, 14, [0, 1, 3])(6000)
+    counts = hidden.sum(1)
+    assert abs((counts == 0).float().mean() - 1 / 3) < 0.03
+    # One mask of this grid hides three columns, three can hide up to nine.
+    assert counts.max() == 9
+    assert abs((counts > 3).float().mean() - 1 / 3 * 0.98) < 0.05
+
+
+def test_every_mask_comes_up_and_each_image_has_its_own() -> None:
+    drawn = unions(MaskSampler(MASKS, 14, [1])(500))
+    assert set(drawn) == set(MASKS)
+
+
+@pytest.mark.parametrize("orders", [[], [-1, 0]])
+def test_bad_orders(orders: list[int]) -> None:
+    with pytest.raises(ConfigurationError, match="orders of training masks"):
+        MaskSampler(MASKS, 14, orders)

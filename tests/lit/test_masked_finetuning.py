@@ -1,0 +1,91 @@
+from pathlib import Path
+
+import lightning as L
+import pytest
+import torch
+
+from mrcert_pl.data import ImageDataModule
+from mrcert_pl.errors import NumericalError
+from mrcert_pl.geometry import PatchSpec, covering_masks
+from mrcert_pl.lit import MaskedFinetuning, MaskSampler
+from mrcert_pl.models import ViTSRF
+from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore
+
+
+def module(model: ViTSRF, **arguments: object) -> MaskedFinetuning:
+    masks = MaskSampler(covering_masks(model.grid, model.window_px, PatchSpec(32)), model.windows, range(5))
+    optimizer = {"opt": "adamw", "lr": 1e-3, "weight_decay": 0.05}
+    settings = {"optimizer": optimizer, "origin": describe_model(model), **arguments}
+    return MaskedFinetuning(model, masks, num_classes=10, **settings)  # type: ignore[arg-type]
+
+
+def trainer(folder: Path, **arguments: object) -> L.Trainer:
+    quiet = {"logger": False, "enable_progress_bar": False, "enable_model_summary": False, "num_sanity_val_steps": 0}
+    return L.Trainer(accelerator="cpu", default_root_dir=folder, **{**quiet, **arguments})  # type: ignore[arg-type]
+
+
+def digits(limit: int = 64, batch_size: int = 16) -> ImageDataModule:
+    return ImageDataModule("digits", limit=limit, batch_size=batch_size)
+
+
+@pytest.mark.parametrize("mixup", [None, {"mixup_alpha": 0.8, "cutmix_alpha": 1.0}])
+def test_training_lowers_the_loss_and_leaves_a_checkpoint_that_comes_back(
+    tiny_vit: ViTSRF, tmp_path: Path, mixup: dict | None
+) -> None:
+    fit = trainer(tmp_path, max_epochs=4, enable_checkpointing=False)
+    tuned = module(tiny_vit.train(), mixup=mixup, warmup_epochs=1)
+    losses = []
+
+    class Recorder(L.Callback):
+        def on_train_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
+            losses.append(float(trainer.callback_metrics["train/loss"]))
+
+    fit.callbacks.append(Recorder())
+    fit.fit(tuned, digits())
+    assert losses[-1] < losses[0]
+
+    fit.save_checkpoint(tmp_path / "last.ckpt")
+    again = ViTSRF(**tiny_vit.config)
+    restore(again, read_checkpoint(tmp_path / "last.ckpt"))
+    images = torch.rand(2, 3, 224, 224)
+    assert torch.equal(again.eval()(images), tiny_vit.eval()(images))
+
+
+def test_the_learning_rate_warms_up_and_falls_to_the_minimum(tiny_vit: ViTSRF, tmp_path: Path) -> None:
+    rates = []
+
+    class Recorder(L.Callback):
+        def on_train_batch_end(self, trainer: L.Trainer, *_: object) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    fit = trainer(tmp_path, max_epochs=4, enable_checkpointing=False, callbacks=[Recorder()])
+    fit.fit(module(tiny_vit.train(), warmup_epochs=1, warmup_lr=1e-5, min_lr=1e-6), digits())
+    assert len(rates) == 16
+    assert rates[0] < rates[1] < rates[2]
+    assert max(rates) > 0.8e-3
+    assert rates[5:] == sorted(rates[5:], reverse=True)
+    assert rates[-1] == pytest.approx(1e-6, rel=0.1)
+
+
+def test_masks_really_hide_windows_from_the_model(tiny_vit: ViTSRF, tmp_path: Path) -> None:
+    seen = []
+
+    class Spy(ViTSRF):
+        def forward(self, images: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
+            if self.training:
+                seen.append(hidden)
+            return super().forward(images, hidden)
+
+    fit = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
+    fit.fit(module(Spy(**tiny_vit.config)), digits())
+    hidden = torch.cat(seen)
+    assert hidden.shape == (64, 14)
+    assert hidden.any()
+    assert len(hidden.unique(dim=0)) > 20
+
+
+def test_a_loss_that_is_not_finite_stops_with_advice(tiny_vit: ViTSRF, tmp_path: Path) -> None:
+    with torch.no_grad():
+        tiny_vit.head.weight[0] = torch.nan
+    with pytest.raises(NumericalError, match=r"became nan in epoch 0.*lower recipe\.finetuning\.optimizer\.lr"):
+        trainer(tmp_path, max_epochs=1, enable_checkpointing=False).fit(module(tiny_vit.train()), digits())

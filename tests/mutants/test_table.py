@@ -1,0 +1,64 @@
+from dataclasses import FrozenInstanceError
+
+import pytest
+import torch
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants import NOT_EVALUATED, PredictionTable
+
+LATTICE = UnionLattice([0b0001, 0b0010, 0b0100], windows=4, order=2)
+MUTANTS = 7
+
+
+def test_empty_table_has_no_labels():
+    table = PredictionTable.empty(LATTICE, images=3)
+    assert table.labels.shape == table.margins.shape == (3, MUTANTS)
+    assert table.labels.dtype == torch.int32
+    assert (table.labels == NOT_EVALUATED).all()
+    assert table.margins.isnan().all()
+    assert not table.evaluated.any()
+
+
+def test_empty_table_of_another_integer_type_and_of_no_images():
+    table = PredictionTable.empty(LATTICE, images=0, labels=torch.int16)
+    assert table.labels.shape == (0, MUTANTS)
+    assert table.labels.dtype == torch.int16
+
+
+def test_evaluated_follows_the_labels():
+    table = PredictionTable.empty(LATTICE, images=2)
+    table.labels[0, 3] = 0
+    table.labels[1, 6] = 999
+    assert table.evaluated.nonzero().tolist() == [[0, 3], [1, 6]]
+
+
+@pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
+def test_labels_of_any_integer_type_do(dtype):
+    table = PredictionTable(LATTICE, torch.zeros(2, MUTANTS, dtype=dtype))
+    assert table.margins is None
+    assert table.evaluated.all()
+
+
+@pytest.mark.parametrize("shape", [(MUTANTS,), (2, MUTANTS - 1), (2, MUTANTS + 1), (1, 2, MUTANTS)])
+def test_labels_of_another_shape_are_refused(shape):
+    with pytest.raises(ConfigurationError, match=rf"with 7 mutants, not \[{', '.join(map(str, shape))}\]"):
+        PredictionTable(LATTICE, torch.zeros(shape, dtype=torch.long))
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.bfloat16, torch.bool])
+def test_labels_that_are_no_integers_are_refused(dtype):
+    with pytest.raises(ConfigurationError, match=f"labels must be integers, not {dtype}"):
+        PredictionTable(LATTICE, torch.zeros(2, MUTANTS, dtype=dtype))
+
+
+@pytest.mark.parametrize("shape", [(2, 1), (1, MUTANTS), (MUTANTS,)])
+def test_margins_of_another_shape_than_the_labels_are_refused(shape):
+    with pytest.raises(ConfigurationError, match=r"margins must have the shape of the labels, \[2, 7\]"):
+        PredictionTable(LATTICE, torch.zeros(2, MUTANTS, dtype=torch.long), torch.zeros(shape))
+
+
+def test_table_keeps_its_tensors():
+    table = PredictionTable.empty(LATTICE, images=1)
+    with pytest.raises(FrozenInstanceError):
+        table.labels = torch.zeros(1, MUTANTS, dtype=torch.long)
