@@ -146,14 +146,14 @@ class TestMargins:
         _, wrong = self.broken(margin=0.0)
         assert wrong > 0
 
-    def test_a_patch_leaves_a_round_trip_its_certificate(self) -> None:
-        """Even if all the labels that the attacker chooses are doubtful."""
-        labels = self.game.table.labels
-        sure = PredictionTable(self.game.lattice, labels, torch.ones(labels.shape))
-        round_trip = MRCert(margin=0.5).decide(sure).round_trip
+    def test_a_patch_and_a_later_run_leave_a_round_trip_its_certificate(self) -> None:
+        """Even if all labels that the attacker chooses are doubtful, and rounding takes from the others' margins."""
+        labels, margin = self.game.table.labels, 0.5
+        sure = PredictionTable(self.game.lattice, labels, torch.full(labels.shape, 2 * margin + 0.1))
+        round_trip = MRCert(margin=margin).decide(sure).round_trip
         assert round_trip.any()
         for kept in self.game.attackers:
-            patched = PredictionTable(self.game.lattice, labels, kept.float().expand(labels.shape))
+            patched = PredictionTable(self.game.lattice, labels, kept * (margin + 0.1) * torch.ones(labels.shape))
             certified = MRCert(margin=0.5).decide(patched).certified
             assert not (round_trip & (self.game.changed(certified, kept) | ~certified)).any()
 

@@ -2,7 +2,6 @@
 
 import math
 from collections.abc import Callable
-from itertools import pairwise
 
 import pytest
 import torch
@@ -21,7 +20,7 @@ from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_
 
 from mrcert_pl.defenders import MRCert, mrcert
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
+from mrcert_pl.geometry import PatchSpec, covering_lattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
 # All that the definitions allow together, as (case, certified, round trip): a certificate needs a witness of at most
@@ -211,58 +210,6 @@ class TestBatches:
         verdicts = MRCert().decide(PredictionTable.empty(self.table.lattice, 0))
         assert len(verdicts) == 0
         assert rows_of(verdicts) == []
-
-
-class TestMargins:
-    margin = 0.5
-    lattice: UnionLattice = lattice_of("6 columns, masks of 2", 4)
-    labels = planted_table(lattice, images=1000).labels
-    # The margin itself is not above the margin, and one that is not a number is above nothing.
-    steps = torch.tensor([0.0, 0.25, 0.5, math.nan] + [0.75] * 30 + [1.5] * 30 + [math.inf] * 30)
-    margins = steps[torch.randint(len(steps), labels.shape, generator=torch.Generator().manual_seed(0))]
-    table = PredictionTable(lattice, labels, margins)
-
-    def test_certificates_use_only_entries_above_the_margin(self) -> None:
-        """In the reference an entry that does not count equals nothing, not even itself."""
-        doubted = torch.where(self.margins > self.margin, self.labels.double(), math.nan)
-        masks = self.lattice.masks
-        certified = [mrcert_certified(p, masks) for p in as_mappings(self.lattice, doubted)]
-        round_trip = [mrcert_round_trip(p, masks) for p in as_mappings(self.lattice, doubted)]
-        verdicts = MRCert(margin=self.margin).decide(self.table)
-        assert verdicts.certified.tolist() == certified
-        assert verdicts.round_trip.tolist() == round_trip
-
-        unconditional = MRCert().decide(self.table)
-        for kept, before in ((certified, unconditional.certified), (round_trip, unconditional.round_trip)):
-            assert any(kept)
-            assert sum(kept) < int(before.sum())
-
-    @pytest.mark.parametrize("margin", [0.25, 0.5, 1.0, math.inf])
-    def test_inference_does_not_look_at_margins(self, margin: float) -> None:
-        verdicts, expected = MRCert(margin=margin).decide(self.table), MRCert().decide(self.table)
-        for field in ("label", "case", "witness"):
-            assert torch.equal(getattr(verdicts, field), getattr(expected, field))
-
-    def test_a_larger_margin_never_certifies_more(self) -> None:
-        results = [MRCert(margin=margin).decide(self.table) for margin in (0.0, 0.1, 0.25, 0.5, 0.75, 1.5, math.inf)]
-        for field in ("certified", "round_trip"):
-            certified = [getattr(verdicts, field) for verdicts in results]
-            for smaller, larger in pairwise(certified):
-                assert not (larger & ~smaller).any()
-            assert certified[0].any()
-            assert not certified[-1].any()
-
-    @pytest.mark.parametrize("images", [0, 3])
-    def test_a_table_without_margins(self, images: int) -> None:
-        table = PredictionTable(self.lattice, self.labels[:images])
-        assert len(MRCert().decide(table)) == images
-        with pytest.raises(ConfigurationError, match=r"margin 0\.5 needs a table with margins"):
-            MRCert(margin=0.5).decide(table)
-
-    def test_chunks_take_their_own_margins(self, monkeypatch: pytest.MonkeyPatch) -> None:
-        expected = rows_of(MRCert(margin=self.margin).decide(self.table))
-        monkeypatch.setattr(mrcert, "_CHUNK", 1)
-        assert rows_of(MRCert(margin=self.margin).decide(self.table)) == expected
 
 
 class TestQueries:

@@ -49,7 +49,16 @@ class Defender(ABC):
     round_trip_note: str | None = None
 
     def next_queries(self, table: PredictionTable) -> BoolTensor:
-        """``[image, mutant]``: entries to evaluate before :meth:`decide` can answer; none left means ready."""
+        """``[image, mutant]``: entries to evaluate before :meth:`decide` can answer; none left means ready.
+
+        Raises:
+            ConfigurationError: if the table's lattice is of a lower order than the defender needs.
+        """
+        if table.lattice.order < self.order:
+            raise ConfigurationError(
+                f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
+                f"the table has them up to {table.lattice.order}"
+            )
         wanted = torch.zeros_like(table.evaluated)
         wanted[:, : table.lattice.size(self.order)] = True
         return wanted & ~table.evaluated  # type: ignore[return-value]
@@ -60,11 +69,6 @@ class Defender(ABC):
         Raises:
             ConfigurationError: if the table's lattice is of a lower order than the defender needs, or lacks labels.
         """
-        if table.lattice.order < self.order:
-            raise ConfigurationError(
-                f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
-                f"the table has them up to {table.lattice.order}"
-            )
         if missing := int(self.next_queries(table).sum()):
             raise ConfigurationError(f"the table lacks {missing} labels that {type(self).__name__} needs")
         return self._decide(table)

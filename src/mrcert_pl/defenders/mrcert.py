@@ -16,7 +16,7 @@ _CHUNK = 1 << 25
 
 
 class MRCert(Defender):
-    """MRCert for ``patches`` patches in total (docs/theory.md, Theorems 2 and 3; the paper has two).
+    """MRCert built for ``patches`` patches, earlier and later ones together (Theorems 2 and 3; the paper has two).
 
     With ``p(U)`` the label when the union ``U`` is hidden and ``U_k`` the unions of at most ``k`` masks, ``S`` is a
     *witness* if it is in ``U_N`` and ``p(S | T) = p(S)`` for all ``T`` in ``U_N``, where ``N = patches``.
@@ -27,12 +27,13 @@ class MRCert(Defender):
 
     Certificate ``paper``: certified if some ``S`` of at most ``N - 1`` masks has ``p(S | T) = p(S)`` for all ``T`` in
     ``U_{N+1}`` (Lemma 1 for no mask, Lemma 2 for one); round trip if ``p(T) = p(no mask)`` for all ``T`` in ``U_{2N}``,
-    which needs ``N`` of at least two. Neither looks at the true label.
+    which needs ``N`` of at least two. Both speak of one patch, earlier or later, and neither looks at the true label.
 
     Args:
-        patches: number of patches, earlier and later ones together, that the defender is built for.
+        patches: number of patches that the defender is built for.
         certificate: the rule of the certificates.
-        margin: an entry counts inside a certificate only if its top-two logit margin exceeds this (0: all count).
+        margin: an entry counts inside a certificate only if its top-two logit margin exceeds this, inside a round
+            trip only if it exceeds twice this (Theorem 6; 0: all count).
 
     Raises:
         ConfigurationError: for values out of range, or a margin with a table that has none.
@@ -41,8 +42,8 @@ class MRCert(Defender):
     name = "mrcert"
 
     def __init__(self, patches: int = 2, certificate: Certificate = "paper", margin: float = 0.0) -> None:
-        if patches < 1:
-            raise ConfigurationError(f"MRCert needs at least one patch, not {patches}")
+        if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
+            raise ConfigurationError(f"MRCert needs a whole number of patches, at least one patch, not {patches!r}")
         if certificate not in get_args(Certificate):
             raise unknown("MRCert certificate", certificate, get_args(Certificate))
         if not margin >= 0:
@@ -63,7 +64,6 @@ class MRCert(Defender):
     def _decide_rows(self, table: PredictionTable, rows: slice) -> Verdicts:
         lattice, n = table.lattice, self.patches
         labels = table.labels[rows].long()
-        counts = self._counts(table, rows)
 
         def stable(left: int, right: int, trusted: Tensor | None = None) -> Tensor:
             """[image, S]: p(S | T) = p(S) for all T, and with ``trusted`` all these entries count."""
@@ -74,18 +74,19 @@ class MRCert(Defender):
         witness = first(stable(n, n))
         found = witness != NO_WITNESS
         column = witness.clamp(min=0)
-        round_trip = stable(0, 2 * n, counts)[:, 0]
+        round_trip = stable(0, 2 * n, self._trusted(table, rows, 2 * self.margin))[:, 0]
         return Verdicts(
             label=labels.gather(1, column[:, None])[:, 0],
-            certified=stable(n - 1, n + 1, counts).any(1),
+            certified=stable(n - 1, n + 1, self._trusted(table, rows, self.margin)).any(1),
             round_trip=round_trip if n > 1 else torch.zeros_like(round_trip),
             case=torch.where(found, lattice.orders.to(labels.device)[column] + 1, n + 2),
             witness=witness,
         )
 
-    def _counts(self, table: PredictionTable, rows: slice) -> Tensor | None:
-        if self.margin == 0:
+    def _trusted(self, table: PredictionTable, rows: slice, margin: float) -> Tensor | None:
+        """[image, mutant]: entries that count inside a certificate; ``None`` if all do."""
+        if margin == 0:
             return None
         if table.margins is None:
             raise ConfigurationError(f"a certificate with margin {self.margin} needs a table with margins")
-        return table.margins[rows] > self.margin
+        return table.margins[rows] > margin

@@ -22,9 +22,9 @@ class PatchCURE(Defender):
     - Case 2: a mask with another label, which every second mask leaves as it is -> that label.
     - Case 3: otherwise -> the reference.
 
-    An image is certified if all its labels with at most two masks are one: the unmasked one included for
-    ``original``, without it for ``majority``, which never looks at it. No round trip can be certified:
-    a patched version of a certified image need not be certified.
+    An image is certified if all its labels with one or two masks are one; the unmasked one need not be (Theorem 4).
+    No round trip can be certified: a patched version of a certified image need not be certified. The witness is the
+    unmasked image in Case 1 of ``original``, the mask in Case 2.
     """
 
     name = "patchcure"
@@ -46,11 +46,10 @@ class PatchCURE(Defender):
         recovered = first((one != reference[:, None]) & (pairs == one[:, :, None]).all(2))
         found = recovered != NO_WITNESS
         label = torch.where(~agree & found, one.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
-        # Without a look at the unmasked image, the witness of Case 1 is any mask: the first.
-        unmasked = 0 if self.reference == "original" else 1
+        unmasked = 0 if self.reference == "original" else NO_WITNESS
         return Verdicts(
             label=label,
-            certified=(labels[:, unmasked : lattice.size(2)] == reference[:, None]).all(1),
+            certified=(labels[:, 1 : lattice.size(2)] == label[:, None]).all(1),
             round_trip=torch.zeros_like(agree),
             case=torch.where(agree, 1, torch.where(found, 2, 3)),
             witness=torch.where(agree, unmasked, torch.where(found, recovered + 1, NO_WITNESS)),
