@@ -1,7 +1,10 @@
 """The commands from end to end, on a model of a few thousand weights and a few images."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
@@ -95,6 +98,38 @@ def test_a_later_training_that_fails_leaves_the_published_checkpoint(
     assert CHECKPOINT.read_bytes() == before
 
 
+def test_two_stages(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    authors = [*TRAIN, "recipe=authors", "trainer.max_epochs=1"]
+    assert "stage=srf_vanilla" in failure(command, capsys, *authors, "stage=split")
+    command(*authors, "stage=srf_vanilla")
+    assert "stage=split" in capsys.readouterr().out
+    assert CHECKPOINT.with_name("srf_vanilla.ckpt").is_file()
+    assert not CHECKPOINT.exists()
+    command(*authors, "stage=split")
+    assert CHECKPOINT.is_file()
+    assert "unknown stage 'two'" in failure(command, capsys, *TRAIN, "stage=two")
+
+
+def test_resuming_without_a_run_says_so(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "there is no training to resume" in failure(command, capsys, *TRAIN, "ckpt_path=last")
+    assert "there is no checkpoint nowhere.ckpt" in failure(command, capsys, *TRAIN, "ckpt_path=nowhere.ckpt")
+
+
+def test_two_processes_give_the_verdicts_of_one(trained: Command, capfd: pytest.CaptureFixture[str]) -> None:
+    """An odd number of images: none is seen twice, none left out."""
+    script = [sys.executable, "-m", "mrcert_pl.cli.eval", *EVAL[1:], "defender=patchcure", "batch_size=2"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    rows, counts = [], []
+    for trainer in ("cpu", "ddp_cpu"):
+        arguments = [*script, f"trainer={trainer}", f"paths.output_dir={trainer}"]
+        subprocess.run(arguments, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=200)
+        (file,) = Path(trainer).rglob("results.json")
+        rows.append(read_verdicts(file.with_name("verdicts.parquet")))
+        counts.append(read_results(file)["accuracy"])
+    assert rows[0] == rows[1]
+    assert counts[0] == counts[1]
+
+
 def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command("train", "--help")
@@ -120,7 +155,7 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
     ("arguments", "message"),
     [
         (["defender=mrcrt"], "Available options in 'defender':\n\tmrcert\n\tpatchcure\n\tundefended"),
-        (["dataset=digit"], "Available options in 'dataset':\n\tdigits"),
+        (["dataset=digit"], r"Available options in 'dataset':(\n\t\w+)*\n\tdigits"),
         (["defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper"),
         (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
         (["dataset.name=digit"], "unknown data set 'digit'"),

@@ -160,7 +160,6 @@ def test_check_finds_masks_that_are_one_window_too_short():
         pytest.param([], (0, 0), id="no mask at all"),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="the placements are gone through from the last to the first")
 def test_check_names_the_first_gap(masks, first):
     with pytest.raises(ConfigurationError, match=re.escape(f"top left pixel is {first}")):
         check_covering(masks, *COLUMNS, PatchSpec(18))

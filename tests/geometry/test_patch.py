@@ -55,12 +55,10 @@ def test_percentage_counts_the_area_of_a_rectangular_image():
         ("16%", (280, 280), 112),
     ],
 )
-@pytest.mark.xfail(strict=True, reason="rounding of floats: 0.04 * 70 * 70 comes out above 196")
 def test_percentage_of_a_whole_side_is_that_side(size, image_px, side):
     assert PatchSpec(size).size_px(image_px) == (side, side)
 
 
-@pytest.mark.xfail(strict=True, reason="percentages are kept to six digits, so this one is taken for 56.9216 %")
 def test_percentage_with_many_digits_is_never_rounded_down():
     side, _ = PatchSpec("56.92163585%").size_px(IMAGE)
     assert side**2 * 10_000_000_000 >= 5_692_163_585 * IMAGE[0] * IMAGE[1]

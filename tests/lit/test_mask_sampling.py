@@ -34,6 +34,14 @@ def test_every_mask_comes_up_and_each_image_has_its_own() -> None:
     assert set(drawn) == set(MASKS)
 
 
+def test_one_draw_for_the_whole_batch() -> None:
+    sampler = MaskSampler(MASKS, 14, [2], per_batch=True)
+    batches = [sampler(16) for _ in range(20)]
+    assert all((hidden == hidden[0]).all() for hidden in batches)
+    assert all(hidden.shape == (16, 14) for hidden in batches)
+    assert len({tuple(unions(hidden[:1])) for hidden in batches}) > 5
+
+
 @pytest.mark.parametrize("orders", [[], [-1, 0]])
 def test_bad_orders(orders: list[int]) -> None:
     with pytest.raises(ConfigurationError, match="orders of training masks"):

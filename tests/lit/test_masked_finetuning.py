@@ -3,6 +3,7 @@ from pathlib import Path
 import lightning as L
 import pytest
 import torch
+import torch.nn.functional as F
 
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.errors import NumericalError
@@ -82,6 +83,42 @@ def test_masks_really_hide_windows_from_the_model(tiny_vit: ViTSRF, tmp_path: Pa
     assert hidden.shape == (64, 14)
     assert hidden.any()
     assert len(hidden.unique(dim=0)) > 20
+
+
+def test_the_worst_of_several_draws_is_trained_on(tiny_vit: ViTSRF) -> None:
+    """Against the losses of every draw, one forward each."""
+    tuned = module(tiny_vit, worst_of=3)
+    images, targets = torch.rand(6, 3, 224, 224), torch.arange(6)
+    draws = [tuned.masks(6) for _ in range(3)]
+    queue = list(draws)
+    tuned.masks = lambda images, device: queue.pop(0)  # type: ignore[assignment]
+    chosen = tuned._hidden(images, targets)
+    with torch.no_grad():
+        losses = torch.stack([F.cross_entropy(tiny_vit(images, d), targets, reduction="none") for d in draws])
+    for image in range(6):
+        assert torch.equal(chosen[image], draws[int(losses[:, image].argmax())][image])
+
+
+def test_layer_decay_goes_by_true_depth(tiny_vit: ViTSRF, tmp_path: Path) -> None:
+    """Embedding, two blocks, head: the further from the head, the smaller the learning rate."""
+    optimizer = {"opt": "adamw", "lr": 1e-3, "weight_decay": 0.05, "layer_decay": 0.5}
+    fit = trainer(tmp_path, max_epochs=1, enable_checkpointing=False, limit_val_batches=0)
+    fit.fit(module(tiny_vit.train(), optimizer=optimizer), digits(16))
+    names = {id(parameter): name for name, parameter in tiny_vit.named_parameters()}
+    scales, decays = {}, {}
+    for group in fit.optimizers[0].param_groups:
+        for parameter in group["params"]:
+            scales[names[id(parameter)]] = group["lr_scale"]
+            decays[names[id(parameter)]] = group["weight_decay"]
+    assert scales["patch_embed.proj.weight"] == scales["pos_embed"] == scales["cls_token"]
+    order = ["cls_token", "blocks.0.mlp.fc1.weight", "blocks.1.mlp.fc1.weight", "head.weight"]
+    assert [scales[name] for name in order] == sorted({scales[name] for name in order})
+    assert scales["blocks.1.mlp.fc1.weight"] == 2 * scales["blocks.0.mlp.fc1.weight"]
+    assert scales["fc_norm.weight"] == scales["blocks.1.mlp.fc1.weight"]
+    assert scales["head.weight"] == 1
+    for name, decay in decays.items():
+        kept = name.endswith("bias") or "norm" in name or name in ("cls_token", "pos_embed")
+        assert decay == (0 if kept else 0.05), name
 
 
 def test_a_loss_that_is_not_finite_stops_with_advice(tiny_vit: ViTSRF, tmp_path: Path) -> None:

@@ -332,15 +332,30 @@ def test_unknown_head_order_is_refused():
 
 @pytest.mark.parametrize("shape", [(1, 3, 64, 48), (1, 3, 224, 224), (3, 64, 64), (1, 1, 3, 64, 64)], ids=str)
 def test_images_of_another_size_are_refused(shape):
-    with pytest.raises(ConfigurationError, match=r"images must be \[image, 3, 64, 64\], not"):
+    with pytest.raises(
+        ConfigurationError, match=r"images must be floats in \[0, 1\] of the shape \[image, 3, 64, 64\], not"
+    ):
         noisy_srf().encode(torch.zeros(shape))
 
 
 @pytest.mark.parametrize("channels", [1, 4])
-@pytest.mark.xfail(strict=True, reason="channels are not checked: one is taken for three, four fail in torch")
 def test_images_with_another_number_of_channels_are_refused(channels):
-    with pytest.raises(ConfigurationError, match=r"images must be \[image, 3, 64, 64\], not"):
+    with pytest.raises(
+        ConfigurationError, match=r"images must be floats in \[0, 1\] of the shape \[image, 3, 64, 64\], not"
+    ):
         noisy_srf().encode(torch.zeros(1, channels, 64, 64))
+
+
+def test_images_of_whole_numbers_are_refused():
+    with pytest.raises(ConfigurationError, match=r"images must be floats in \[0, 1\] .* not torch\.uint8"):
+        noisy_srf().encode(torch.zeros(1, 3, 64, 64, dtype=torch.uint8))
+
+
+@pytest.mark.parametrize("shape", [(1, 4), (2, 3)], ids=str)
+def test_mutants_need_a_row_of_hidden_windows_each(shape):
+    model = noisy_srf()
+    with pytest.raises(ConfigurationError, match=r"hidden must be \[2, 4\], not"):
+        model.classify_mutants(model.encode(random_images(1)), torch.tensor([0, 0]), torch.zeros(shape).bool())
 
 
 def test_an_image_that_is_hidden_altogether_is_refused():

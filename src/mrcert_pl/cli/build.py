@@ -13,12 +13,18 @@ from lightning.pytorch.loggers import WandbLogger
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.data import ImageDataModule, describe
+from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.reporting.files import write_whole
 
 
-def start(cfg: DictConfig) -> Path:
-    """Seed everything, fix the arithmetic, write the resolved configuration into the run's folder and return that."""
+def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
+    """Seed everything, fix the arithmetic, write the resolved configuration into the run's folder and return that.
+
+    Args:
+        cfg: the configuration; learns the run's folder.
+        run_dir: the folder of an earlier run that goes on; by default the one that Hydra made.
+    """
     # Notices about hardware and other products; warnings and errors still come through.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -29,10 +35,15 @@ def start(cfg: DictConfig) -> Path:
     L.seed_everything(cfg.seed, workers=True, verbose=False)
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    cfg.paths.run_dir = HydraConfig.get().runtime.output_dir
-    run_dir = Path(cfg.paths.run_dir)
+    run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
+    cfg.paths.run_dir = str(run_dir)
     write_whole(run_dir / "config.yaml", lambda partial: OmegaConf.save(cfg, partial, resolve=True))
     return run_dir
+
+
+def patch_of(cfg: DictConfig) -> PatchSpec:
+    """The patch of the configuration."""
+    return PatchSpec(cfg.patch if isinstance(cfg.patch, (int, str)) else tuple(cfg.patch), count=cfg.patches)
 
 
 def build_model(cfg: DictConfig) -> ViTSRF:

@@ -14,8 +14,8 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
-    from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, start
-    from mrcert_pl.geometry import PatchSpec, covering_lattice
+    from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, patch_of, start
+    from mrcert_pl.geometry import covering_lattice
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.reporting import environment, read_results, show, write_results, write_verdicts
@@ -23,8 +23,7 @@ def main(cfg: DictConfig) -> None:
     run_dir = start(cfg)
     defender = instantiate(cfg.defender, _convert_="all")
     model = build_model(cfg)
-    patch = PatchSpec(OmegaConf.to_object(cfg)["patch"], count=cfg.patches)  # type: ignore[index, call-overload]
-    lattice = covering_lattice(model.grid, model.window_px, patch, defender.order, cfg.stride)
+    lattice = covering_lattice(model.grid, model.window_px, patch_of(cfg), defender.order, cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=_training(cfg)))
     certification = Certification(model, lattice, defender, cfg.token_budget)

@@ -3,11 +3,18 @@
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig, OmegaConf
+from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command
+from mrcert_pl.errors import unknown
+
+if TYPE_CHECKING:
+    from mrcert_pl.lit import MaskedFinetuning
+    from mrcert_pl.models import ViTSRF
+
+_STAGES = ("one", "srf_vanilla", "split")
 
 
 @command("train")
@@ -17,17 +24,18 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.callbacks import ImageProgressBar
     from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, start
-    from mrcert_pl.data import describe
-    from mrcert_pl.geometry import PatchSpec, covering_masks
-    from mrcert_pl.lit import MaskSampler
-    from mrcert_pl.models.checkpoints import describe_model
-    from mrcert_pl.reporting.files import write_whole
+    from mrcert_pl.cli.resume import checkpoint_to_resume
+    from mrcert_pl.models.checkpoints import read_checkpoint
+    from mrcert_pl.models.stages import restore_srf
 
-    start(cfg)
+    if cfg.stage not in _STAGES:
+        raise unknown("stage", cfg.stage, _STAGES)
+    resumed = checkpoint_to_resume(cfg)
+    start(cfg, run_dir=resumed and resumed.parent.parent)
     model = build_model(cfg)
-    patch = PatchSpec(OmegaConf.to_object(cfg)["patch"], count=cfg.patches)  # type: ignore[index, call-overload]
-    masks = covering_masks(model.grid, model.window_px, patch, cfg.stride)
-    orders = cfg.recipe.mask_orders or range(2 * patch.count + 1)
+    if cfg.stage == "split":
+        first_stage = f"{_command(cfg, 'train.py')} stage=srf_vanilla"
+        restore_srf(model, read_checkpoint(cfg.srf_checkpoint, made_by=first_stage))
     data = build_data(
         cfg,
         model.image_px,
@@ -35,41 +43,65 @@ def main(cfg: DictConfig) -> None:
         augmentation=cfg.recipe.augmentation,
         seed=cfg.seed,
     )
-    classes = describe(cfg.dataset.name).classes
-    module = instantiate(cfg.recipe.finetuning, _partial_=True, _convert_="all")(
-        model=model,
-        masks=MaskSampler(masks, model.windows, orders),
-        num_classes=len(classes),
-        origin={
-            **describe_model(model),
-            "dataset": cfg.dataset.name,
-            "classes": list(classes),
-            "patch": str(cfg.patch),
-            "seed": cfg.seed,
-        },
-    )
+    module = _finetuning(cfg, model)
+    if cfg.compile:
+        model.compile()
     callbacks = {name: instantiate(node, _convert_="all") for name, node in cfg.callbacks.items()}
     # A short training is validated once, at its end, so that there is a best checkpoint.
     cfg.trainer.check_val_every_n_epoch = min(cfg.trainer.check_val_every_n_epoch, cfg.trainer.max_epochs)
     trainer = build_trainer(cfg, [*callbacks.values(), ImageProgressBar()])
     checkpoint: Any = callbacks.get("checkpoint")
     try:
-        trainer.fit(module, data)
+        trainer.fit(module, data, ckpt_path=resumed)
     except BaseException:
         if checkpoint and checkpoint.best_model_path:
             print(f"the best checkpoint so far is kept: {checkpoint.best_model_path}", file=sys.stderr)
         raise
     finish(trainer)
-
-    best = checkpoint.best_model_path if checkpoint else ""
-    if best and trainer.is_global_zero:
-        published = write_whole(Path(cfg.checkpoint), lambda partial: shutil.copyfile(best, partial))
-        score = f"{cfg.callbacks.checkpoint.monitor} {float(checkpoint.best_model_score):.3f}"
-        print(f"\nBest checkpoint ({score}): {published}\nCertify it with:  {_evaluation(cfg)}")
+    if checkpoint and checkpoint.best_model_path and trainer.is_global_zero:
+        _publish(cfg, checkpoint.best_model_path, float(checkpoint.best_model_score))
 
 
-def _evaluation(cfg: DictConfig) -> str:
-    return f"python eval.py dataset={cfg.dataset.name} model={cfg.model.name} patch={cfg.patch} defender=mrcert"
+def _finetuning(cfg: DictConfig, model: "ViTSRF") -> "MaskedFinetuning":
+    """The LightningModule of a recipe, with masks of the size that it asks for."""
+    from hydra.utils import instantiate
+
+    from mrcert_pl.cli.build import patch_of
+    from mrcert_pl.data import describe
+    from mrcert_pl.geometry import PatchSpec, covering_masks
+    from mrcert_pl.lit import MaskSampler
+    from mrcert_pl.models.checkpoints import describe_model
+
+    patch = patch_of(cfg)
+    masked = PatchSpec(cfg.recipe.mask_patch) if cfg.recipe.mask_patch else patch
+    masks = covering_masks(model.grid, model.window_px, masked, cfg.stride)
+    orders = [0] if cfg.stage == "srf_vanilla" else cfg.recipe.mask_orders or range(2 * patch.count + 1)
+    classes = describe(cfg.dataset.name).classes
+    origin = {"dataset": cfg.dataset.name, "classes": list(classes), "patch": str(cfg.patch), "seed": cfg.seed}
+    return instantiate(cfg.recipe.finetuning, _partial_=True, _convert_="all")(
+        model=model,
+        masks=MaskSampler(masks, model.windows, orders, per_batch=cfg.recipe.masks_per_batch),
+        num_classes=len(classes),
+        batch_size=cfg.recipe.batch_size,
+        origin={**describe_model(model), **origin, "stage": cfg.stage},
+    )
+
+
+def _publish(cfg: DictConfig, best: str, score: float) -> None:
+    """Copy the best checkpoint of the run to where the next command looks for it, and say so."""
+    from mrcert_pl.reporting.files import write_whole
+
+    place = Path(cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint)
+    write_whole(place, lambda partial: shutil.copyfile(best, partial))
+    if cfg.stage == "srf_vanilla":
+        following = f"Train the second stage with:  {_command(cfg, 'train.py')} stage=split"
+    else:
+        following = f"Certify it with:  {_command(cfg, 'eval.py')} defender=mrcert"
+    print(f"\nBest checkpoint ({cfg.callbacks.checkpoint.monitor} {score:.3f}): {place}\n{following}")
+
+
+def _command(cfg: DictConfig, script: str) -> str:
+    return f"python {script} dataset={cfg.dataset.name} model={cfg.model.name} patch={cfg.patch}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,8 @@
 """LightningModules: masked fine-tuning and certification."""
 
 from mrcert_pl.lit.certification import Certification
+from mrcert_pl.lit.learning_rate import effective_lr
 from mrcert_pl.lit.mask_sampling import MaskSampler
 from mrcert_pl.lit.masked_finetuning import MaskedFinetuning
 
-__all__ = ["Certification", "MaskSampler", "MaskedFinetuning"]
+__all__ = ["Certification", "MaskSampler", "MaskedFinetuning", "effective_lr"]

@@ -16,19 +16,22 @@ class MaskSampler:
         masks: the covering mask set that the defender will use.
         windows: number of windows of the grid.
         orders: how many masks may be drawn, each number equally often; 0 shows the whole image.
+        per_batch: one draw for the whole batch (PatchCURE's and MRCert's published code) instead of one per image.
     """
 
-    def __init__(self, masks: Sequence[int], windows: int, orders: Sequence[int]) -> None:
+    def __init__(self, masks: Sequence[int], windows: int, orders: Sequence[int], per_batch: bool = False) -> None:
         if not orders or min(orders) < 0:
             raise ConfigurationError(f"the orders of training masks must be numbers from 0, not {list(orders)}")
         single = UnionLattice(masks, windows, order=1)
         self._hidden = single.hidden[1:]
         self._orders = torch.tensor(sorted(set(orders)))
+        self._per_batch = per_batch
 
     def __call__(self, images: int, device: torch.device | str = "cpu") -> Tensor:
         """``[image, window]``: hidden windows, drawn from torch's global generator."""
-        orders = self._orders[torch.randint(len(self._orders), (images,))]
+        draws = 1 if self._per_batch else images
+        orders = self._orders[torch.randint(len(self._orders), (draws,))]
         most = int(self._orders[-1])
-        drawn = self._hidden[torch.randint(len(self._hidden), (images, most))]
+        drawn = self._hidden[torch.randint(len(self._hidden), (draws, most))]
         used = torch.arange(most) < orders[:, None]
-        return (drawn & used[:, :, None]).any(1).to(device)
+        return (drawn & used[:, :, None]).any(1).expand(images, -1).to(device)

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import lightning as L
+import torch
 import torch.nn.functional as F
 from timm.data import Mixup
 from timm.optim import create_optimizer_v2
@@ -11,7 +12,9 @@ from timm.scheduler import CosineLRScheduler
 from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
-from mrcert_pl.errors import NumericalError
+from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.lit.drop_path import set_drop_path
+from mrcert_pl.lit.learning_rate import LearningRateScaling, effective_lr
 from mrcert_pl.lit.mask_sampling import MaskSampler
 
 
@@ -22,7 +25,11 @@ class MaskedFinetuning(L.LightningModule):
         model: the base model, called as ``model(images, hidden)``.
         masks: draws the hidden windows of each image.
         num_classes: classes of the data set.
-        optimizer: arguments of timm's ``create_optimizer_v2``.
+        optimizer: arguments of timm's ``create_optimizer_v2``; ``layer_decay`` goes by the true depth over SRF and LRF.
+        batch_size: images per batch and device.
+        lr_scaling: how ``optimizer["lr"]`` depends on the images per step, see :func:`mrcert_pl.lit.effective_lr`.
+        drop_path: highest rate of stochastic depth.
+        worst_of: draw so many masks for each image and train on the one with the highest loss.
         warmup_epochs: epochs of linear warm-up from ``warmup_lr``, then a cosine to ``min_lr``, updated every step.
         mixup: arguments of timm's ``Mixup``, or ``None``.
         label_smoothing: share of the target that is spread over all classes.
@@ -35,6 +42,10 @@ class MaskedFinetuning(L.LightningModule):
         masks: MaskSampler,
         num_classes: int,
         optimizer: Mapping[str, Any],
+        batch_size: int = 64,
+        lr_scaling: LearningRateScaling = "none",
+        drop_path: float = 0.0,
+        worst_of: int = 1,
         warmup_epochs: float = 5.0,
         warmup_lr: float = 1e-5,
         min_lr: float = 0.0,
@@ -43,9 +54,17 @@ class MaskedFinetuning(L.LightningModule):
         origin: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
+        if worst_of < 1:
+            raise ConfigurationError(f"the worst of at least one draw of masks, not of {worst_of}")
+        if drop_path:
+            set_drop_path(model.blocks, drop_path)  # type: ignore[arg-type]
+        effective_lr(optimizer["lr"], lr_scaling, batch_size)
         self.model = model
         self.masks = masks
         self.optimizer = dict(optimizer)
+        self.batch_size = batch_size
+        self.lr_scaling = lr_scaling
+        self.worst_of = worst_of
         self.warmup_epochs = warmup_epochs
         self.warmup_lr = warmup_lr
         self.min_lr = min_lr
@@ -58,7 +77,7 @@ class MaskedFinetuning(L.LightningModule):
         if self.mixup:
             images, targets = self.mixup(images, targets)
             smoothing = 0.0
-        logits = self.model(images, self.masks(len(images), images.device))
+        logits = self.model(images, self._hidden(images, targets))
         loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
         if not loss.isfinite():
             raise NumericalError(
@@ -70,6 +89,21 @@ class MaskedFinetuning(L.LightningModule):
             "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(images)
         )
         return loss
+
+    @torch.no_grad()
+    def _hidden(self, images: Tensor, targets: Tensor) -> Tensor:
+        """``[image, window]``: of ``worst_of`` draws the one with the highest loss, image by image."""
+        drawn = [self.masks(len(images), images.device) for _ in range(self.worst_of)]
+        if self.worst_of == 1:
+            return drawn[0]
+        # The windows are encoded alike whatever is hidden later.
+        features = self.model.encode(images)  # type: ignore[operator]
+        losses = [
+            F.cross_entropy(self.model.classify(features, hidden), targets, reduction="none")  # type: ignore[operator]
+            for hidden in drawn
+        ]
+        worst = torch.stack(losses).argmax(0)
+        return torch.stack(drawn)[worst, torch.arange(len(images), device=images.device)]
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         logits = self.model(batch.image)
@@ -83,7 +117,10 @@ class MaskedFinetuning(L.LightningModule):
         )
 
     def configure_optimizers(self) -> Any:
-        optimizer = create_optimizer_v2(self.model, **self.optimizer)
+        batch = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
+        lr, how = effective_lr(self.optimizer["lr"], self.lr_scaling, batch)
+        self.print(how)
+        optimizer = create_optimizer_v2(self.model, **{**self.optimizer, "lr": lr})
         steps = int(self.trainer.estimated_stepping_batches)
         per_epoch = steps / max(self.trainer.max_epochs or 1, 1)
         scheduler = CosineLRScheduler(

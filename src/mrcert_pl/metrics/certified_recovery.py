@@ -66,18 +66,21 @@ class CertifiedRecoveryAccuracy(Metric):
         ``base`` is among them only if it was given; it must be given for every image or for none.
         """
         with self.sync_context():
-            return self._counts()
+            sums = self._sums()
+        return _counts(sums)
 
-    def _counts(self) -> dict[str, int]:
-        counts = {name: int(getattr(self, name)) for name in ACCURACIES if name != "base" or self.with_base}
-        if self.with_base not in (0, self.counted):
-            raise ConfigurationError(
-                f"base labels were given for {int(self.with_base)} of {int(self.counted)} images; give all or none"
-            )
-        return counts | {"n": int(self.counted)}
+    def _sums(self) -> dict[str, int]:
+        return {name: int(getattr(self, name)) for name in (*ACCURACIES, "counted", "with_base")}
 
     def compute(self) -> dict[str, float]:
         """Shares of ``n``, and ``n``; NaN shares if nothing was counted."""
-        counts = self._counts()
+        counts = _counts(self._sums())
         n = counts.pop("n")
         return {name: count / n if n else float("nan") for name, count in counts.items()} | {"n": float(n)}
+
+
+def _counts(sums: dict[str, int]) -> dict[str, int]:
+    n, with_base = sums["counted"], sums["with_base"]
+    if with_base not in (0, n):
+        raise ConfigurationError(f"base labels were given for {with_base} of {n} images; give all or none")
+    return {name: sums[name] for name in ACCURACIES if name != "base" or with_base} | {"n": n}

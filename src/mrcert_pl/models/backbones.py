@@ -1,5 +1,7 @@
 """Plain Vision Transformers from timm, by their full tag."""
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -8,9 +10,21 @@ from timm.models.vision_transformer import Block, VisionTransformer
 from torch import nn
 
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.models.state_dicts import read_state_dict
+from mrcert_pl.models.weights import hub_weights, load_weights
+
+_FIXED = {"num_classes", "global_pool", "in_chans", "pretrained"}
 
 
-def plain_vit(name: str, num_classes: int, pretrained: bool = False, **arguments: Any) -> VisionTransformer:
+def plain_vit(
+    name: str,
+    num_classes: int,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    head_rows: Sequence[int] | None = None,
+    /,
+    **arguments: Any,
+) -> VisionTransformer:
     """A plain ViT with average pooling over its patch tokens.
 
     Plain means: non-overlapping square-grid patch embedding, learned positions, one class token and no registers,
@@ -20,33 +34,40 @@ def plain_vit(name: str, num_classes: int, pretrained: bool = False, **arguments
     Args:
         name: timm model name with its tag, e.g. ``vit_base_patch16_224.mae``.
         num_classes: outputs of the head.
-        pretrained: load the tag's weights from the hub (needs a network, or timm's cache).
+        pretrained: load the tag's weights from the hub (needs a network, or timm's cache); without a tag those of
+            timm's default tag.
+        weights: a local file to take the weights from instead; the hub isn't asked then.
+        head_rows: for each class its row in the head of the weights (:func:`~mrcert_pl.models.weights.load_weights`).
         arguments: further arguments of the timm model, e.g. ``depth`` or ``embed_dim``.
 
     Raises:
         ConfigurationError: for an unknown name, arguments that timm refuses, a model that is not a plain ViT, or
-            weights that can't be had.
+            weights that can't be had; for ``head_rows`` that don't fit the weights, or without any.
+        CheckpointError: for a file that can't be read, or weights of another model.
     """
+    if fixed := sorted(_FIXED & arguments.keys()):
+        raise ConfigurationError(f"these arguments of {name!r} are not free: {', '.join(fixed)}")
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
         similar = timm.list_models(f"*{architecture.split('_patch')[0]}*", module="vision_transformer")[:8]
         hint = f"; similar ones: {', '.join(similar)}" if similar else "; see timm.list_models('vit_*')"
         raise ConfigurationError(f"timm has no model {name!r}{hint}")
-    try:
-        model: Any = timm.create_model(
-            name, pretrained=pretrained, num_classes=num_classes, global_pool="avg", **arguments
+    if head_rows is not None and weights is None and not pretrained:
+        raise ConfigurationError(
+            "head_rows are rows of a pre-trained head, and there are no weights: "
+            "give model.weights=PATH or model.pretrained=true, or set model.head_rows=null"
         )
+    hub = hub_weights(name) if pretrained and weights is None else None
+    try:
+        model: Any = timm.create_model(name, num_classes=num_classes, global_pool="avg", **arguments)
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise ConfigurationError(f"timm can't make {name!r} with {arguments}: {error}") from error
-    except Exception as error:
-        if not pretrained:
-            raise
-        raise ConfigurationError(
-            f"the weights of {name!r} can't be loaded from the hub ({type(error).__name__}); "
-            "check the network, or start without them: model.pretrained=false"
-        ) from error
     if reason := _not_plain(model):
         raise ConfigurationError(f"{name!r} is not a plain ViT: {reason}; take one such as vit_base_patch16_224.mae")
+    if weights is not None:
+        load_weights(model, read_state_dict(weights), str(weights), head_rows)
+    elif hub is not None:
+        load_weights(model, hub, f"{name} from the hub", head_rows)
     return model
 
 
@@ -62,6 +83,11 @@ def _not_plain(model: Any) -> str | None:
     # A convolutional stem or overlapping patches would let a window see the pixels of its neighbours.
     if type(model.patch_embed) is not PatchEmbed or model.dynamic_img_size:
         return "its patch embedding is not a fixed grid of patches"
+    sizes = zip(model.patch_embed.img_size, model.patch_embed.patch_size, strict=True)
+    if any(image % patch for image, patch in sizes):
+        return (
+            f"its images of {model.patch_embed.img_size} px are not whole patches of {model.patch_embed.patch_size} px"
+        )
     if not isinstance(model.norm, nn.Identity):
         return "it normalises before it pools"
     return None

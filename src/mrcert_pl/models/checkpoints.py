@@ -1,7 +1,6 @@
 """Checkpoints: what they must say about themselves, and how they come back as models."""
 
 import hashlib
-import pickle
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +10,9 @@ import torch
 from torch import Tensor, nn
 
 from mrcert_pl.errors import CheckpointError
+from mrcert_pl.models.patchcure import load_patchcure
+
+__all__ = ["Checkpoint", "describe_model", "load_patchcure", "read_checkpoint", "restore", "weights_digest"]
 
 _FORMAT = 1
 _PREFIX = "model."
@@ -52,18 +54,26 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
         raise CheckpointError(f"there is no checkpoint {path}{hint}")
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
-    except (RuntimeError, EOFError, OSError, ValueError, KeyError, pickle.UnpicklingError) as error:
+    except Exception as error:
+        # What torch raises depends on the byte at which a file stops making sense: anything from EOFError to TypeError.
         raise CheckpointError(
             f"{path} can't be read as a checkpoint: it is truncated, damaged, something else, or holds Python objects "
             "beside plain values and tensors, which are never unpickled"
         ) from error
     origin = content.get("mrcert") if isinstance(content, dict) else None
-    if not isinstance(origin, dict) or "model" not in origin or "state_dict" not in content:
+    if not (
+        isinstance(origin, dict)
+        and "model" in origin
+        and isinstance(origin.get("config"), dict)
+        and isinstance(content.get("state_dict"), dict)
+    ):
         raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint that train.py made")
     if origin.get("format") != _FORMAT:
         raise CheckpointError(f"{path} has checkpoint format {origin.get('format')}; this version reads {_FORMAT}")
     weights = {
-        name.removeprefix(_PREFIX): value for name, value in content["state_dict"].items() if name.startswith(_PREFIX)
+        str(name).removeprefix(_PREFIX): value
+        for name, value in content["state_dict"].items()
+        if str(name).startswith(_PREFIX)
     }
     return Checkpoint(path, origin, weights)
 

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any, Literal, get_args
 
 import torch
@@ -26,22 +27,26 @@ class ViTSRF(nn.Module):
     (docs/theory.md, Theorem 5): the same function, at the cost of the visible tokens.
 
     Args:
-        backbone: a plain timm ViT by its full tag.
-        pretrained: start from the tag's weights.
+        backbone: a plain timm ViT by its full tag. The tag also decides the mean and standard deviation that images
+            are normalised with, wherever the weights come from; without one it is timm's default tag.
+        pretrained: start from the tag's weights, from the hub.
         num_classes: outputs of the head.
         window: ``(height, width)`` of a window in tokens; must divide the token grid.
         split: number of SRF blocks, 0 to the depth of the backbone.
         head_order: ``pool_norm`` (average, then norm: timm and MAE) or ``norm_pool`` (PatchCURE's checkpoints).
         backbone_args: further arguments of the timm model.
+        weights: start from the weights in this local file, whatever ``pretrained`` says.
+        head_rows: for each class its row in the head of these weights, if the new classes are a subset of the old.
 
     Attributes:
         grid: ``(rows, columns)`` of windows. window_px: ``(height, width)`` of a window in px. windows: their number.
         image_px: ``(height, width)`` of the images.
-        config: plain values that make this model again.
+        config: plain values that make this model again, without the weights that it started from.
 
     Raises:
         ConfigurationError: for a window that doesn't divide the token grid, a split out of range, an unknown head
-            order, or a backbone that is not a plain ViT.
+            order, a backbone that is not a plain ViT, weights that can't be had, or unfit ``head_rows``.
+        CheckpointError: for a weights file that can't be read or was made for another model.
     """
 
     mean: Tensor
@@ -58,11 +63,13 @@ class ViTSRF(nn.Module):
         split: int = 6,
         head_order: HeadOrder = "pool_norm",
         backbone_args: Mapping[str, Any] | None = None,
+        weights: str | Path | None = None,
+        head_rows: Sequence[int] | None = None,
     ) -> None:
         super().__init__()
         if head_order not in get_args(HeadOrder):
             raise unknown("head order", head_order, get_args(HeadOrder))
-        vit: Any = plain_vit(backbone, num_classes, pretrained, **(backbone_args or {}))
+        vit: Any = plain_vit(backbone, num_classes, pretrained, weights, head_rows, **(backbone_args or {}))
         tokens = tuple(vit.patch_embed.grid_size)
         if len(window) != 2 or any(w < 1 or n % w for n, w in zip(tokens, window, strict=False)):
             fitting = [[w for w in range(1, n + 1) if n % w == 0] for n in tokens]
@@ -118,14 +125,22 @@ class ViTSRF(nn.Module):
         """Parameters that an optimiser shouldn't decay (asked for by timm)."""
         return {"pos_embed", "cls_token"}
 
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Layers by depth, for timm's layer decay: the embedding, each block, the last norm with the last of them."""
+        return {
+            "stem": r"^cls_token|pos_embed|patch_embed|norm_pre",
+            "blocks": [(r"^blocks\.(\d+)", None), (r"^fc_norm", (99999,))],
+        }
+
     def encode(self, images: Tensor) -> Tensor:
         """Window features ``[image, window, 1 + tokens, dim]`` of ``[image, 3, height, width]`` in [0, 1].
 
         The first token of a window is its class token. A window's features depend on its own pixels alone.
         """
-        if images.ndim != 4 or tuple(images.shape[2:]) != self.image_px:
+        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_px) or not images.is_floating_point():
             raise ConfigurationError(
-                f"images must be [image, 3, {self.image_px[0]}, {self.image_px[1]}], not {list(images.shape)}"
+                f"images must be floats in [0, 1] of the shape [image, 3, {self.image_px[0]}, {self.image_px[1]}], "
+                f"not {images.dtype} {list(images.shape)}"
             )
         tokens = self.patch_embed((images - self.mean) / self.std)
         position = self.pos_embed[:, 1:] if self._position_of_cls else self.pos_embed
@@ -135,7 +150,7 @@ class ViTSRF(nn.Module):
         (rows, columns), (height, width) = self.grid, self.window
         tokens = tokens.view(n, rows, height, columns, width, dim).transpose(2, 3)
         tokens = tokens.reshape(n * self.windows, height * width, dim)
-        features = torch.cat([self.cls_token.expand(len(tokens), -1, -1), tokens], dim=1)
+        features = torch.cat([self.norm_pre(self.cls_token).expand(len(tokens), -1, -1), tokens], dim=1)
         for block in self.srf_blocks:
             features = block(features)
         return features.view(n, self.windows, 1 + height * width, dim)
@@ -175,6 +190,8 @@ class ViTSRF(nn.Module):
             image: long ``[mutant]``, the image that each mutant is made from.
             hidden: ``[mutant, window]``; every row must hide the same number of windows, and not all.
         """
+        if hidden.shape != (len(image), self.windows):
+            raise ConfigurationError(f"hidden must be {[len(image), self.windows]}, not {list(hidden.shape)}")
         shown = int((~hidden[0]).sum())
         if shown == 0 or bool((hidden.sum(1) != self.windows - shown).any()):
             raise ConfigurationError("the mutants of one call must show the same number of windows, at least one")

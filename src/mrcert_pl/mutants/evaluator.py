@@ -79,8 +79,13 @@ class MutantEvaluator:
             ids: names of the images for error messages; their positions in the batch by default.
 
         Raises:
+            ConfigurationError: for a model in training mode, or another number of ids.
             NumericalError: for logits that are NaN or infinite, naming the image and the hidden windows.
         """
+        if getattr(self.model, "training", False):
+            raise ConfigurationError("the model is in training mode, where labels are random; call model.eval() first")
+        if ids is not None and len(ids) != len(images):
+            raise ConfigurationError(f"{len(images)} images need as many ids, not {len(ids)}")
         features = self.model.encode(images)
         table = PredictionTable.empty(self.lattice, len(images), device=images.device)
         ids = range(len(images)) if ids is None else ids

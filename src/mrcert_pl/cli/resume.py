@@ -1,0 +1,29 @@
+"""Where a training that was stopped goes on."""
+
+from pathlib import Path
+
+from omegaconf import DictConfig
+
+from mrcert_pl.errors import CheckpointError
+
+
+def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
+    """The checkpoint that ``ckpt_path`` means: none, a file, or with ``last`` the newest of this configuration's runs.
+
+    Raises:
+        CheckpointError: if there is no such file.
+    """
+    if cfg.ckpt_path is None:
+        return None
+    if cfg.ckpt_path != "last":
+        path = Path(cfg.ckpt_path)
+        if not path.is_file():
+            raise CheckpointError(f"there is no checkpoint {path} to resume from; ckpt_path=last takes the newest one")
+        return path
+    runs = Path(cfg.paths.output_dir, "train", cfg.dataset.name, f"{cfg.model.name}_p{cfg.patch}")
+    found = list(runs.glob("*/checkpoints/last.ckpt"))
+    if not found:
+        raise CheckpointError(
+            f"there is no training to resume in {runs}: no run has finished an epoch there; start one without ckpt_path"
+        )
+    return max(found, key=lambda path: path.stat().st_mtime)

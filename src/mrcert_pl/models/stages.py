@@ -1,0 +1,30 @@
+"""Two-stage training: the SRF half of one model, the LRF half of another (PatchCURE's recipe)."""
+
+import torch
+
+from mrcert_pl.errors import CheckpointError
+from mrcert_pl.models.checkpoints import Checkpoint
+from mrcert_pl.models.vit_srf import ViTSRF
+
+
+def restore_srf(model: ViTSRF, checkpoint: Checkpoint) -> None:
+    """Take everything before the secure layer from a checkpoint: embedding, class token, positions, SRF blocks.
+
+    The checkpoint may differ in its classes and head, but not in backbone, window or split.
+
+    Raises:
+        CheckpointError: if it was made from a model with another backbone, window or split, naming the differences.
+    """
+    theirs = checkpoint.origin["config"]
+    differences = [
+        f"{name}: {theirs.get(name)!r} in the checkpoint, {model.config[name]!r} in the configuration"
+        for name in ("backbone", "backbone_args", "window", "split")
+        if theirs.get(name) != model.config[name]
+    ]
+    if differences:
+        raise CheckpointError(f"{checkpoint.path} has another first stage:\n  " + "\n  ".join(differences))
+    before = ("patch_embed.", "cls_token", "pos_embed", "norm_pre.", *(f"blocks.{i}." for i in range(model.split)))
+    weights = model.state_dict()
+    with torch.no_grad():
+        for name in (name for name in weights if name.startswith(before)):
+            weights[name].copy_(checkpoint.weights[name])

@@ -1,0 +1,122 @@
+"""Pre-trained weights for a plain ViT, in the layouts of timm, DeiT and MAE."""
+
+import logging
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import timm
+import torch
+from timm.layers import resample_abs_pos_embed
+from timm.models.vision_transformer import VisionTransformer
+from torch import Tensor
+
+from mrcert_pl.errors import CheckpointError, ConfigurationError
+from mrcert_pl.models.state_dicts import check_fit
+
+_log = logging.getLogger(__name__)
+
+
+def hub_weights(name: str) -> dict[str, Tensor]:
+    """The weights that timm has under a tag, with their own head; needs a network, or timm's cache.
+
+    Raises:
+        ConfigurationError: if they can't be had, with the other ways to start.
+    """
+    try:
+        # As the tag has it, pooling and head included: load_weights alone makes of it what our models need.
+        return timm.create_model(name, pretrained=True).state_dict()
+    except Exception as error:  # the hub's clients have many: no network, no such file, no access, a full disk
+        reason = next(iter(str(error).splitlines()), "")
+        raise ConfigurationError(
+            f"the weights of {name!r} can't be loaded from the hub; check the network and the tag, "
+            "give a local file: model.weights=PATH, or start from random weights: model.pretrained=false "
+            f"({type(error).__name__}: {reason})"
+        ) from error
+
+
+def load_weights(
+    vit: VisionTransformer, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[int] | None = None
+) -> None:
+    """Start a plain ViT with average pooling from pre-trained weights.
+
+    The last norm of models pooled by their class token (DeiT, augreg, MAE's encoder: ``norm``) becomes ``fc_norm``.
+    MAE's decoder is left out. Positions on another grid are resampled; as many positions are taken for the same grid.
+
+    A head of as many classes is taken over, otherwise it is replaced by a fresh one, or by the named rows of the old
+    one. If it was trained on the class token, it now reads the average of the patch tokens. That is not what it was
+    made for, but both live in the space of the same last blocks and norm, and in practice its rows rank the classes
+    far better than random ones: a start for fine-tuning, no finished classifier.
+
+    Args:
+        vit: the model, changed in place, only if everything fits.
+        weights: state dict as :func:`~mrcert_pl.models.state_dicts.read_state_dict` returns it.
+        source: where they come from, for messages.
+        head_rows: for each new class its row in the old head.
+
+    Raises:
+        CheckpointError: if names or shapes don't fit (what doesn't is listed), or the weights were made for another
+            mean or standard deviation.
+        ConfigurationError: for ``head_rows`` without an old head, of the wrong length, or out of range.
+    """
+    needed = vit.state_dict()
+    weights = _renamed(weights)
+    _check_normalisation(weights, vit, source)
+    if "pos_embed" in weights:
+        weights["pos_embed"] = _positions(weights["pos_embed"], vit)
+    head = {name: weights.pop(name) for name in ("head.weight", "head.bias") if name in weights}
+    fresh = {name: value for name, value in needed.items() if name.startswith("head.")}
+    old = len(head["head.weight"]) if "head.weight" in head else None
+    if head_rows is not None:
+        rows = _checked_rows(head_rows, old, vit.num_classes, source)
+        head = {name: value[rows] for name, value in head.items()}
+        done = f"its head from {len(rows)} rows of {old}"
+    elif old == vit.num_classes:
+        done = f"with its head of {old} classes"
+    else:
+        head = fresh
+        done = f"with a fresh head of {vit.num_classes} classes" + (f" instead of {old}" if old else "")
+    weights |= head
+    check_fit(weights, needed, source, type(vit).__name__)
+    vit.load_state_dict(weights)
+    _log.info("started from %s, %s", source, done)
+
+
+def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    """The encoder of the weights, with the names of an average-pooled timm model."""
+    kept = {name: x for name, x in weights.items() if name != "mask_token" and not name.startswith("decoder_")}
+    if not any(name.startswith("fc_norm.") for name in kept):
+        kept = {f"fc_{name}" if name.startswith("norm.") else name: value for name, value in kept.items()}
+    return kept
+
+
+def _check_normalisation(weights: dict[str, Tensor], vit: Any, source: str) -> None:
+    """Our own models keep mean and std with their weights; those of others say nothing, and the tag decides."""
+    for name in ("mean", "std"):
+        theirs, ours = weights.pop(name, None), torch.tensor(vit.pretrained_cfg[name])
+        if theirs is not None and not torch.allclose(theirs.float().flatten(), ours, atol=1e-3):
+            raise CheckpointError(
+                f"{source} was trained with {name} {[round(x, 4) for x in theirs.flatten().tolist()]}, and the backbone "
+                f"has {ours.tolist()}; name the backbone's tag that it was trained from"
+            )
+
+
+def _positions(theirs: Tensor, vit: Any) -> Tensor:
+    """Position embedding ``[1, cls + tokens, dim]``, resampled if only the (square) grid differs."""
+    needed, prefix = vit.pos_embed, 0 if vit.no_embed_class else 1
+    if theirs.ndim != 3 or theirs.shape == needed.shape or theirs.shape[2] != needed.shape[2]:
+        return theirs
+    side = math.isqrt(max(theirs.shape[1] - prefix, 0))
+    if side == 0 or side**2 + prefix != theirs.shape[1]:
+        return theirs
+    return resample_abs_pos_embed(theirs, list(vit.patch_embed.grid_size), [side, side], num_prefix_tokens=prefix)
+
+
+def _checked_rows(rows: Sequence[int], old: int | None, classes: int, source: str) -> list[int]:
+    if old is None:
+        raise ConfigurationError(f"head_rows are given, and {source} has no head to take them from; set head_rows to null")
+    if len(rows) != classes:
+        raise ConfigurationError(f"head_rows must name one row for each of the {classes} classes, not {len(rows)} rows")
+    if wrong := [row for row in rows if not isinstance(row, int) or not 0 <= row < old]:
+        raise ConfigurationError(f"head_rows must be from 0 to {old - 1}, the head of {source}; not {wrong}")
+    return list(rows)

@@ -1,0 +1,63 @@
+"""A training that is killed goes on to where it would have ended."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+import torch
+from conftest import TINY
+
+EPOCHS = 6
+TRAIN = [sys.executable, "-m", "mrcert_pl.cli.train", *TINY, "patch=32", "trainer=cpu", "dataset.limit=64"]
+TRAIN += ["recipe.batch_size=8", "callbacks.mutant_predictions.images=2", f"trainer.max_epochs={EPOCHS}"]
+TRAIN += ["trainer.check_val_every_n_epoch=2", "recipe.finetuning.mixup={mixup_alpha: 0.8, cutmix_alpha: 1.0}"]
+
+
+def last_checkpoint(folder: Path) -> Path | None:
+    return next(folder.rglob("last.ckpt"), None)
+
+
+def epoch_of(folder: Path) -> int:
+    """Epochs that the newest checkpoint holds, 0 before there is one."""
+    file = last_checkpoint(folder)
+    try:
+        return torch.load(file, weights_only=True)["epoch"] + 1 if file else 0
+    except (EOFError, RuntimeError):
+        return 0
+
+
+def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    whole, killed = tmp_path / "whole", tmp_path / "killed"
+    for folder in (whole, killed):
+        folder.mkdir()
+    running = subprocess.Popen(TRAIN, cwd=killed, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    subprocess.run(TRAIN, cwd=whole, env=environment, check=True, capture_output=True)
+    deadline = time.monotonic() + 120
+    while epoch_of(killed) == 0 and running.poll() is None and time.monotonic() < deadline:
+        time.sleep(0.02)
+    running.send_signal(signal.SIGKILL)
+    running.wait()
+    done = epoch_of(killed)
+    if done == EPOCHS:
+        pytest.skip("the training was over before it could be killed")
+    assert done > 0
+
+    subprocess.run([*TRAIN, "ckpt_path=last"], cwd=killed, env=environment, check=True, capture_output=True)
+    (run,) = (killed / "outputs/train/digits/vit_srf_p32").glob("*/checkpoints")
+    straight, resumed = (
+        torch.load(last_checkpoint(folder), weights_only=True)  # type: ignore[arg-type]
+        for folder in (whole, killed)
+    )
+    assert resumed["epoch"] == straight["epoch"] == EPOCHS - 1
+    assert resumed["global_step"] == straight["global_step"]
+    for name, value in straight["state_dict"].items():
+        assert torch.equal(value, resumed["state_dict"][name]), name
+    rows = (run.parent / "csv" / "metrics.csv").read_text().strip().split("\n")
+    assert len({row.split(",")[0] for row in rows[1:]}) == EPOCHS
+    best = [torch.load(f / "checkpoints/digits/vit_srf_p32/best.ckpt", weights_only=True) for f in (whole, killed)]
+    assert best[0]["epoch"] == best[1]["epoch"]
