@@ -10,10 +10,6 @@ from lightning.pytorch import seed_everything
 
 from mrcert_pl.models import ViTSRF
 
-# A base model of a few thousand weights, as overrides of the commands.
-TINY = ["model.backbone_args={embed_dim: 16, depth: 2, num_heads: 2}", "model.split=1"]
-
-
 # The models of the tests are tiny: more threads only get in each other's way.
 torch.set_num_threads(1)
 

@@ -1,5 +1,7 @@
 """From configuration to objects: what training and evaluation build alike."""
 
+import hashlib
+import itertools
 import logging
 import warnings
 from pathlib import Path
@@ -10,6 +12,7 @@ import torch
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import instantiate
 from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.data import ImageDataModule, describe
@@ -37,8 +40,18 @@ def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
     torch.backends.cudnn.allow_tf32 = False
     run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
     cfg.paths.run_dir = str(run_dir)
+    cfg.paths.run_id = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:12]
+    if rank_zero_only.rank == 0:
+        _keep_earlier_log(run_dir)
     write_whole(run_dir / "config.yaml", lambda partial: OmegaConf.save(cfg, partial, resolve=True))
     return run_dir
+
+
+def _keep_earlier_log(run_dir: Path) -> None:
+    """The CSV logger of a run that goes on would delete what it logged before."""
+    log = run_dir / "csv"
+    if log.exists():
+        log.rename(next(path for n in itertools.count(1) if not (path := run_dir / f"csv_{n}").exists()))
 
 
 def patch_of(cfg: DictConfig) -> PatchSpec:
@@ -46,9 +59,15 @@ def patch_of(cfg: DictConfig) -> PatchSpec:
     return PatchSpec(cfg.patch if isinstance(cfg.patch, (int, str)) else tuple(cfg.patch), count=cfg.patches)
 
 
-def build_model(cfg: DictConfig) -> ViTSRF:
-    """The base model for the classes of the data set."""
+# What only a training asks for: the weights that a model starts from.
+_START = {"pretrained": False, "weights": None, "head_rows": None}
+
+
+def build_model(cfg: DictConfig, start: bool = True) -> ViTSRF:
+    """The base model for the classes of the data set; without ``start`` nobody looks for the weights it began with."""
     settings = {name: value for name, value in cfg.model.items() if name != "name"}
+    if not start:
+        settings |= {name: value for name, value in _START.items() if name in settings}
     classes = describe(cfg.dataset.name).classes
     return instantiate(settings, num_classes=len(classes), _convert_="all")
 

@@ -22,7 +22,7 @@ def main(cfg: DictConfig) -> None:
 
     run_dir = start(cfg)
     defender = instantiate(cfg.defender, _convert_="all")
-    model = build_model(cfg)
+    model = build_model(cfg, start=False)
     lattice = covering_lattice(model.grid, model.window_px, patch_of(cfg), defender.order, cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=_training(cfg)))

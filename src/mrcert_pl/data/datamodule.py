@@ -2,29 +2,20 @@
 
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import lightning as L
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
 from PIL import Image
-from timm.data import create_transform
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset, DistributedSampler, Sampler
+from torch.utils.data import DataLoader, Sampler
 
 from mrcert_pl.data.catalog import describe
-from mrcert_pl.data.preprocessing import Preprocessing
+from mrcert_pl.data.preprocessing import Preprocessing, Resize
 from mrcert_pl.data.records import Record, Source, Split
+from mrcert_pl.data.samples import Augmentation, EpochSampler, ImageSplit, Sample, TrainingSplit
 from mrcert_pl.errors import ConfigurationError
-
-
-class Sample(NamedTuple):
-    """One image on its way to a model, or a batch of them."""
-
-    image: Tensor
-    label: Any
-    id: Any
-    path: Any
 
 
 class ImageDataModule(L.LightningDataModule):
@@ -34,13 +25,15 @@ class ImageDataModule(L.LightningDataModule):
 
     Args:
         name: a data set of the catalogue.
-        root: its folder, if it has one.
+        root: its folder, if it has one; ``None`` is ``data/<name>`` below the working directory.
         image_px: ``(height, width)`` that the model takes.
         batch_size: images per batch and device.
         workers: processes that load images.
         limit: use only this many images of each split, drawn with ``seed``; they keep their ids.
         augmentation: arguments of timm's training transform, or ``None`` for the plain preprocessing.
         seed: of the order of training images and of ``limit``.
+        download: fetch what is missing of it, where that is allowed.
+        resize: instead of the data set's own way to ``image_px``, see :class:`mrcert_pl.data.Preprocessing`.
     """
 
     def __init__(
@@ -53,20 +46,32 @@ class ImageDataModule(L.LightningDataModule):
         limit: int | None = None,
         augmentation: Mapping[str, Any] | None = None,
         seed: int = 0,
+        download: bool = False,
+        resize: Resize | None = None,
     ) -> None:
         super().__init__()
         for what, value in (("batch size", batch_size), ("limit", limit if limit is not None else 1)):
             if value < 1:
                 raise ConfigurationError(f"the {what} must be at least 1, not {value}")
         self.description = describe(name)
-        self.root = None if root is None else Path(root)
-        self.preprocessing = Preprocessing(image_px, self.description.resize)
+        self.root = self.description.folder(root)
+        self.download = download
+        self.preprocessing = Preprocessing(image_px, resize or self.description.resize)
         self.batch_size = batch_size
         self.workers = workers
         self.limit = limit
         self.augmentation = augmentation
         self.seed = seed
         self._source: Source | None = None
+
+    def prepare_data(self) -> None:
+        # Lightning calls this in one process per machine, and lets the others wait.
+        if self.download:
+            self.description.fetch(self.root)
+
+    def setup(self, stage: str) -> None:
+        # Whatever is missing shall show before the first epoch, not at its end.
+        self._opened()
 
     def split(self, split: Split) -> "ImageSplit":
         """The images of a split with the preprocessing of evaluation."""
@@ -75,15 +80,19 @@ class ImageDataModule(L.LightningDataModule):
     def train_dataloader(self) -> DataLoader[Sample]:
         transform: Callable[[Image.Image], Tensor] = self.preprocessing
         if self.augmentation is not None:
-            transform = _augmented(self.preprocessing.image_px, self.augmentation)
-        images = ImageSplit(self._opened(), self._members("train"), transform)
+            transform = Augmentation(self.preprocessing.image_px, self.augmentation)
+        images = TrainingSplit(self._opened(), self._members("train"), transform, self.seed)
         world, rank = self._ranks()
         if len(images) < self.batch_size * world:
             raise ConfigurationError(
                 f"the {len(images)} training images don't fill one batch of {self.batch_size} on {world} device(s); "
                 "take a smaller recipe.batch_size or a larger dataset.limit"
             )
-        sampler: Sampler[int] = DistributedSampler(images, world, rank, seed=self.seed)
+        sampler = EpochSampler(images, world, rank, seed=self.seed)
+        if self.trainer:
+            # Lightning tells the sampler its epoch only after the workers of a resumed run have begun.
+            progress: Any = self.trainer.fit_loop.epoch_progress.current
+            sampler.set_epoch(progress.processed)
         return self._loader(images, sampler, drop_last=True)
 
     def val_dataloader(self) -> DataLoader[Sample]:
@@ -99,7 +108,7 @@ class ImageDataModule(L.LightningDataModule):
             raise ConfigurationError(f"{len(images)} {split} image(s) are too few for {world} devices")
         return self._loader(images, UnrepeatedDistributedSampler(images, world, rank, shuffle=False))
 
-    def _loader(self, images: "ImageSplit", sampler: Sampler[int], drop_last: bool = False) -> DataLoader[Sample]:
+    def _loader(self, images: "ImageSplit", sampler: Sampler[Any], drop_last: bool = False) -> DataLoader[Sample]:
         return DataLoader(
             images,
             batch_size=self.batch_size,
@@ -124,26 +133,3 @@ class ImageDataModule(L.LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
-
-
-class ImageSplit(Dataset[Sample]):
-    """Records of a data set, loaded and transformed one at a time."""
-
-    def __init__(self, source: Source, records: list[Record], transform: Callable[[Image.Image], Tensor]) -> None:
-        self.source = source
-        self.records = records
-        self.transform = transform
-
-    def __len__(self) -> int:
-        return len(self.records)
-
-    def __getitem__(self, index: int) -> Sample:
-        record = self.records[index]
-        return Sample(self.transform(self.source.image(record)), record.label, record.id, record.path)
-
-
-def _augmented(image_px: tuple[int, int], arguments: Mapping[str, Any]) -> Callable[[Image.Image], Tensor]:
-    # Normalisation is the model's, so here it is the identity.
-    fixed = {"is_training": True, "mean": (0.0, 0.0, 0.0), "std": (1.0, 1.0, 1.0), "interpolation": "bicubic"}
-    transform = create_transform((3, *image_px), **{**fixed, **arguments})
-    return lambda image: transform(image.convert("RGB"))

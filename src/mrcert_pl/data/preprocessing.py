@@ -7,6 +7,7 @@ from PIL import Image
 from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
+from mrcert_pl.data.images import rgb
 from mrcert_pl.errors import unknown
 
 Resize = Literal["crop", "whole"]
@@ -22,7 +23,8 @@ class Preprocessing:
     Args:
         image_px: ``(height, width)`` that the model takes. Patch sizes are on this grid.
         resize: ``crop`` enlarges or shrinks the picture until the centre crop is 7/8 of it (natural images of any
-            size), ``whole`` takes all of it (small images whose content fills the frame).
+            size), ``whole`` takes all of it (small images whose content fills the frame, and images that were cropped
+            before).
     """
 
     image_px: tuple[int, int]
@@ -34,7 +36,7 @@ class Preprocessing:
 
     def __call__(self, image: Image.Image) -> Tensor:
         """``[3, height, width]`` in [0, 1]."""
-        image = image.convert("RGB")
+        image = rgb(image)
         height, width = self.image_px
         if self.resize == "crop":
             scale = max(height / _CROP_SHARE / image.height, width / _CROP_SHARE / image.width)

@@ -121,21 +121,18 @@ class MaskedFinetuning(L.LightningModule):
         lr, how = effective_lr(self.optimizer["lr"], self.lr_scaling, batch)
         self.print(how)
         optimizer = create_optimizer_v2(self.model, **{**self.optimizer, "lr": lr})
-        steps = int(self.trainer.estimated_stepping_batches)
-        per_epoch = steps / max(self.trainer.max_epochs or 1, 1)
+        # In (fractions of) epochs: to ask Lightning for the number of steps would start the loader too early, and a
+        # resumed run would get the images of the first epoch again.
+        epochs = max(self.trainer.max_epochs or 1, 1)
+        warmup: Any = min(self.warmup_epochs, epochs / 2)
         scheduler = CosineLRScheduler(
-            optimizer,
-            t_initial=steps,
-            lr_min=self.min_lr,
-            warmup_t=min(round(self.warmup_epochs * per_epoch), steps // 2),
-            warmup_lr_init=self.warmup_lr,
-            warmup_prefix=False,
-            t_in_epochs=False,
+            optimizer, t_initial=epochs, lr_min=self.min_lr, warmup_t=warmup, warmup_lr_init=self.warmup_lr
         )
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:
-        scheduler.step_update(num_updates=self.global_step)
+        batches = self.global_step * self.trainer.accumulate_grad_batches
+        scheduler.step(batches / self.trainer.num_training_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mrcert"] = self.origin

@@ -36,7 +36,9 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
         try:
             return without_wrappers(load_file(path))
         except (SafetensorError, OSError) as error:
-            raise CheckpointError(f"{path} can't be read as safetensors, it is truncated or damaged: {error}") from error
+            raise CheckpointError(
+                f"{path} can't be read as safetensors, it is truncated or damaged: {error}"
+            ) from error
     return tensors_of(_unpickled(path), str(path))
 
 

@@ -64,7 +64,7 @@ def load_weights(
     _check_normalisation(weights, vit, source)
     if "pos_embed" in weights:
         weights["pos_embed"] = _positions(weights["pos_embed"], vit)
-    head = {name: weights.pop(name) for name in ("head.weight", "head.bias") if name in weights}
+    head = {name: weights.pop(name) for name in list(weights) if name in ("head.weight", "head.bias")}
     fresh = {name: value for name, value in needed.items() if name.startswith("head.")}
     old = len(head["head.weight"]) if "head.weight" in head else None
     if head_rows is not None:
@@ -95,9 +95,10 @@ def _check_normalisation(weights: dict[str, Tensor], vit: Any, source: str) -> N
     for name in ("mean", "std"):
         theirs, ours = weights.pop(name, None), torch.tensor(vit.pretrained_cfg[name])
         if theirs is not None and not torch.allclose(theirs.float().flatten(), ours, atol=1e-3):
+            values = [[round(x, 4) for x in tensor.flatten().tolist()] for tensor in (theirs, ours)]
             raise CheckpointError(
-                f"{source} was trained with {name} {[round(x, 4) for x in theirs.flatten().tolist()]}, and the backbone "
-                f"has {ours.tolist()}; name the backbone's tag that it was trained from"
+                f"{source} was trained with {name} {values[0]}, and the backbone has {values[1]}; "
+                "name the backbone's tag that it was trained from"
             )
 
 
@@ -114,7 +115,9 @@ def _positions(theirs: Tensor, vit: Any) -> Tensor:
 
 def _checked_rows(rows: Sequence[int], old: int | None, classes: int, source: str) -> list[int]:
     if old is None:
-        raise ConfigurationError(f"head_rows are given, and {source} has no head to take them from; set head_rows to null")
+        raise ConfigurationError(
+            f"head_rows are given, and {source} has no head to take them from; set head_rows to null"
+        )
     if len(rows) != classes:
         raise ConfigurationError(f"head_rows must name one row for each of the {classes} classes, not {len(rows)} rows")
     if wrong := [row for row in rows if not isinstance(row, int) or not 0 <= row < old]:
