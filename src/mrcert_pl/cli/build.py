@@ -41,12 +41,12 @@ def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
     run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
     cfg.paths.run_dir = str(run_dir)
     cfg.paths.run_id = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:12]
-    if rank_zero_only.rank == 0:
-        _keep_earlier_log(run_dir)
+    _keep_earlier_log(run_dir)
     write_whole(run_dir / "config.yaml", lambda partial: OmegaConf.save(cfg, partial, resolve=True))
     return run_dir
 
 
+@rank_zero_only
 def _keep_earlier_log(run_dir: Path) -> None:
     """The CSV logger of a run that goes on would delete what it logged before."""
     log = run_dir / "csv"
