@@ -46,7 +46,9 @@ def test_train_then_evaluate_with_every_defender_then_report(
     command(*TRAIN)
     output = capsys.readouterr().out
     assert str(CHECKPOINT) in output
-    assert "python eval.py dataset=digits model=vit_srf patch=32 defender=mrcert" in output
+    following = output.split("Certify it with:  ")[1].strip()
+    assert following.startswith("python eval.py dataset=digits model=vit_srf patch=32 'model.backbone_args={")
+    assert following.endswith(" model.split=1 defender=mrcert")
     assert CHECKPOINT.is_file()
     (run,) = Path("outputs/train/digits/vit_srf_p32").iterdir()
     assert {"config.yaml", "csv", "checkpoints"} <= {path.name for path in run.iterdir()}

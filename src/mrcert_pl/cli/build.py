@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import logging
+import shlex
 import warnings
 from pathlib import Path
 from typing import Any
@@ -84,6 +85,18 @@ def build_trainer(cfg: DictConfig, callbacks: list[L.Callback]) -> L.Trainer:
     for logger in trainer.loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
     return trainer
+
+
+# Settings that training and evaluation must share.
+_SHARED = ("dataset.root=", "dataset.resize=", "model.", "paths.", "patches=", "stride=")
+
+
+def command_line(cfg: DictConfig, script: str) -> str:
+    """The command that does ``train.py`` or ``eval.py`` for the data set, model and patch of this run."""
+    chosen = [f"dataset={cfg.dataset.name}", f"model={cfg.model.name}", f"patch={cfg.patch}"]
+    own = tuple(f"model.{name}=" for name in _START)
+    given = [o for o in HydraConfig.get().overrides.task if o.startswith(_SHARED) and not o.startswith(own)]
+    return shlex.join(["python", script, *chosen, *given])
 
 
 def finish(trainer: L.Trainer) -> None:

@@ -14,7 +14,7 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
-    from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, patch_of, start
+    from mrcert_pl.cli.build import build_data, build_model, build_trainer, command_line, finish, patch_of, start
     from mrcert_pl.geometry import covering_lattice
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
@@ -25,7 +25,7 @@ def main(cfg: DictConfig) -> None:
     model = build_model(cfg, start=False)
     lattice = covering_lattice(model.grid, model.window_px, patch_of(cfg), defender.order, cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
-    restore(model, read_checkpoint(cfg.checkpoint, made_by=_training(cfg)))
+    restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     certification = Certification(model, lattice, defender, cfg.token_budget)
     trainer = build_trainer(cfg, [ImageProgressBar()])
 
@@ -62,10 +62,6 @@ def main(cfg: DictConfig) -> None:
         show([read_results(file)])
         print(f"{file}\n{run_dir / 'verdicts.parquet'}")
     finish(trainer)
-
-
-def _training(cfg: DictConfig) -> str:
-    return f"python train.py dataset={cfg.dataset.name} model={cfg.model.name} patch={cfg.patch}"
 
 
 def _check_complete(seen: list[int], expected: list[int], counted: int) -> None:

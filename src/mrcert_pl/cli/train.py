@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
-    from mrcert_pl.cli.build import build_data, build_model, build_trainer, finish, start
+    from mrcert_pl.cli.build import build_data, build_model, build_trainer, command_line, finish, start
     from mrcert_pl.cli.resume import checkpoint_to_resume
     from mrcert_pl.models.checkpoints import read_checkpoint
     from mrcert_pl.models.stages import restore_srf
@@ -34,7 +34,7 @@ def main(cfg: DictConfig) -> None:
     start(cfg, run_dir=resumed and resumed.parent.parent)
     model = build_model(cfg)
     if cfg.stage == "split":
-        first_stage = f"{_command(cfg, 'train.py')} stage=srf_vanilla"
+        first_stage = f"{command_line(cfg, 'train.py')} stage=srf_vanilla"
         restore_srf(model, read_checkpoint(cfg.srf_checkpoint, made_by=first_stage))
     data = build_data(
         cfg,
@@ -89,19 +89,16 @@ def _finetuning(cfg: DictConfig, model: "ViTSRF") -> "MaskedFinetuning":
 
 def _publish(cfg: DictConfig, best: str, score: float) -> None:
     """Copy the best checkpoint of the run to where the next command looks for it, and say so."""
+    from mrcert_pl.cli.build import command_line
     from mrcert_pl.reporting.files import write_whole
 
     place = Path(cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint)
     write_whole(place, lambda partial: shutil.copyfile(best, partial))
     if cfg.stage == "srf_vanilla":
-        following = f"Train the second stage with:  {_command(cfg, 'train.py')} stage=split"
+        following = f"Train the second stage with:  {command_line(cfg, 'train.py')} stage=split"
     else:
-        following = f"Certify it with:  {_command(cfg, 'eval.py')} defender=mrcert"
+        following = f"Certify it with:  {command_line(cfg, 'eval.py')} defender=mrcert"
     print(f"\nBest checkpoint ({cfg.callbacks.checkpoint.monitor} {score:.3f}): {place}\n{following}")
-
-
-def _command(cfg: DictConfig, script: str) -> str:
-    return f"python {script} dataset={cfg.dataset.name} model={cfg.model.name} patch={cfg.patch}"
 
 
 if __name__ == "__main__":
