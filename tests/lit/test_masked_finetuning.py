@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 
 from mrcert_pl.data import ImageDataModule
-from mrcert_pl.errors import NumericalError
+from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import PatchSpec, covering_masks
 from mrcert_pl.lit import MaskedFinetuning, MaskSampler
 from mrcert_pl.models import ViTSRF
@@ -83,6 +83,15 @@ def test_masks_really_hide_windows_from_the_model(tiny_vit: ViTSRF, tmp_path: Pa
     assert hidden.shape == (64, 14)
     assert hidden.any()
     assert len(hidden.unique(dim=0)) > 20
+
+
+def test_bad_settings(tiny_vit: ViTSRF) -> None:
+    with pytest.raises(ConfigurationError, match="even batch size, not 7"):
+        module(tiny_vit, mixup={"mixup_alpha": 0.8}, batch_size=7)
+    with pytest.raises(ConfigurationError, match="at least one draw"):
+        module(tiny_vit, worst_of=0)
+    with pytest.raises(ConfigurationError, match="unknown learning rate scaling"):
+        module(tiny_vit, lr_scaling="cubic")
 
 
 def test_the_worst_of_several_draws_is_trained_on(tiny_vit: ViTSRF) -> None:

@@ -56,6 +56,8 @@ class MaskedFinetuning(L.LightningModule):
         super().__init__()
         if worst_of < 1:
             raise ConfigurationError(f"the worst of at least one draw of masks, not of {worst_of}")
+        if mixup and batch_size % 2:
+            raise ConfigurationError(f"mixup pairs the images of a batch; take an even batch size, not {batch_size}")
         if drop_path:
             set_drop_path(model.blocks, drop_path)  # type: ignore[arg-type]
         effective_lr(optimizer["lr"], lr_scaling, batch_size)
