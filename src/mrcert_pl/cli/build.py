@@ -99,6 +99,13 @@ def command_line(cfg: DictConfig, script: str) -> str:
     return shlex.join(["python", script, *chosen, *given])
 
 
+def device_of(trainer: L.Trainer) -> str:
+    """What a run ran on, and on how many of them."""
+    device = trainer.strategy.root_device
+    name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
+    return f"{trainer.world_size} x {name}"
+
+
 def finish(trainer: L.Trainer) -> None:
     """Close the loggers, so that the next job of a multirun starts runs of its own."""
     for logger in trainer.loggers:

@@ -14,7 +14,16 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
-    from mrcert_pl.cli.build import build_data, build_model, build_trainer, command_line, finish, patch_of, start
+    from mrcert_pl.cli.build import (
+        build_data,
+        build_model,
+        build_trainer,
+        command_line,
+        device_of,
+        finish,
+        patch_of,
+        start,
+    )
     from mrcert_pl.geometry import covering_lattice
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
@@ -54,7 +63,7 @@ def main(cfg: DictConfig) -> None:
             "seed": cfg.seed,
             "seconds": round(seconds, 3),
             "command": " ".join(sys.argv),
-            "environment": environment(str(trainer.strategy.root_device), str(trainer.precision)),
+            "environment": environment(device_of(trainer), str(trainer.precision)),
             "config": OmegaConf.to_container(cfg, resolve=True),
         }
         file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)

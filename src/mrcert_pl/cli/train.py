@@ -93,12 +93,13 @@ def _publish(cfg: DictConfig, best: str, score: float) -> None:
     from mrcert_pl.reporting.files import write_whole
 
     place = Path(cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint)
+    replaced = " (in place of an earlier one, which its own run in outputs keeps)" if place.exists() else ""
     write_whole(place, lambda partial: shutil.copyfile(best, partial))
     if cfg.stage == "srf_vanilla":
         following = f"Train the second stage with:  {command_line(cfg, 'train.py')} stage=split"
     else:
         following = f"Certify it with:  {command_line(cfg, 'eval.py')} defender=mrcert"
-    print(f"\nBest checkpoint ({cfg.callbacks.checkpoint.monitor} {score:.3f}): {place}\n{following}")
+    print(f"\nBest checkpoint ({cfg.callbacks.checkpoint.monitor} {score:.3f}): {place}{replaced}\n{following}")
 
 
 if __name__ == "__main__":
