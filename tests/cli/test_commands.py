@@ -104,17 +104,28 @@ def test_two_stages(command: Command, capsys: pytest.CaptureFixture[str]) -> Non
     authors = [*TRAIN, "recipe=authors", "trainer.max_epochs=1"]
     assert "stage=srf_vanilla" in failure(command, capsys, *authors, "stage=split")
     command(*authors, "stage=srf_vanilla")
-    assert "stage=split" in capsys.readouterr().out
+    output = capsys.readouterr().out
+    assert "stage=split" in output
+    assert "Best checkpoint (val/unmasked_accuracy" in output
     assert CHECKPOINT.with_name("srf_vanilla.ckpt").is_file()
     assert not CHECKPOINT.exists()
     command(*authors, "stage=split")
     assert CHECKPOINT.is_file()
+    # Runs that start within the same second have folders of their own.
+    assert len(list(Path("outputs/train/digits/vit_srf_p32").iterdir())) >= 2
     assert "unknown stage 'two'" in failure(command, capsys, *TRAIN, "stage=two")
 
 
 def test_resuming_without_a_run_says_so(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     assert "there is no training to resume" in failure(command, capsys, *TRAIN, "ckpt_path=last")
     assert "there is no checkpoint nowhere.ckpt" in failure(command, capsys, *TRAIN, "ckpt_path=nowhere.ckpt")
+
+
+def test_a_published_checkpoint_is_resumed_in_a_run_of_its_own(trained: Command) -> None:
+    before = sorted(Path("checkpoints").rglob("*"))
+    trained(*TRAIN, "trainer.max_epochs=3", f"ckpt_path={CHECKPOINT}", "paths.output_dir=later")
+    assert sorted(Path("checkpoints").rglob("*")) == before
+    assert list(Path("later").rglob("last.ckpt"))
 
 
 def test_two_processes_give_the_verdicts_of_one(trained: Command, capfd: pytest.CaptureFixture[str]) -> None:
@@ -165,6 +176,7 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
         (["patch=-16"], "at least 1 px"),
         (["patch=300"], "larger than the image of 224x224 px"),
         (["patch=wide"], "can't read the patch size 'wide'"),
+        (["patch=[16,48]"], r"can't read the patch size \[16, 48\]; .*'16x48'"),
         (["patches=0"], "at least one patch"),
         (["defender.patches=0"], "at least one patch"),
         (["stride=0"], "stride must be two whole numbers of at least 1"),

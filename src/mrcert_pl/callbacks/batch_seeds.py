@@ -27,10 +27,8 @@ class BatchSeeds(Callback):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int
     ) -> None:
         progress: Any = trainer.fit_loop.epoch_progress.current
-        state = np.random.SeedSequence([self.seed, progress.processed, batch_idx, trainer.global_rank]).generate_state(
-            1
-        )
-        seed = int(state[0])
+        origin = [self.seed, progress.processed, batch_idx, trainer.global_rank]
+        seed = int(np.random.SeedSequence(origin).generate_state(1)[0])
         random.seed(seed)
         np.random.seed(seed)
         torch.manual_seed(seed)

@@ -57,7 +57,7 @@ def _keep_earlier_log(run_dir: Path) -> None:
 
 def patch_of(cfg: DictConfig) -> PatchSpec:
     """The patch of the configuration."""
-    return PatchSpec(cfg.patch if isinstance(cfg.patch, (int, str)) else tuple(cfg.patch), count=cfg.patches)
+    return PatchSpec(cfg.patch, count=cfg.patches)
 
 
 # What only a training asks for: the weights that a model starts from.

@@ -27,3 +27,9 @@ def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
             f"there is no training to resume in {runs}: no run has finished an epoch there; start one without ckpt_path"
         )
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def run_folder(checkpoint: Path) -> Path | None:
+    """The folder of the run that a checkpoint belongs to, or ``None`` for one that has been taken elsewhere."""
+    run = checkpoint.parent.parent
+    return run if checkpoint.parent.name == "checkpoints" and (run / "config.yaml").is_file() else None

@@ -24,14 +24,17 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.callbacks import ImageProgressBar
     from mrcert_pl.cli.build import build_data, build_model, build_trainer, command_line, finish, start
-    from mrcert_pl.cli.resume import checkpoint_to_resume
+    from mrcert_pl.cli.resume import checkpoint_to_resume, run_folder
     from mrcert_pl.models.checkpoints import read_checkpoint
     from mrcert_pl.models.stages import restore_srf
 
     if cfg.stage not in _STAGES:
         raise unknown("stage", cfg.stage, _STAGES)
+    if cfg.stage == "srf_vanilla" and "checkpoint" in cfg.callbacks:
+        # A model that has never seen a mask certifies hardly anything: that would choose the first epoch of a tie.
+        cfg.callbacks.checkpoint.monitor = "val/unmasked_accuracy"
     resumed = checkpoint_to_resume(cfg)
-    start(cfg, run_dir=resumed and resumed.parent.parent)
+    start(cfg, run_dir=resumed and run_folder(resumed))
     model = build_model(cfg)
     if cfg.stage == "split":
         first_stage = f"{command_line(cfg, 'train.py')} stage=srf_vanilla"
