@@ -112,7 +112,7 @@ def test_two_stages(command: Command, capsys: pytest.CaptureFixture[str]) -> Non
     command(*authors, "stage=split")
     assert CHECKPOINT.is_file()
     # Runs that start within the same second have folders of their own.
-    assert len(list(Path("outputs/train/digits/vit_srf_p32").iterdir())) >= 2
+    assert len(list(Path("outputs/train/digits/vit_srf_p32").iterdir())) == 3
     assert "unknown stage 'two'" in failure(command, capsys, *TRAIN, "stage=two")
 
 
