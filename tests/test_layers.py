@@ -12,7 +12,7 @@ BELOW = {
     "errors": set(),
     "geometry": {"errors"},
     "mutants": {"errors", "geometry"},
-    "defenders": {"errors", "mutants.table"},
+    "defenders": {"errors", "geometry", "mutants.table"},
     "metrics": {"errors", "defenders"},
     "models": {"errors", "geometry"},
     "data": {"errors"},

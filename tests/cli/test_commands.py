@@ -62,7 +62,7 @@ def test_train_then_evaluate_with_every_defender_then_report(
     files = sorted(Path("outputs/eval/digits/vit_srf_p32").glob("*/results.json"))
     results = {read_results(file)["defender"]: read_results(file) for file in files}
     assert set(results) == {"undefended", "patchcure", "mrcert"}
-    assert results["mrcert"]["geometry"] == {"masks": 12, "unions": 439, "stride": 1}
+    assert results["mrcert"]["mutants"] == {"masks": 12, "unions": 439, "order": 4, "windows": 14}
     assert results["patchcure"]["round_trip_note"]
     assert results["mrcert"]["environment"]["precision"] == "32-true"
     assert len({result["weights_sha256"] for result in results.values()}) == 1

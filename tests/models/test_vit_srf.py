@@ -84,10 +84,10 @@ def test_mutant_tokens_are_those_that_the_blocks_see(window):
     features = model.encode(random_images(1))
     lengths = []
     model.lrf_blocks[0].register_forward_pre_hook(lambda _, inputs: lengths.append(inputs[0].shape[1]))
-    for visible in range(1, model.windows + 1):
-        hidden = torch.arange(model.windows)[None] >= visible
-        model.classify_mutants(features, torch.tensor([0]), hidden)
-    assert lengths == [model.mutant_tokens(visible) for visible in range(1, model.windows + 1)]
+    hidden = torch.arange(model.windows) >= torch.arange(1, model.windows + 1)[:, None]
+    for row in hidden:
+        model.classify_mutants(features, torch.tensor([0]), row[None])
+    assert lengths == model.mutant_tokens(hidden).tolist()
 
 
 @pytest.mark.parametrize("settings", [{}, {"no_embed_class": True}], ids=["position of cls", "no position of cls"])

@@ -181,7 +181,7 @@ def test_batches_are_dense_and_within_the_token_budget(model, lattice, images, t
     for image, hidden in spy.calls:
         visible = (~hidden).sum(1)
         assert (visible == visible[0]).all()
-        assert len(image) == 1 or len(image) * model.mutant_tokens(int(visible[0])) <= token_budget
+        assert len(image) == 1 or len(image) * int(model.mutant_tokens(hidden[:1])) <= token_budget
     if token_budget == 16384:
         assert len(spy.calls) == len(lattice.visible.unique())
 
@@ -238,7 +238,7 @@ def test_images_of_the_caller_stay_as_they_are(model, lattice, images):
 
 
 def test_masks_for_another_number_of_windows_are_refused(model):
-    with pytest.raises(ConfigurationError, match="the model has 4 windows and the masks are made for 5"):
+    with pytest.raises(ConfigurationError, match="the model has 4 windows and the mutants are made for 5"):
         MutantEvaluator(model, UnionLattice([0b00001], windows=5, order=1))
 
 

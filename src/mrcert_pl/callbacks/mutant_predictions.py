@@ -1,5 +1,7 @@
 """Certified accuracies during validation."""
 
+from typing import Any
+
 import lightning as L
 import torch
 from lightning.pytorch.callbacks import Callback
@@ -7,9 +9,9 @@ from lightning.pytorch.callbacks import Callback
 from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, covering_lattice
+from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
-from mrcert_pl.mutants import MaskableModel, MutantEvaluator
+from mrcert_pl.mutants import MutantEvaluator
 
 
 class MutantPredictions(Callback):
@@ -28,7 +30,7 @@ class MutantPredictions(Callback):
 
     def __init__(
         self,
-        defender: Defender,
+        defender: Defender[Any],
         patch: int | str | tuple[int, int],
         stride: int | tuple[int, int] = 1,
         images: int = 64,
@@ -45,8 +47,8 @@ class MutantPredictions(Callback):
         self._left = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        model: MaskableModel = pl_module.model  # type: ignore[assignment]
-        lattice = covering_lattice(model.grid, model.window_px, self.patch, self.defender.order, self.stride)
+        model: Any = pl_module.model
+        lattice = self.defender.mutants(model, self.patch, self.stride)
         self.evaluator = MutantEvaluator(model, lattice, self.token_budget)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:

@@ -24,7 +24,6 @@ def main(cfg: DictConfig) -> None:
         patch_of,
         start,
     )
-    from mrcert_pl.geometry import covering_lattice
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.reporting import environment, read_results, show, write_results, write_verdicts
@@ -32,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     run_dir = start(cfg)
     defender = instantiate(cfg.defender, _convert_="all")
     model = build_model(cfg, start=False)
-    lattice = covering_lattice(model.grid, model.window_px, patch_of(cfg), defender.order, cfg.stride)
+    lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     certification = Certification(model, lattice, defender, cfg.token_budget)
@@ -57,7 +56,7 @@ def main(cfg: DictConfig) -> None:
             "patch": cfg.patch,
             "defender": defender.name,
             "round_trip_note": defender.round_trip_note,
-            "geometry": {"masks": len(lattice.masks), "unions": len(lattice), "stride": cfg.stride},
+            "mutants": lattice.summary(),
             "checkpoint": str(cfg.checkpoint),
             "weights_sha256": weights_digest(model),
             "seed": cfg.seed,

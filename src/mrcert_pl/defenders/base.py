@@ -2,12 +2,14 @@
 
 from abc import ABC, abstractmethod
 from dataclasses import dataclass
+from typing import Any, Generic
 
 import torch
 from torch import BoolTensor, Tensor
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.mutants.table import PredictionTable
+from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.mutants.table import Mutants, PredictionTable
 
 NO_WITNESS = -1
 
@@ -35,46 +37,50 @@ class Verdicts:
         return len(self.label)
 
 
-class Defender(ABC):
+class Defender(ABC, Generic[Mutants]):
     """A certified recovery defence, seen from the labels of mutants alone.
 
     Attributes:
         name: how results and tables call it.
-        order: highest order of unions that it looks at.
         round_trip_note: why no round trip can be certified, or ``None`` if it can.
     """
 
     name: str
-    order: int
     round_trip_note: str | None = None
 
-    def next_queries(self, table: PredictionTable) -> BoolTensor:
+    @abstractmethod
+    def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> Mutants:
+        """The mutants that this defender looks at, for the windows of a base model and a patch.
+
+        Args:
+            model: a base model; only its geometry is read.
+            patch: the patch to defend against.
+            stride: distance of neighbouring masks in windows.
+
+        Raises:
+            ConfigurationError: for a model that has no such mutants, or a patch that can't be covered.
+        """
+
+    @abstractmethod
+    def next_queries(self, table: PredictionTable[Mutants]) -> BoolTensor:
         """``[image, mutant]``: entries to evaluate before :meth:`decide` can answer; none left means ready.
 
         Raises:
-            ConfigurationError: if the table's lattice is of a lower order than the defender needs.
+            ConfigurationError: if the table's mutants are not those that the defender needs.
         """
-        if table.lattice.order < self.order:
-            raise ConfigurationError(
-                f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
-                f"the table has them up to {table.lattice.order}"
-            )
-        wanted = torch.zeros_like(table.evaluated)
-        wanted[:, : table.lattice.size(self.order)] = True
-        return wanted & ~table.evaluated  # type: ignore[return-value]
 
-    def decide(self, table: PredictionTable) -> Verdicts:
+    def decide(self, table: PredictionTable[Mutants]) -> Verdicts:
         """Verdicts on all images of the table.
 
         Raises:
-            ConfigurationError: if the table's lattice is of a lower order than the defender needs, or lacks labels.
+            ConfigurationError: if the table lacks mutants, or labels, that the defender needs.
         """
         if missing := int(self.next_queries(table).sum()):
             raise ConfigurationError(f"the table lacks {missing} labels that {type(self).__name__} needs")
         return self._decide(table)
 
     @abstractmethod
-    def _decide(self, table: PredictionTable) -> Verdicts: ...
+    def _decide(self, table: PredictionTable[Mutants]) -> Verdicts: ...
 
 
 def first(found: Tensor) -> Tensor:

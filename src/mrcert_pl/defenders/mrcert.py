@@ -5,8 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Defender, Verdicts, first
+from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, first
+from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.errors import ConfigurationError, unknown
+from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 Certificate = Literal["paper"]
@@ -15,7 +17,7 @@ Certificate = Literal["paper"]
 _CHUNK = 1 << 25
 
 
-class MRCert(Defender):
+class MRCert(MaskingDefender):
     """MRCert built for ``patches`` patches, earlier and later ones together (Theorems 2 and 3; the paper has two).
 
     With ``p(U)`` the label when the union ``U`` is hidden and ``U_k`` the unions of at most ``k`` masks, ``S`` is a
@@ -55,13 +57,13 @@ class MRCert(Defender):
         if patches == 1:
             self.round_trip_note = "a round trip is two patches, and this defender is built for one"
 
-    def _decide(self, table: PredictionTable) -> Verdicts:
+    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
         step = max(1, _CHUNK // len(table.lattice.join(self.patches, self.patches)) ** 2)
         parts = [self._decide_rows(table, slice(i, i + step)) for i in range(0, max(len(table.labels), 1), step)]
         fields = ("label", "certified", "round_trip", "case", "witness")
         return Verdicts(**{field: torch.cat([getattr(part, field) for part in parts]) for field in fields})
 
-    def _decide_rows(self, table: PredictionTable, rows: slice) -> Verdicts:
+    def _decide_rows(self, table: PredictionTable[UnionLattice], rows: slice) -> Verdicts:
         lattice, n = table.lattice, self.patches
         labels = table.labels[rows].long()
 
@@ -83,7 +85,7 @@ class MRCert(Defender):
             witness=witness,
         )
 
-    def _trusted(self, table: PredictionTable, rows: slice, margin: float) -> Tensor | None:
+    def _trusted(self, table: PredictionTable[UnionLattice], rows: slice, margin: float) -> Tensor | None:
         """[image, mutant]: entries that count inside a certificate; ``None`` if all do."""
         if margin == 0:
             return None

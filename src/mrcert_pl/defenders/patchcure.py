@@ -5,14 +5,16 @@ from typing import Literal, get_args
 import torch
 from torch import Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Defender, Verdicts, first
+from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, first
+from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.errors import unknown
+from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 Reference = Literal["original", "majority"]
 
 
-class PatchCURE(Defender):
+class PatchCURE(MaskingDefender):
     """Double masking against one patch (Xiang et al., PatchCleanser 2022 and PatchCURE 2024; Theorem 4).
 
     Inference compares with a reference label: that of the unmasked image (``original``), or the majority of the
@@ -36,7 +38,7 @@ class PatchCURE(Defender):
             raise unknown("PatchCURE reference", reference, get_args(Reference))
         self.reference = reference
 
-    def _decide(self, table: PredictionTable) -> Verdicts:
+    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
         labels, lattice = table.labels.long(), table.lattice
         one, masks = labels[:, 1 : lattice.size(1)], slice(1, lattice.size(1))
         pairs = labels[:, lattice.join(1, 1)[masks, masks].to(labels.device)]

@@ -1,19 +1,27 @@
 """The base model without a defence, for comparison."""
 
+from typing import Any
+
 import torch
 
-from mrcert_pl.defenders.base import Defender, Verdicts
+from mrcert_pl.defenders.base import Verdicts
+from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 
-class Undefended(Defender):
-    """The label of the unmasked image, without any certificate."""
+class Undefended(MaskingDefender):
+    """The label of the unmasked image, without any certificate; for base models of every kind."""
 
     name = "undefended"
     order = 0
     round_trip_note = "the undefended model has no certificate"
 
-    def _decide(self, table: PredictionTable) -> Verdicts:
+    def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
+        # No mask is ever used, so any set of them will do, on windows of any kind.
+        return UnionLattice([1], model.windows, order=0)
+
+    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
         label = table.labels[:, 0].long()
         never = torch.zeros_like(label, dtype=torch.bool)
         return Verdicts(label, never, never, case=torch.ones_like(label), witness=torch.full_like(label, -1))

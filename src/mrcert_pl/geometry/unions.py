@@ -83,6 +83,10 @@ class UnionLattice:
     def __repr__(self) -> str:
         return f"UnionLattice({len(self.masks)} masks, {self.windows} windows, order {self.order}: {len(self)} unions)"
 
+    def summary(self) -> dict[str, int]:
+        """Plain values for results: number of masks and of distinct unions, order and windows."""
+        return {"masks": len(self.masks), "unions": len(self), "order": self.order, "windows": self.windows}
+
     def index(self, union: int) -> int:
         """Column of a union.
 

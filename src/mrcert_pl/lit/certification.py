@@ -8,9 +8,8 @@ from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender
-from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
-from mrcert_pl.mutants import MutantEvaluator
+from mrcert_pl.mutants import MutantEvaluator, MutantSet
 
 
 class Certification(L.LightningModule):
@@ -18,7 +17,7 @@ class Certification(L.LightningModule):
 
     Args:
         model: a base model whose windows can be hidden.
-        lattice: unions of the covering masks, of the order that the defender needs.
+        lattice: the mutants that the defender needs, ``defender.mutants(model, patch, stride)``.
         defender: decides.
         token_budget: most tokens in one batch of mutants.
 
@@ -28,7 +27,7 @@ class Certification(L.LightningModule):
         counts: numbers of images by accuracy and their total ``n``, of all devices, after the test.
     """
 
-    def __init__(self, model: nn.Module, lattice: UnionLattice, defender: Defender, token_budget: int = 8192) -> None:
+    def __init__(self, model: nn.Module, lattice: MutantSet, defender: Defender[Any], token_budget: int = 8192) -> None:
         super().__init__()
         self.model = model
         self.defender = defender

@@ -216,8 +216,9 @@ class ViTSRF(nn.Module):
         pooled = total / (self.windows * per_window)
         return self.head(self.head_drop(pooled if self.head_order == "norm_pool" else self.fc_norm(pooled)))
 
-    def mutant_tokens(self, visible: int) -> int:
-        """Tokens that a mutant with this many visible windows has in the LRF blocks."""
+    def mutant_tokens(self, hidden: BoolTensor) -> Tensor:
+        """Tokens that each mutant has in the LRF blocks, long ``[mutant]``, for ``hidden`` ``[mutant, window]``."""
+        visible = (~hidden).sum(1)
         return visible * self.window[0] * self.window[1] + 1 + (visible < self.windows)
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:

@@ -1,6 +1,6 @@
 """Labels of mutants: the table that every defender decides on, and the engine that fills it."""
 
 from mrcert_pl.mutants.evaluator import MaskableModel, MutantEvaluator
-from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
+from mrcert_pl.mutants.table import NOT_EVALUATED, Mutants, MutantSet, PredictionTable
 
-__all__ = ["NOT_EVALUATED", "MaskableModel", "MutantEvaluator", "PredictionTable"]
+__all__ = ["NOT_EVALUATED", "MaskableModel", "MutantEvaluator", "MutantSet", "Mutants", "PredictionTable"]

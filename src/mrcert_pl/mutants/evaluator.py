@@ -1,67 +1,60 @@
 """The mutant engine: an image is encoded once, then the wanted mutants are labelled in dense batches."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Any, Protocol
 
 import torch
 from torch import BoolTensor, Tensor
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
-from mrcert_pl.geometry import UnionLattice
-from mrcert_pl.mutants.table import PredictionTable
+from mrcert_pl.mutants.table import MutantSet, PredictionTable
 
 
 class MaskableModel(Protocol):
     """What the engine asks of a model whose windows can be hidden."""
 
-    grid: tuple[int, int]
-    """Rows and columns of windows."""
-
-    window_px: tuple[int, int]
-    """Height and width of a window."""
-
     windows: int
     """Number of windows."""
 
     def encode(self, images: Tensor) -> Tensor:
-        """Window features ``[image, window, token, dim]``, each made from the pixels of its window alone."""
+        """Features ``[image, ...]`` that the mutants of an image share; only the model itself reads them."""
         ...
 
     def classify_mutants(self, features: Tensor, image: Tensor, hidden: BoolTensor) -> Tensor:
         """Logits ``[mutant, class]`` of mutant ``i``: image ``image[i]`` with the windows ``hidden[i]`` hidden.
 
-        All rows of one call have the same number of hidden windows.
+        All rows of one call cost the same number of tokens.
         """
         ...
 
-    def mutant_tokens(self, visible: int) -> int:
-        """Tokens that a mutant with this many visible windows costs."""
+    def mutant_tokens(self, hidden: BoolTensor) -> Tensor:
+        """Tokens that each mutant costs, long ``[mutant]``, for ``hidden`` ``[mutant, window]``."""
         ...
 
 
 class Queries(Protocol):
     """The part of a defender that the engine sees: which entries of the table it still needs."""
 
-    def next_queries(self, table: PredictionTable) -> BoolTensor: ...
+    def next_queries(self, table: PredictionTable[Any]) -> BoolTensor: ...
 
 
 class MutantEvaluator:
     """Fills prediction tables with the labels that a defender asks for.
 
-    Wanted (image, mutant) pairs are grouped by their number of visible windows, so that every batch is dense:
+    Wanted (image, mutant) pairs are grouped by the number of tokens that they cost, so that every batch is dense:
     all of its sequences have the same length. What a pair gets doesn't depend on the batch that it is in, up to
     the rounding of the arithmetic (docs/theory.md, section 6).
 
     Args:
         model: a model whose windows can be hidden.
-        lattice: the unions that may be asked for.
+        lattice: the mutants that may be asked for.
         token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants.
     """
 
-    def __init__(self, model: MaskableModel, lattice: UnionLattice, token_budget: int = 16384) -> None:
+    def __init__(self, model: MaskableModel, lattice: MutantSet, token_budget: int = 16384) -> None:
         if model.windows != lattice.windows:
             raise ConfigurationError(
-                f"the model has {model.windows} windows and the masks are made for {lattice.windows}"
+                f"the model has {model.windows} windows and the mutants are made for {lattice.windows}"
             )
         if token_budget < 1:
             raise ConfigurationError(f"the token budget must be at least 1, not {token_budget}")
@@ -70,7 +63,7 @@ class MutantEvaluator:
         self.token_budget = token_budget
 
     @torch.inference_mode()
-    def evaluate(self, images: Tensor, defender: Queries, ids: Sequence[object] | None = None) -> PredictionTable:
+    def evaluate(self, images: Tensor, defender: Queries, ids: Sequence[object] | None = None) -> PredictionTable[Any]:
         """The table of a batch of images, with at least the entries that ``defender`` needs.
 
         Args:
@@ -93,14 +86,14 @@ class MutantEvaluator:
             self._fill(table, features, wanted, ids)
         return table
 
-    def _fill(self, table: PredictionTable, features: Tensor, wanted: Tensor, ids: Sequence[object]) -> None:
+    def _fill(self, table: PredictionTable[Any], features: Tensor, wanted: Tensor, ids: Sequence[object]) -> None:
         assert table.margins is not None
         hidden = self.lattice.hidden.to(features.device)
-        visible = self.lattice.visible.to(features.device)
+        tokens = self.model.mutant_tokens(self.lattice.hidden).to(features.device)
         image, mutant = wanted.nonzero(as_tuple=True)
-        for count in visible[mutant].unique().tolist():
-            group = visible[mutant] == count
-            size = max(1, self.token_budget // self.model.mutant_tokens(count))
+        for count in tokens[mutant].unique().tolist():
+            group = tokens[mutant] == count
+            size = max(1, self.token_budget // count)
             for rows, columns in zip(image[group].split(size), mutant[group].split(size), strict=True):
                 logits = self.model.classify_mutants(features, rows, hidden[columns]).float()  # type: ignore[arg-type]
                 finite = logits.isfinite().all(1)

@@ -1,22 +1,42 @@
 """The prediction table: the label of the base model for every mutant of every image."""
 
 from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
 
 import torch
 from torch import BoolTensor, Tensor
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import UnionLattice
 
 NOT_EVALUATED = -1
 
 
+class MutantSet(Protocol):
+    """The mutants that a defender looks at, each by the windows that it hides; the first one hides nothing."""
+
+    @property
+    def windows(self) -> int:
+        """Number of windows."""
+
+    @property
+    def hidden(self) -> BoolTensor:
+        """``[mutant, window]``."""
+
+    def __len__(self) -> int: ...
+
+    def summary(self) -> dict[str, Any]:
+        """Plain values that say which mutants they are, for results."""
+
+
+Mutants = TypeVar("Mutants", bound=MutantSet)
+
+
 @dataclass(frozen=True)
-class PredictionTable:
+class PredictionTable(Generic[Mutants]):
     """Labels, and optionally margins, of mutants.
 
     Args:
-        lattice: the unions that the columns stand for.
+        lattice: the mutants that the columns stand for: the unions of masks, or the ablations of a vote.
         labels: integer tensor ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) where nobody has asked yet.
         margins: float tensor ``[image, mutant]``, highest logit less the second highest, or ``None``.
 
@@ -24,7 +44,7 @@ class PredictionTable:
         ConfigurationError: for tensors of another shape or kind.
     """
 
-    lattice: UnionLattice
+    lattice: Mutants
     labels: Tensor
     margins: Tensor | None = None
 
@@ -42,8 +62,8 @@ class PredictionTable:
 
     @classmethod
     def empty(
-        cls, lattice: UnionLattice, images: int, device: torch.device | str = "cpu", labels: torch.dtype = torch.int32
-    ) -> "PredictionTable":
+        cls, lattice: Mutants, images: int, device: torch.device | str = "cpu", labels: torch.dtype = torch.int32
+    ) -> "PredictionTable[Mutants]":
         """A table for ``images`` images in which nothing has been evaluated."""
         shape = (images, len(lattice))
         return cls(
