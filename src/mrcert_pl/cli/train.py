@@ -80,7 +80,13 @@ def _finetuning(cfg: DictConfig, model: "ViTSRF") -> "MaskedFinetuning":
     masks = covering_masks(model.grid, model.window_px, masked, cfg.stride)
     orders = [0] if cfg.stage == "srf_vanilla" else cfg.recipe.mask_orders or range(2 * patch.count + 1)
     classes = describe(cfg.dataset.name).classes
-    origin = {"dataset": cfg.dataset.name, "classes": list(classes), "patch": str(cfg.patch), "seed": cfg.seed}
+    origin = {
+        "name": cfg.model.name,
+        "dataset": cfg.dataset.name,
+        "classes": list(classes),
+        "patch": str(cfg.patch),
+        "seed": cfg.seed,
+    }
     return instantiate(cfg.recipe.finetuning, _partial_=True, _convert_="all")(
         model=model,
         masks=MaskSampler(masks, model.windows, orders, per_batch=cfg.recipe.masks_per_batch),

@@ -1,18 +1,29 @@
 """Checkpoints: what they must say about themselves, and how they come back as models."""
 
 import hashlib
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import SafetensorError, safe_open
+from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models.patchcure import load_patchcure
 
-__all__ = ["Checkpoint", "describe_model", "load_patchcure", "read_checkpoint", "restore", "weights_digest"]
+__all__ = [
+    "Checkpoint",
+    "describe_model",
+    "load_patchcure",
+    "read_checkpoint",
+    "restore",
+    "weights_digest",
+    "write_weights",
+]
 
 _FORMAT = 1
 _PREFIX = "model."
@@ -39,7 +50,9 @@ def describe_model(model: nn.Module) -> dict[str, Any]:
 
 
 def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
-    """Open a checkpoint that ``train.py`` made; only plain values and tensors are ever unpickled.
+    """Open a checkpoint of ``train.py`` or a ``.safetensors`` of :func:`write_weights`.
+
+    Of a checkpoint only plain values and tensors are ever unpickled.
 
     Args:
         path: the file.
@@ -52,6 +65,8 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     if not path.is_file():
         hint = f"; make it with:  {made_by}" if made_by else ""
         raise CheckpointError(f"there is no checkpoint {path}{hint}")
+    if path.suffix == ".safetensors":
+        return _read_safetensors(path)
     try:
         content = torch.load(path, map_location="cpu", weights_only=True)
     except Exception as error:
@@ -60,22 +75,50 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
             f"{path} can't be read as a checkpoint: it is truncated, damaged, something else, or holds Python objects "
             "beside plain values and tensors, which are never unpickled"
         ) from error
-    origin = content.get("mrcert") if isinstance(content, dict) else None
-    if not (
-        isinstance(origin, dict)
-        and "model" in origin
-        and isinstance(origin.get("config"), dict)
-        and isinstance(content.get("state_dict"), dict)
-    ):
-        raise CheckpointError(f"{path} is a PyTorch file, but not a checkpoint that train.py made")
-    if origin.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} has checkpoint format {origin.get('format')}; this version reads {_FORMAT}")
+    if not (isinstance(content, dict) and isinstance(content.get("state_dict"), dict)):
+        content = {}
+    origin = _checked_origin(content.get("mrcert"), path, "a PyTorch file, but not a checkpoint that train.py made")
     weights = {
         str(name).removeprefix(_PREFIX): value
         for name, value in content["state_dict"].items()
         if str(name).startswith(_PREFIX)
     }
     return Checkpoint(path, origin, weights)
+
+
+def _read_safetensors(path: Path) -> Checkpoint:
+    try:
+        with safe_open(path, framework="pt") as file:
+            origin = json.loads((file.metadata() or {}).get("mrcert", "null"))
+            weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
+    except (SafetensorError, OSError, ValueError) as error:
+        raise CheckpointError(f"{path} can't be read as safetensors, it is truncated or damaged: {error}") from error
+    strange = "a safetensors file, but says nothing about its model: expected one that mrcert convert wrote"
+    return Checkpoint(path, _checked_origin(origin, path, strange), weights)
+
+
+def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
+    if not (isinstance(origin, dict) and "model" in origin and isinstance(origin.get("config"), dict)):
+        raise CheckpointError(f"{path} is {otherwise}")
+    if origin.get("format") != _FORMAT:
+        raise CheckpointError(f"{path} has checkpoint format {origin.get('format')}; this version reads {_FORMAT}")
+    return origin
+
+
+def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str, Any], half: bool = False) -> None:
+    """Write weights and their description as safetensors: what a deployment needs, without the optimiser's state.
+
+    Args:
+        path: ends in ``.safetensors``.
+        weights: state dict of a base model.
+        origin: what :func:`describe_model` gives, and more plain values.
+        half: store numbers as float16; half the size, rounded to about three digits.
+    """
+    tensors = {
+        name: value.detach().to(torch.float16 if half and value.is_floating_point() else value.dtype).cpu().contiguous()
+        for name, value in weights.items()
+    }
+    save_file(tensors, path, metadata={"mrcert": json.dumps(dict(origin))})
 
 
 def restore(model: nn.Module, checkpoint: Checkpoint) -> None:

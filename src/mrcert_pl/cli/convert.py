@@ -1,0 +1,107 @@
+"""``mrcert convert``: weights of a checkpoint, ours or PatchCURE's, as a small safetensors file."""
+
+import argparse
+import shlex
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from mrcert_pl.cli.app import explain, fail
+from mrcert_pl.errors import ConfigurationError, MRCertError
+
+_EXAMPLES = """examples:
+  mrcert convert checkpoints/digits/vit_srf_p16/best.ckpt best.safetensors --half
+  mrcert convert theirs.pth.tar theirs.safetensors --patchcure imagenet --window 14 1 --patch 32
+"""
+
+
+def main() -> None:
+    """Write the safetensors, and the command that evaluates it."""
+    parser = argparse.ArgumentParser(
+        prog="mrcert convert",
+        description="Write the weights of a checkpoint, and what it says about itself, as safetensors: "
+        "no optimiser state, nothing pickled. eval.py takes it as checkpoint=.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("source", type=Path, help="a checkpoint of train.py, or with --patchcure one of PatchCURE's")
+    parser.add_argument("target", type=Path, help="the .safetensors file to write")
+    parser.add_argument("--half", action="store_true", help="store float16: half the size, rounded to three digits")
+    theirs = parser.add_argument_group("files of PatchCURE and MRCert's published code")
+    theirs.add_argument("--patchcure", metavar="DATASET", help="the source is such a file, trained for this data set")
+    theirs.add_argument("--window", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="in tokens: 14 1 or 14 2")
+    theirs.add_argument("--patch", default="32", help="patch that it was trained against (default: 32)")
+    theirs.add_argument("--backbone", default="vit_base_patch16_224.mae", help="its ViT (default: %(default)s)")
+    theirs.add_argument("--backbone-args", default="{}", help="arguments of the timm model as YAML: '{depth: 4}'")
+    arguments = parser.parse_args()
+    try:
+        _convert(arguments)
+    except (MRCertError, OSError) as error:
+        fail(str(explain(error) or error))
+
+
+def _convert(arguments: argparse.Namespace) -> None:
+    from omegaconf import OmegaConf
+
+    from mrcert_pl.models.checkpoints import describe_model, load_patchcure, read_checkpoint, write_weights
+    from mrcert_pl.reporting.files import write_whole
+
+    source, target = arguments.source, arguments.target
+    if target.suffix != ".safetensors":
+        raise ConfigurationError(f"the target must be a .safetensors file, not {target}")
+    if arguments.patchcure:
+        if not arguments.window:
+            raise ConfigurationError(
+                "a PatchCURE file doesn't say how large its windows are: give --window 14 1 (or 14 2)"
+            )
+        classes = _classes(arguments.patchcure)
+        model = load_patchcure(
+            source,
+            window=arguments.window,
+            backbone=arguments.backbone,
+            num_classes=len(classes),
+            backbone_args=OmegaConf.to_container(OmegaConf.create(arguments.backbone_args)),  # type: ignore[arg-type]
+        )
+        weights: Mapping[str, Any] = model.state_dict()
+        origin: Mapping[str, Any] = {
+            **describe_model(model),
+            "name": "vit_srf",
+            "dataset": arguments.patchcure,
+            "classes": list(classes),
+            "patch": arguments.patch,
+        }
+    else:
+        checkpoint = read_checkpoint(source)
+        weights, origin = checkpoint.weights, checkpoint.origin
+    write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half))
+    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {_evaluation(target, origin)}")
+
+
+def _classes(dataset: str) -> tuple[str, ...]:
+    from mrcert_pl.data import describe
+
+    return tuple(describe(dataset).classes)
+
+
+def _evaluation(target: Path, origin: Mapping[str, Any]) -> str:
+    """The command that certifies the file, with every setting of its model."""
+    settings = [
+        f"model.{name}={_hydra(value)}"
+        for name, value in origin["config"].items()
+        if name != "num_classes" and value not in ({}, None)
+    ]
+    given = [f"{name}={origin[key]}" for name, key in (("dataset", "dataset"), ("model", "name"), ("patch", "patch"))]
+    return shlex.join(["python", "eval.py", *given, *settings, f"checkpoint={target}"])
+
+
+def _hydra(value: object) -> str:
+    """A plain value as Hydra's command line reads it."""
+    if isinstance(value, Mapping):
+        return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
+    if isinstance(value, (list, tuple)):
+        return "[" + ",".join(map(_hydra, value)) + "]"
+    return str(value).lower() if isinstance(value, bool) else str(value)
+
+
+if __name__ == "__main__":
+    main()
