@@ -5,13 +5,15 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 import torch
 from tiny import TINY
 
+from mrcert_pl.models import ViTSRF
 from mrcert_pl.reporting import read_results, read_verdicts
 
 SMALL = [*TINY, "patch=32", "trainer=cpu"]
@@ -148,7 +150,7 @@ def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFi
         command("train", "--help")
     text = capsys.readouterr().out
     assert "Fine-tune a base model" in text
-    assert "defender: mrcert, patchcure, undefended" in text
+    assert re.search(r"defender: .*mrcert, mrcert_cascade, mrcert_sharp, patchcure, undefended", text)
     command("eval", "--cfg", "job", "--resolve")
     assert "_target_: mrcert_pl.defenders.MRCert" in capsys.readouterr().out
     command("--help")
@@ -167,16 +169,16 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["defender=mrcrt"], "Available options in 'defender':\n\tmrcert\n\tpatchcure\n\tundefended"),
+        (["defender=mrcrt"], r"Available options in 'defender':(\n\t\w+)*\n\tpatchcure\n\tundefended"),
         (["dataset=digit"], r"Available options in 'dataset':(\n\t\w+)*\n\tdigits"),
-        (["defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper"),
+        (["defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper, sharp"),
         (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
         (["dataset.name=digit"], "unknown data set 'digit'"),
         (["patch=0"], "at least 1 px"),
         (["patch=-16"], "at least 1 px"),
         (["patch=300"], "larger than the image of 224x224 px"),
         (["patch=wide"], "can't read the patch size 'wide'"),
-        (["patch=[16,48]"], r"can't read the patch size \[16, 48\]; .*'16x48'"),
+        (["patch=[16.5]"], r"can't read the patch size .*'16x48'"),
         (["patches=0"], "at least one patch"),
         (["defender.patches=0"], "at least one patch"),
         (["stride=0"], "stride must be two whole numbers of at least 1"),
@@ -215,9 +217,7 @@ def test_checkpoints_that_do_not_fit(trained: Command, capsys: pytest.CaptureFix
     assert "num_classes: 100 in the checkpoint, 10 in the configuration" in message
 
 
-def test_finished_verdicts_are_kept_when_an_image_fails(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    from mrcert_pl.models import ViTSRF
-
+def test_finished_images_are_kept_when_one_fails(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
     encode, seen = ViTSRF.encode, []
 
     def damaged(self: ViTSRF, images: torch.Tensor) -> torch.Tensor:
@@ -228,9 +228,86 @@ def test_finished_verdicts_are_kept_when_an_image_fails(trained: Command, capsys
         patch.setattr(ViTSRF, "encode", damaged)
         message = failure(trained, capsys, *EVAL, "defender=patchcure", "batch_size=1")
     assert "are not finite" in message
-    (partial,) = Path("outputs/eval").rglob("verdicts.partial.rank0.parquet")
-    assert str(partial) in message
-    assert len(read_verdicts(partial)) == 2
+    (folder,) = Path("outputs/eval").rglob("mutants")
+    assert f"store={folder}" in message.replace(f"{Path.cwd()}/", "")
+
+    whole = evaluated(trained, "defender=patchcure", "paths.output_dir=whole")
+    with counted_images() as encoded:
+        resumed = evaluated(trained, "defender=patchcure", "store=last", "batch_size=1")
+    assert "tables of 2 images" in capsys.readouterr().out
+    assert len(encoded) == 3
+    assert resumed == whole
+
+
+@contextmanager
+def counted_images() -> Iterator[list[int]]:
+    """Batches that a model encodes meanwhile."""
+    encode, seen = ViTSRF.encode, []
+
+    def counting(self: ViTSRF, images: torch.Tensor) -> torch.Tensor:
+        seen.append(len(images))
+        return encode(self, images)
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ViTSRF, "encode", counting)
+        yield seen
+
+
+def evaluated(command: Command, *overrides: str) -> list[dict]:
+    """The verdicts of an evaluation."""
+    before = set(Path().rglob("verdicts.parquet"))
+    command(*EVAL, *overrides)
+    (file,) = set(Path().rglob("verdicts.parquet")) - before
+    return read_verdicts(file)
+
+
+def test_defenders_share_the_labels_of_mutants(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    verdicts = {name: evaluated(trained, f"defender={name}") for name in ("patchcure", "mrcert")}
+    evaluated(trained, "defender=patchcure", "store=shared")
+    with counted_images() as encoded:
+        shared = evaluated(trained, "defender=mrcert", "store=shared")
+        assert encoded == [5]
+        assert evaluated(trained, "defender=mrcert", "store=shared") == shared
+        assert encoded == [5]
+        capsys.readouterr()
+        for name, expected in verdicts.items():
+            again = evaluated(trained, f"defender={name}", "table=shared", "checkpoint=nowhere")
+            assert without_counts(again) == without_counts(expected)
+        assert encoded == [5]
+    assert without_counts(shared) == without_counts(verdicts["mrcert"])
+    assert "patch 32 px, 5 images" in capsys.readouterr().out
+
+    results = [read_results(file) for file in Path("outputs/eval").rglob("results.json")]
+    assert len({result["weights_sha256"] for result in results}) == 1
+    assert {result.get("table") for result in results} == {None, "shared"}
+
+
+def test_verdicts_can_be_drawn_and_say_where_an_image_is_safe(trained: Command) -> None:
+    rows = evaluated(trained, "defender=mrcert_sharp", "pictures=2")
+    assert len(list(Path("outputs").rglob("pictures/*.png"))) == 2
+    for row in rows:
+        assert len(row["safe_masks"]) == 12
+        assert (row["certified_fraction"] == 1) == all(row["safe_masks"]) == row["certified"]
+        assert row["certified"] == (row["certified_patches"] >= 1)
+    assert {row["safe_masks"] for row in evaluated(trained, "defender=undefended")} == {None}
+
+
+def without_counts(rows: list[dict]) -> list[dict]:
+    return [row | {"mutants_evaluated": None} for row in rows]
+
+
+def test_labels_of_something_else_are_refused(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    evaluated(trained, "defender=patchcure", "store=shared")
+    message = failure(trained, capsys, *EVAL, "patch=16", f"checkpoint={CHECKPOINT}", "store=shared")
+    assert "masks" in message
+    assert "give the settings that they were made with" in message
+    message = failure(trained, capsys, *EVAL, "trainer.precision=bf16-mixed", "store=shared")
+    assert "precision: 32-true in the store, bf16-mixed here" in message
+    assert "the table lacks" in failure(trained, capsys, *EVAL, "defender=mrcert", "table=shared")
+    assert "there are no tables in nowhere" in failure(trained, capsys, *EVAL, "table=nowhere")
+    assert "no evaluation to go on with" in failure(trained, capsys, *EVAL, "store=last", "paths.output_dir=new")
+    trained(*TRAIN, "seed=1", "trainer.max_epochs=1")
+    assert "weights_sha256" in failure(trained, capsys, *EVAL, "defender=patchcure", "store=shared")
 
 
 def test_a_damaged_result_of_an_earlier_run_is_named(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -239,3 +316,17 @@ def test_a_damaged_result_of_an_earlier_run_is_named(command: Command, capsys: p
     file.write_text(json.dumps({"format": 1})[:-3])
     assert str(file) in failure(command, capsys, "report")
     assert file.exists()
+
+
+def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    trained("audit", "numerics", *SMALL, "images=2", "mutants=3")
+    output = capsys.readouterr().out
+    assert "Logits of 6 mutants" in output
+    assert "defender.margin=" in output
+    (file,) = Path("outputs/audit").rglob("numerics.json")
+    content = json.loads(file.read_text())
+    largest = max(spread["delta"] for spread in content["spreads"] if spread["precision"] == "float32")
+    assert 2 * largest <= content["margin"]["float32"] <= 2.2 * largest
+    with pytest.raises(SystemExit):
+        trained("audit", "nothing")
+    assert "no audit 'nothing'" in capsys.readouterr().err

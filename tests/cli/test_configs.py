@@ -11,6 +11,7 @@ from omegaconf import DictConfig, OmegaConf
 
 CONF = Path(str(importlib.resources.files("mrcert_pl.conf")))
 GROUPS = ("dataset", "model", "defender", "recipe", "trainer", "logger", "callbacks", "paths", "experiment", "debug")
+WINDOWS = {"blackbox": 25, "column_vit": 224 + 224, "masked_vit": 14 * 14, "vit_srf": 14}
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 
 
@@ -22,8 +23,9 @@ def composed(command: str, *overrides: str) -> DictConfig:
 def test_no_option_is_forgotten() -> None:
     files = {file.relative_to(CONF) for file in CONF.rglob("*.yaml")}
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
-    rest = {file for file in files - listed if "sized" not in file.parts}
-    assert rest == {Path("train.yaml"), Path("eval.yaml")}
+    # Chosen by the data set or the model.
+    rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
+    assert rest == {Path(f"{name}.yaml") for name in ("train", "eval", "plan", "audit_numerics")}
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
@@ -66,7 +68,7 @@ def test_models_are_made(option: str) -> None:
 
     model = build_model(composed("eval", f"model={option}", "model.pretrained=false"))
     assert model.num_classes == 10
-    assert model.windows == 14
+    assert model.windows == WINDOWS[option]
 
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "recipe"])
@@ -83,6 +85,49 @@ def test_the_embedded_data_set_gets_a_model_and_a_recipe_of_its_size() -> None:
     assert cfg.model.backbone_args.embed_dim == 64
     assert cfg.recipe.epochs < 100
     assert not cfg.model.pretrained
+
+
+@pytest.mark.parametrize("command", ["train", "eval"])
+@pytest.mark.parametrize(
+    ("overrides", "model", "defender"),
+    [
+        ([], "vit_srf", "mrcert"),
+        (["model=column_vit"], "column_vit", "vot"),
+        (["defender=vot"], "column_vit", "vot"),
+        (["defender=vot_sharp"], "column_vit", "vot_sharp"),
+        (["defender=patchcure"], "vit_srf", "patchcure"),
+        (["model=column_vit", "defender=undefended"], "column_vit", "undefended"),
+        (["model=vit_srf", "defender=vot"], "vit_srf", "vot"),
+        (["experiment=digits_p32_vot"], "column_vit", "vot"),
+        (["experiment=digits_p32_vot", "defender=vot_sharp"], "column_vit", "vot_sharp"),
+        (["experiment=digits_p32"], "vit_srf", "mrcert"),
+    ],
+)
+def test_a_vote_and_its_model_choose_each_other(command: str, overrides: list[str], model: str, defender: str) -> None:
+    """An explicit choice wins over both."""
+    cfg = composed(command, *overrides)
+    assert cfg.model.name == model
+    assert instantiate(cfg.defender, _convert_="all").name == defender
+
+
+def test_the_recipe_depends_on_the_model() -> None:
+    def finetuning(*overrides: str) -> DictConfig:
+        return composed("train", "model=column_vit", *overrides).recipe
+
+    nette, imagenet = finetuning("dataset=imagenette"), finetuning("dataset=imagenet")
+    assert (nette.batch_size, nette.finetuning.optimizer.lr, nette.finetuning.step_factor) == (128, 1e-2, 0.1)
+    assert (imagenet.batch_size, imagenet.finetuning.optimizer.lr, imagenet.finetuning.step_factor) == (256, 1e-3, 1.0)
+    for recipe in (nette, imagenet):
+        assert recipe.epochs == 30
+        assert recipe.finetuning.optimizer.opt == "momentum"
+        assert recipe.augmentation.hflip == 0.5
+        assert recipe.augmentation.auto_augment is None
+        assert not recipe.masks_per_batch
+    authors = finetuning("dataset=imagenet", "recipe=authors")
+    assert authors.finetuning == imagenet.finetuning
+    assert authors.augmentation is None
+    assert authors.masks_per_batch
+    assert composed("train", "dataset=imagenette").recipe.finetuning.optimizer.opt == "adamw"
 
 
 @pytest.mark.parametrize("patch", ["32", "'16x48'", "2%"])

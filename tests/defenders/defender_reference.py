@@ -4,7 +4,7 @@ A table is a mapping ``p`` from the union of masks (a bitset) to the label of th
 are ordered and with replacement, so those of ``k`` masks also hide whatever fewer masks do, if at least one.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from itertools import permutations, product
 from typing import Any
 
@@ -92,3 +92,48 @@ def patchcure_inference(p: Labels, masks: Masks, reference: str) -> tuple[int, i
 def patchcure_certified(p: Labels, masks: Masks) -> bool:
     """One label with one or two masks, whatever the reference."""
     return len({p[m1 | m2] for m1, m2 in product(masks, repeat=2)}) == 1
+
+
+def sets_upto(masks: Masks, count: int) -> list[int]:
+    """The distinct unions of at most ``count`` masks."""
+    return sorted({hidden for size in range(count + 1) for hidden in unions(masks, size)})
+
+
+def inside(small: int, large: int) -> bool:
+    return small & ~large == 0
+
+
+def sharp_safe(p: Labels, masks: Masks, patches: int, place: int) -> bool:
+    """``place`` lies inside a witness."""
+    sets = sets_upto(masks, patches)
+    return any(inside(place, s) and all(p[s | t] == p[s] for t in sets) for s in sets)
+
+
+def cascade_inference(p: Labels, masks: Masks, patches: int) -> tuple[Any, int]:
+    """Label and level of the cascade, 0 if no level has a witness."""
+    for level in range(patches, 0, -1):
+        sets = sets_upto(masks, level)
+        for s in sets:
+            if all(p[s | t] == p[s] for t in sets):
+                return p[s], level
+    return p[0], 0
+
+
+def cascade_safe(p: Labels, masks: Masks, patches: int, place: int, counts: Callable[[int], bool]) -> bool:
+    """The condition of the cascade's certificate for one ``place``, by the entries that count."""
+    label, _ = cascade_inference(p, masks, patches)
+    for level in range(patches, 0, -1):
+        sets = sets_upto(masks, level)
+        if any(inside(place, s) and all(p[s | t] == label and counts(s | t) for t in sets) for s in sets):
+            return True
+        for s in sets:
+            fixed = {p[s | t] for t in sets if inside(place, s | t) and counts(s | t)}
+            if not fixed or (len(fixed) == 1 and label not in fixed):
+                return False
+    return False
+
+
+def largest_certified(safe: Callable[[int], bool], masks: Masks, patches: int) -> int:
+    """The largest number of patches with all places safe; -1 if not even no patch is."""
+    fits = [all(safe(place) for place in sets_upto(masks, count)) for count in range(patches + 1)]
+    return max((count for count, fit in enumerate(fits) if fit), default=-1)

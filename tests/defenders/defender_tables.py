@@ -32,6 +32,9 @@ def lattice_of(grid: str, order: int) -> UnionLattice:
 
 def supersets(lattice: UnionLattice) -> Tensor:
     """``[union, mutant]``: whether the mutant hides at least this union."""
+    if lattice.windows < 63:  # as words of a machine, for which there is a fast way
+        unions = torch.tensor(lattice.unions)
+        return unions & unions[:, None] == unions[:, None]
     return torch.tensor([[hidden & union == union for hidden in lattice.unions] for union in lattice.unions])
 
 

@@ -14,10 +14,24 @@ from mrcert_pl.mutants.table import PredictionTable
 
 Rule = Callable[[PredictionTable], Verdicts]
 
+SMALL_GRIDS: dict[str, tuple[tuple[int, ...], int]] = {
+    "3 single windows": ((0b001, 0b010, 0b100), 3),
+    "3 windows, masks of 2": ((0b011, 0b110), 3),
+    "4 single windows": ((0b0001, 0b0010, 0b0100, 0b1000), 4),
+    "4 windows, masks of 2": ((0b0011, 0b0110, 0b1100), 4),
+    "4 windows, one mask inside another": ((0b0001, 0b0011, 0b0100, 0b1000), 4),
+    "5 windows, masks of 2": ((0b00011, 0b00110, 0b01100, 0b11000), 5),
+}
 
-def kept_entries(lattice: UnionLattice, mask: int) -> Tensor:
-    """``[mutant]``: the entries that a patch under ``mask`` can't change, because they hide all of it."""
-    return torch.tensor([union & mask == mask for union in lattice.unions])
+
+def small_lattice(grid: str, order: int) -> UnionLattice:
+    masks, windows = SMALL_GRIDS[grid]
+    return UnionLattice(masks, windows, order, allow_blind=True)
+
+
+def kept_entries(lattice: UnionLattice, hidden: int) -> Tensor:
+    """``[mutant]``: the entries that patches inside ``hidden`` can't change, because they hide all of it."""
+    return torch.tensor([union & hidden == hidden for union in lattice.unions])
 
 
 class PatchGame:
@@ -25,7 +39,7 @@ class PatchGame:
 
     Attributes:
         table: all of them, one after the other.
-        attackers: the kept entries, one tensor ``[mutant]`` for each mask.
+        attackers: the kept entries, one tensor ``[mutant]`` for each mask: what one patch leaves.
     """
 
     def __init__(self, lattice: UnionLattice, classes: int) -> None:
@@ -38,15 +52,18 @@ class PatchGame:
     def changed(self, verdict: Tensor, kept: Tensor) -> Tensor:
         """``[table]``: whether the attacker gets another verdict (``[table]``, of any kind) on some patched version.
 
-        The patched versions of a table are those with the same kept entries. The unmasked entry is never kept.
+        The patched versions of a table are those with the same kept entries.
         """
-        grid = verdict.view([self.classes] * len(self.lattice))
         free = (~kept).nonzero()[:, 0].tolist()
+        if not free:
+            return torch.zeros_like(verdict, dtype=torch.bool)
+        grid = verdict.view([self.classes] * len(self.lattice))
         return (grid.amax(free, keepdim=True) != grid.amin(free, keepdim=True)).expand_as(grid).flatten()
 
-    def attackable(self, verdict: Tensor) -> Tensor:
-        """``[table]``: whether some patch changes the verdict."""
-        return torch.stack([self.changed(verdict, kept) for kept in self.attackers]).any(0)
+    def attackable(self, verdict: Tensor, patches: int = 1) -> Tensor:
+        """``[table]``: whether some placement of so many patches, with some content, changes the verdict."""
+        places = self.lattice.unions[1 : self.lattice.size(patches)]
+        return torch.stack([self.changed(verdict, kept_entries(self.lattice, place)) for place in places]).any(0)
 
     def broken(self, verdicts: Verdicts) -> tuple[Tensor, Tensor]:
         """``[table]`` each: the certificates, and the round trips, that some patch proves wrong."""

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from patch_game import Rule, kept_entries
 from torch import Tensor
 
-from mrcert_pl.defenders import MRCert, PatchCURE
+from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
@@ -86,6 +86,58 @@ def test_defenders_against_one_patch(grid: str, defender: MRCert | PatchCURE) ->
     certified, round_trips = hold(defender.decide, grid, 2, 100, tuple(Phase))
     assert certified > 10
     assert round_trips == 0
+
+
+@st.composite
+def by_order(draw: st.DrawFn, lattice: UnionLattice) -> Tensor:
+    """``[mutant]``: one label for each order, with a few exceptions: witnesses on some levels of the cascade only."""
+    labels = torch.tensor(draw(st.lists(classes, min_size=lattice.order + 1, max_size=lattice.order + 1)))
+    labels = labels[lattice.orders]
+    for column, label in draw(st.dictionaries(st.integers(0, len(lattice) - 1), classes, max_size=2)).items():
+        labels[column] = label
+    return labels
+
+
+def spoiled(lattice: UnionLattice, labels: Tensor, label: Tensor, place: int, generator: torch.Generator) -> Tensor:
+    """``[mutant]``: what an attacker under ``place`` wants of the entries that he can change.
+
+    No set of few masks agrees with itself and ``place`` together, and the unmasked image has another label.
+    """
+    other = torch.randint(1, CLASSES, (len(lattice),), generator=generator)
+    for column in range(lattice.size(lattice.order - int(lattice.orders[lattice.index(place)]))):
+        other[column] += labels[lattice.index(lattice.unions[column] | place)]
+    other[0] += label - labels[lattice.index(place)]
+    return other % CLASSES
+
+
+@pytest.mark.parametrize("defender", [MRCert(2, "sharp"), MRCertCascade(2)], ids=["sharp", "cascade"])
+@pytest.mark.parametrize("grid", GRIDS)
+def test_certified_places_hold_and_all_others_break(grid: str, defender: MRCert | MRCertCascade) -> None:
+    lattice, above = lattice_of(grid, 4), SUPERSETS[grid, 4]
+    places = lattice.unions[1 : lattice.size(2)]
+    outcomes: set[tuple[int, bool]] = set()
+
+    @settings(max_examples=30, derandomize=True, database=None, deadline=None)
+    @given(near_constant(lattice, above) | by_order(lattice), st.sampled_from(places), generators)
+    def attack(labels: Tensor, place: int, generator: torch.Generator) -> None:
+        before = defender.decide(PredictionTable(lattice, labels[None]))
+        wanted = spoiled(lattice, labels, before.label[0], place, generator)
+        patched = forgeries(labels, kept_entries(lattice, place), above[: lattice.size(2)], wanted)
+        after = defender.decide(PredictionTable(lattice, patched))
+        patches = int(lattice.orders[lattice.index(place)])
+        left = before.certified_patches - patches
+        if left >= 0:
+            assert (after.label == before.label).all()
+            assert (after.certified_patches >= left).all()
+        if patches == 1:
+            safe = bool(before.safe_masks[0, lattice.masks.index(place)])
+            assert (after.label == before.label).all() == safe
+            outcomes.add((patches, safe))
+        else:
+            outcomes.add((patches, bool(left >= 0)))
+
+    attack()
+    assert outcomes == {(patches, safe) for patches in (1, 2) for safe in (False, True)}
 
 
 @pytest.mark.parametrize(

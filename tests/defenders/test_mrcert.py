@@ -18,7 +18,7 @@ from defender_reference import (
 )
 from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, rows_of, table_of
 
-from mrcert_pl.defenders import MRCert, mrcert
+from mrcert_pl.defenders import MRCert, witnesses
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, covering_lattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -191,12 +191,15 @@ class TestBatches:
     @pytest.mark.parametrize("rows_at_once", [0, 1, 7, 59, 60, 61])
     def test_chunks_do_not_show(self, rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = rows_of(MRCert().decide(self.table))
-        calls: list[slice] = []
-        decide_rows = MRCert._decide_rows
-        monkeypatch.setattr(mrcert, "_CHUNK", rows_at_once * self.table.lattice.size(2) ** 2)
-        monkeypatch.setattr(MRCert, "_decide_rows", lambda *args: calls.append(args[2]) or decide_rows(*args))
+        parts: list[int] = []
+        decide_part = MRCert._decide_part
+        monkeypatch.setattr(witnesses, "_CHUNK", rows_at_once * self.table.lattice.size(2) ** 2)
+        monkeypatch.setattr(
+            MRCert, "_decide_part", lambda *args: parts.append(len(args[1].labels)) or decide_part(*args)
+        )
         assert rows_of(MRCert().decide(self.table)) == expected
-        assert len(calls) == math.ceil(60 / max(rows_at_once, 1))
+        assert sum(parts) == 60
+        assert len(parts) == math.ceil(60 / max(rows_at_once, 1))
 
     @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
     def test_any_integers_do(self, dtype: torch.dtype) -> None:

@@ -8,7 +8,7 @@ import torch
 from defender_reference import mrcert_certified, mrcert_round_trip
 from defender_tables import as_mappings, lattice_of, planted_table, rows_of
 
-from mrcert_pl.defenders import MRCert, mrcert
+from mrcert_pl.defenders import MRCert, witnesses
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.mutants.table import PredictionTable
 
@@ -67,5 +67,5 @@ def test_a_table_without_margins(images: int) -> None:
 
 def test_chunks_take_their_own_margins(monkeypatch: pytest.MonkeyPatch) -> None:
     expected = rows_of(MRCert(margin=MARGIN).decide(TABLE))
-    monkeypatch.setattr(mrcert, "_CHUNK", 1)
+    monkeypatch.setattr(witnesses, "_CHUNK", 1)
     assert rows_of(MRCert(margin=MARGIN).decide(TABLE)) == expected

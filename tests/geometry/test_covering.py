@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, check_covering, covering_masks
+from mrcert_pl.geometry import PatchSpec, check_covering, covering_masks, window_borders
 
 COLUMNS = ((1, 14), (224, 16))
 TOKENS = ((14, 14), (16, 16))
@@ -72,7 +72,7 @@ LAYOUTS = [
 def test_one_mask_hides_all_windows_under_the_patch(grid, window_px, patch_px, stride):
     masks = covering_masks(grid, window_px, PatchSpec(patch_px), stride)
     assert not uncovered(masks, touched_windows(grid, window_px, patch_px))
-    check_covering(masks, grid, window_px, PatchSpec(patch_px))
+    check_covering(masks, window_borders(grid, window_px), PatchSpec(patch_px))
 
 
 @given(layouts())
@@ -81,7 +81,7 @@ def test_one_mask_hides_all_windows_under_the_patch_in_any_layout(layout):
     grid, window_px, patch_px, stride = layout
     masks = covering_masks(grid, window_px, PatchSpec(patch_px), stride)
     assert not uncovered(masks, touched_windows(grid, window_px, patch_px))
-    check_covering(masks, grid, window_px, PatchSpec(patch_px))
+    check_covering(masks, window_borders(grid, window_px), PatchSpec(patch_px))
 
 
 @given(layouts())
@@ -143,14 +143,14 @@ def test_check_finds_a_missing_mask(missing):
     masks = list(covering_masks(*COLUMNS, PatchSpec(32)))
     del masks[missing]
     with pytest.raises(ConfigurationError, match="no mask covers the 32x32 px patch"):
-        check_covering(masks, *COLUMNS, PatchSpec(32))
+        check_covering(masks, window_borders(*COLUMNS), PatchSpec(32))
 
 
 def test_check_finds_masks_that_are_one_window_too_short():
     short = [0b11 << column for column in range(13)]
-    check_covering(short, *COLUMNS, PatchSpec(17))
+    check_covering(short, window_borders(*COLUMNS), PatchSpec(17))
     with pytest.raises(ConfigurationError, match="no mask covers"):
-        check_covering(short, *COLUMNS, PatchSpec(18))
+        check_covering(short, window_borders(*COLUMNS), PatchSpec(18))
 
 
 @pytest.mark.parametrize(
@@ -162,18 +162,18 @@ def test_check_finds_masks_that_are_one_window_too_short():
 )
 def test_check_names_the_first_gap(masks, first):
     with pytest.raises(ConfigurationError, match=re.escape(f"top left pixel is {first}")):
-        check_covering(masks, *COLUMNS, PatchSpec(18))
+        check_covering(masks, window_borders(*COLUMNS), PatchSpec(18))
 
 
 def test_check_accepts_masks_of_any_origin():
-    check_covering([(1 << 14) - 1], *COLUMNS, PatchSpec(32))
-    check_covering(iter([0b0111, 0b1110]), (1, 4), (8, 8), PatchSpec(8))
-    check_covering([0b1111], (2, 2), (4, 4), PatchSpec(5))
+    check_covering([(1 << 14) - 1], window_borders(*COLUMNS), PatchSpec(32))
+    check_covering(iter([0b0111, 0b1110]), window_borders((1, 4), (8, 8)), PatchSpec(8))
+    check_covering([0b1111], window_borders((2, 2), (4, 4)), PatchSpec(5))
 
 
 def test_check_refuses_an_empty_mask_set():
     with pytest.raises(ConfigurationError, match="no mask covers the 32x32 px patch"):
-        check_covering([], *COLUMNS, PatchSpec(32))
+        check_covering([], window_borders(*COLUMNS), PatchSpec(32))
 
 
 @given(layouts(), st.data())
@@ -188,10 +188,10 @@ def test_check_agrees_with_the_brute_force_on_damaged_mask_sets(layout, data):
     gaps = uncovered(masks, touched)
 
     if not gaps:
-        check_covering(masks, grid, window_px, PatchSpec(patch_px))
+        check_covering(masks, window_borders(grid, window_px), PatchSpec(patch_px))
         return
     with pytest.raises(ConfigurationError) as error:
-        check_covering(masks, grid, window_px, PatchSpec(patch_px))
+        check_covering(masks, window_borders(grid, window_px), PatchSpec(patch_px))
     top, left = map(int, re.search(r"\((\d+), (\d+)\)", str(error.value)).groups())
     assert touched[top, left] in gaps
 
@@ -220,3 +220,62 @@ def test_sizes_below_one_are_refused(grid, window_px, stride, named):
 def test_patch_larger_than_the_image_is_refused(patch):
     with pytest.raises(ConfigurationError, match="larger than the image of 24x24 px"):
         covering_masks((3, 3), (8, 8), PatchSpec(patch))
+
+
+def sides(draw, grid, window_px):
+    return tuple(draw(st.integers(1, n * w)) for n, w in zip(grid, window_px, strict=True))
+
+
+@given(layouts(), st.data())
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_masks_of_several_shapes_cover_each_of_them(layout, data):
+    grid, window_px, patch_px, stride = layout
+    shapes = [patch_px, *(sides(data.draw, grid, window_px) for _ in range(data.draw(st.integers(1, 3))))]
+    masks = covering_masks(grid, window_px, PatchSpec(shapes), stride)
+    for shape in shapes:
+        assert not uncovered(masks, touched_windows(grid, window_px, shape))
+    check_covering(masks, window_borders(grid, window_px), PatchSpec(shapes))
+
+    every = {mask for shape in shapes for mask in covering_masks(grid, window_px, PatchSpec(shape), stride)}
+    assert set(masks) == {mask for mask in every if not any(mask != m and mask & m == mask for m in every)}
+    assert len(set(masks)) == len(masks)
+
+
+@given(layouts(), st.data())
+@settings(max_examples=100, derandomize=True, deadline=None)
+def test_masks_of_a_patch_cover_every_smaller_one(layout, data):
+    """So a bound is all that must be known of the size."""
+    grid, window_px, patch_px, stride = layout
+    smaller = tuple(data.draw(st.integers(1, side)) for side in patch_px)
+    masks = covering_masks(grid, window_px, PatchSpec(patch_px), stride)
+    assert not uncovered(masks, touched_windows(grid, window_px, smaller))
+    check_covering(masks, window_borders(grid, window_px), PatchSpec(smaller))
+
+
+def test_masks_of_two_rectangles_by_hand():
+    """A flat and a high patch on 2x3 windows: masks of 1x2 and of 2x1 windows."""
+    flat, high = (0b000_011, 0b000_110, 0b011_000, 0b110_000), (0b001_001, 0b010_010, 0b100_100)
+    assert covering_masks((2, 3), (8, 8), PatchSpec("1x9,9x1")) == flat + high
+    assert covering_masks((2, 3), (8, 8), PatchSpec("1x9,9x1,1x1")) == flat + high
+
+
+@pytest.mark.parametrize(
+    ("layout", "masks", "hidden"),
+    [
+        (COLUMNS, 11, {4}),  # columns see the width only: the wider shape contains the other
+        (TOKENS, 11 * 13 * 2, {8}),
+        (((7, 7), (32, 32)), 5 * 6 * 2, {6}),
+        (((2, 2), (112, 112)), 1, {4}),
+    ],
+)
+def test_two_rectangles_on_grids_of_all_kinds(layout, masks, hidden):
+    made = covering_masks(*layout, PatchSpec("16x48,48x16"))
+    check_covering(made, window_borders(*layout), PatchSpec("16x48,48x16"))
+    assert len(made) == masks
+    assert {mask.bit_count() for mask in made} == hidden
+
+
+def test_check_names_the_shape_that_is_not_covered():
+    masks = covering_masks(*TOKENS, PatchSpec("16x48"))
+    with pytest.raises(ConfigurationError, match=re.escape("the 48x16 px patch whose top left pixel is (0, 0)")):
+        check_covering(masks, window_borders(*TOKENS), PatchSpec("16x48,48x16"))

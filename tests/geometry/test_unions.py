@@ -72,6 +72,16 @@ def test_join_is_the_column_of_the_union(masks, left, right):
             assert lattice.unions[join[s, t]] == lattice.unions[s] | lattice.unions[t]
 
 
+@given(st.lists(st.integers(1, 2**10 - 1), min_size=1, max_size=5), st.integers(0, 2), st.integers(0, 2))
+@settings(max_examples=60, derandomize=True, deadline=None)
+def test_mutants_that_contain_a_union(masks, order, more):
+    lattice = UnionLattice(masks, windows=10, order=order + more, allow_blind=True)
+    expected = [
+        [mutant & union == union for mutant in lattice.unions] for union in lattice.unions[: lattice.size(order)]
+    ]
+    assert lattice.containing(order).tolist() == expected
+
+
 def test_join_beyond_the_order_is_refused():
     lattice = covering_lattice(*COLUMNS, PatchSpec(32), order=3)
     lattice.join(1, 2)

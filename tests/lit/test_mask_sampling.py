@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_masks
-from mrcert_pl.lit import MaskSampler
+from mrcert_pl.geometry import ColumnAblations, PatchSpec, UnionLattice, covering_masks
+from mrcert_pl.lit import AblationSampler, MaskSampler
 
 MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
 
@@ -46,3 +46,19 @@ def test_one_draw_for_the_whole_batch() -> None:
 def test_bad_orders(orders: list[int]) -> None:
     with pytest.raises(ConfigurationError, match="orders of training masks"):
         MaskSampler(MASKS, 14, orders)
+
+
+class TestAblations:
+    ablations = ColumnAblations((8, 8), width=3)
+
+    def test_every_vote_comes_up_and_the_whole_image_never(self) -> None:
+        hidden = AblationSampler(self.ablations)(800)
+        votes = (hidden[:, None] == self.ablations.hidden[1:]).all(2)
+        assert (votes.sum(1) == 1).all()
+        assert (votes.sum(0) > 60).all()
+
+    def test_one_draw_for_the_whole_batch(self) -> None:
+        sampler = AblationSampler(self.ablations, per_batch=True)
+        batches = [sampler(6) for _ in range(20)]
+        assert all(hidden.shape == (6, 16) and (hidden == hidden[0]).all() for hidden in batches)
+        assert len({tuple(hidden[0].tolist()) for hidden in batches}) > 4

@@ -8,8 +8,8 @@ import torch.nn.functional as F
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import PatchSpec, covering_masks
-from mrcert_pl.lit import MaskedFinetuning, MaskSampler
-from mrcert_pl.models import ViTSRF
+from mrcert_pl.lit import AblationSampler, MaskedFinetuning, MaskSampler
+from mrcert_pl.models import AblatedViT, ViTSRF
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore
 
 
@@ -135,3 +135,47 @@ def test_a_loss_that_is_not_finite_stops_with_advice(tiny_vit: ViTSRF, tmp_path:
         tiny_vit.head.weight[0] = torch.nan
     with pytest.raises(NumericalError, match=r"became nan in epoch 0.*lower recipe\.finetuning\.optimizer\.lr"):
         trainer(tmp_path, max_epochs=1, enable_checkpointing=False).fit(module(tiny_vit.train()), digits())
+
+
+@pytest.mark.parametrize(("factor", "expected"), [(0.1, [1.0, 1.0, 0.1, 0.1, 0.01]), (1.0, [1.0] * 5)])
+def test_the_learning_rate_falls_in_steps(
+    tiny_vit: ViTSRF, tmp_path: Path, factor: float, expected: list[float]
+) -> None:
+    """A factor of 1 keeps it as it is."""
+    rates = []
+
+    class Recorder(L.Callback):
+        def on_train_batch_start(self, trainer: L.Trainer, *_: object) -> None:
+            rates.append(trainer.optimizers[0].param_groups[0]["lr"])
+
+    fit = trainer(tmp_path, max_epochs=5, enable_checkpointing=False, callbacks=[Recorder()], limit_val_batches=0)
+    optimizer = {"opt": "momentum", "momentum": 0.9, "lr": 1e-3, "weight_decay": 0.0}
+    settings = {"optimizer": optimizer, "step_epochs": 2, "step_factor": factor, "warmup_epochs": 0}
+    fit.fit(module(tiny_vit.train(), **settings), digits(16, 8))
+    assert rates == pytest.approx([1e-3 * share for share in expected for _ in range(2)])
+
+
+def test_ablations_are_trained_on_like_masks(tmp_path: Path) -> None:
+    """The same module; each image sees one band, in groups of as many tokens."""
+    seen = []
+
+    class Spy(AblatedViT):
+        def forward(self, images: torch.Tensor, hidden: torch.Tensor | None = None) -> torch.Tensor:
+            if self.training:
+                seen.append(hidden)
+            return super().forward(images, hidden)
+
+    backbone_args = {"embed_dim": 16, "depth": 1, "num_heads": 2}
+    model = Spy("vit_tiny_patch16_224", num_classes=10, backbone_args=backbone_args)
+    optimizer = {"opt": "adamw", "lr": 1e-3, "weight_decay": 0.05, "layer_decay": 0.5}
+    masks = AblationSampler(model.ablations())
+    tuned = MaskedFinetuning(model, masks, num_classes=10, optimizer=optimizer, drop_path=0.1, worst_of=2)
+    fit = trainer(tmp_path, max_epochs=1, enable_checkpointing=False)
+    fit.fit(tuned, digits(16, 8))
+    hidden = torch.cat(seen)
+    assert hidden.shape == (16, 448)
+    assert ((~hidden).sum(1) == 224 + 19).all()
+    names = {id(parameter): name for name, parameter in model.named_parameters()}
+    scales = {names[id(p)]: g["lr_scale"] for g in fit.optimizers[0].param_groups for p in g["params"]}
+    order = ["vit.cls_token", "vit.blocks.0.mlp.fc1.weight", "vit.head.weight"]
+    assert [scales[name] for name in order] == [0.25, 0.5, 1.0]

@@ -27,7 +27,8 @@ def random_results(n, seed=0):
 
 def part(results, indices):
     verdicts, target, base = results
-    return Verdicts(**{name: value[indices] for name, value in vars(verdicts).items()}), target[indices], base[indices]
+    given = {name: value[indices] for name, value in vars(verdicts).items() if value is not None}
+    return Verdicts(**given), target[indices], base[indices]
 
 
 def counted_one_by_one(results):

@@ -17,9 +17,9 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.data import ImageDataModule, describe
+from mrcert_pl.files import write_whole
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.reporting.files import write_whole
 
 
 def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
@@ -66,7 +66,7 @@ _START = {"pretrained": False, "weights": None, "head_rows": None}
 
 def build_model(cfg: DictConfig, start: bool = True) -> ViTSRF:
     """The base model for the classes of the data set; without ``start`` nobody looks for the weights it began with."""
-    settings = {name: value for name, value in cfg.model.items() if name != "name"}
+    settings = {name: value for name, value in cfg.model.items() if name not in ("name", "stride")}
     if not start:
         settings |= {name: value for name, value in _START.items() if name in settings}
     classes = describe(cfg.dataset.name).classes

@@ -43,8 +43,8 @@ def main() -> None:
 def _convert(arguments: argparse.Namespace) -> None:
     from omegaconf import OmegaConf
 
+    from mrcert_pl.files import write_whole
     from mrcert_pl.models.checkpoints import describe_model, load_patchcure, read_checkpoint, write_weights
-    from mrcert_pl.reporting.files import write_whole
 
     source, target = arguments.source, arguments.target
     if target.suffix != ".safetensors":

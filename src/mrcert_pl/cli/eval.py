@@ -2,6 +2,8 @@
 
 import sys
 import time
+from pathlib import Path
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -10,7 +12,17 @@ from mrcert_pl.cli.app import command
 
 @command("eval")
 def main(cfg: DictConfig) -> None:
-    """Certify the test images with one defender; leave a table, ``results.json`` and ``verdicts.parquet``."""
+    """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
+    from mrcert_pl.cli.build import start
+
+    run_dir = start(cfg)
+    if cfg.table is not None:
+        _reapply(cfg, run_dir)
+    else:
+        _evaluate(cfg, run_dir)
+
+
+def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
@@ -22,54 +34,127 @@ def main(cfg: DictConfig) -> None:
         device_of,
         finish,
         patch_of,
-        start,
     )
+    from mrcert_pl.cli.pictures import draw_verdicts
+    from mrcert_pl.cli.resume import store_folder
+    from mrcert_pl.cli.stopwatch import announce
     from mrcert_pl.lit import Certification
-    from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
-    from mrcert_pl.reporting import environment, read_results, show, write_results, write_verdicts
+    from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
+    from mrcert_pl.mutants import TableStore
+    from mrcert_pl.reporting import environment
 
-    run_dir = start(cfg)
     defender = instantiate(cfg.defender, _convert_="all")
     model = build_model(cfg, start=False)
     lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
-    certification = Certification(model, lattice, defender, cfg.token_budget)
     trainer = build_trainer(cfg, [ImageProgressBar()])
+    digest = weights_digest(model)
+    header = {
+        "dataset": cfg.dataset.name,
+        "weights_sha256": digest,
+        "model": describe_model(model),
+        "mutants": lattice.identity(),
+        "precision": str(trainer.precision),
+    }
+    store = TableStore(store_folder(cfg, run_dir), header, trainer.global_rank)
+    if len(store) and trainer.is_global_zero:
+        print(f"{store.folder} has tables of {len(store)} images; what they know is not computed again")
+    if trainer.is_global_zero:
+        images = [record.id for record in data.split("test").records]
+        announce(model, lattice, len(set(images) - set(store.ids())), cfg.token_budget, trainer)
+    certification = Certification(model, lattice, defender, cfg.token_budget, store, patch_of(cfg))
 
     started = time.perf_counter()
     try:
         trainer.test(certification, data, verbose=False)
     except BaseException:
         if certification.rows:
-            kept = write_verdicts(run_dir / f"verdicts.partial.rank{trainer.global_rank}.parquet", certification.rows)
-            print(f"the verdicts on {len(certification.rows)} finished images are in {kept}", file=sys.stderr)
+            print(
+                f"the mutants of {len(certification.rows)} finished images are kept: "
+                f"the same command with store={store.folder} goes on from there",
+                file=sys.stderr,
+            )
         raise
+    finally:
+        store.flush()
     seconds = time.perf_counter() - started
     rows, counts = certification.rows, certification.counts
     _check_complete([row["id"] for row in rows], [record.id for record in data.split("test").records], counts["n"])
     if trainer.is_global_zero:
-        write_verdicts(run_dir / "verdicts.parquet", rows)
-        result = {
-            "dataset": cfg.dataset.name,
-            "model": cfg.model.name,
-            "patch": cfg.patch,
-            "defender": defender.name,
-            "round_trip_note": defender.round_trip_note,
+        facts = {
             "mutants": lattice.summary(),
             "checkpoint": str(cfg.checkpoint),
-            "weights_sha256": weights_digest(model),
-            "seed": cfg.seed,
+            "weights_sha256": digest,
             "seconds": round(seconds, 3),
-            "command": " ".join(sys.argv),
             "environment": environment(device_of(trainer), str(trainer.precision)),
-            "config": OmegaConf.to_container(cfg, resolve=True),
         }
-        file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
-        print()
-        show([read_results(file)])
-        print(f"{file}\n{run_dir / 'verdicts.parquet'}")
+        _report(cfg, run_dir, defender, rows, counts, facts)
+        draw_verdicts(cfg, run_dir, rows, data, model, lattice)
     finish(trainer)
+
+
+def _reapply(cfg: DictConfig, run_dir: Path) -> None:
+    """Another defender on the tables of an earlier evaluation: no weights, no images, seconds."""
+    import torch
+    from hydra.utils import instantiate
+
+    from mrcert_pl.cli.build import build_data, build_model, patch_of
+    from mrcert_pl.cli.pictures import draw_verdicts
+    from mrcert_pl.lit.certification import certify_stored
+    from mrcert_pl.models.checkpoints import describe_model
+    from mrcert_pl.mutants import TableStore, stored_header
+    from mrcert_pl.reporting import environment
+
+    folder = Path(cfg.table)
+    defender = instantiate(cfg.defender, _convert_="all")
+    with torch.device("meta"):
+        model = build_model(cfg, start=False)
+    lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
+    stored = stored_header(folder)
+    here = {"dataset": cfg.dataset.name, "model": describe_model(model), "mutants": lattice.identity()}
+    store = TableStore(folder, {**stored, **here})
+
+    started = time.perf_counter()
+    rows, counts = certify_stored(store, lattice, defender, model, patch_of(cfg))
+    facts = {
+        "mutants": lattice.summary(),
+        "table": str(folder),
+        "weights_sha256": stored["weights_sha256"],
+        "seconds": round(time.perf_counter() - started, 3),
+        "environment": environment("stored tables", stored["precision"]),
+    }
+    _report(cfg, run_dir, defender, rows, counts, facts)
+    draw_verdicts(cfg, run_dir, rows, build_data(cfg, model.image_px, batch_size=cfg.batch_size), model, lattice)
+
+
+def _report(
+    cfg: DictConfig,
+    run_dir: Path,
+    defender: Any,
+    rows: list[dict[str, Any]],
+    counts: dict[str, int],
+    facts: dict[str, Any],
+) -> None:
+    """Write the verdicts and the result, and show the table."""
+    from mrcert_pl.reporting import read_results, show, write_results, write_verdicts
+
+    verdicts = write_verdicts(run_dir / "verdicts.parquet", rows)
+    result = {
+        "dataset": cfg.dataset.name,
+        "model": cfg.model.name,
+        "patch": cfg.patch,
+        "defender": defender.name,
+        "round_trip_note": defender.round_trip_note,
+        **facts,
+        "seed": cfg.seed,
+        "command": " ".join(sys.argv),
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
+    file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
+    print()
+    show([read_results(file)])
+    print(f"{file}\n{verdicts}")
 
 
 def _check_complete(seen: list[int], expected: list[int], counted: int) -> None:

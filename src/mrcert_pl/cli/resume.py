@@ -1,10 +1,10 @@
-"""Where a training that was stopped goes on."""
+"""Where a training or an evaluation that was stopped goes on."""
 
 from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mrcert_pl.errors import CheckpointError
+from mrcert_pl.errors import CheckpointError, ResultsError
 
 
 def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
@@ -27,6 +27,23 @@ def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
             f"there is no training to resume in {runs}: no run has finished an epoch there; start one without ckpt_path"
         )
     return max(found, key=lambda path: path.stat().st_mtime)
+
+
+def store_folder(cfg: DictConfig, run_dir: Path) -> Path:
+    """The folder that ``store`` means: the run's own, another one, or with ``last`` the newest of such an evaluation.
+
+    Raises:
+        ResultsError: if there is no earlier evaluation.
+    """
+    if cfg.store is None:
+        return run_dir / "mutants"
+    if cfg.store != "last":
+        return Path(cfg.store)
+    runs = Path(cfg.paths.output_dir, "eval", cfg.dataset.name, f"{cfg.model.name}_p{cfg.patch}")
+    found = [folder for folder in runs.glob("*/mutants") if any(folder.glob("*.parquet"))]
+    if not found:
+        raise ResultsError(f"there is no evaluation to go on with in {runs}; start one without store=last")
+    return max(found, key=lambda folder: folder.stat().st_mtime)
 
 
 def run_folder(checkpoint: Path) -> Path | None:

@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command
-from mrcert_pl.errors import unknown
+from mrcert_pl.errors import ConfigurationError, unknown
 
 if TYPE_CHECKING:
-    from mrcert_pl.lit import MaskedFinetuning
-    from mrcert_pl.models import ViTSRF
+    from mrcert_pl.lit import MaskedFinetuning, WindowSampler
+    from mrcert_pl.models import AblatedViT, ViTSRF
 
 _STAGES = ("one", "srf_vanilla", "split")
 
@@ -30,6 +30,8 @@ def main(cfg: DictConfig) -> None:
 
     if cfg.stage not in _STAGES:
         raise unknown("stage", cfg.stage, _STAGES)
+    if cfg.stage != "one" and cfg.model.name != "vit_srf":
+        raise ConfigurationError(f"stage={cfg.stage} trains one half of a ViT-SRF (model=vit_srf); give stage=one")
     if cfg.stage == "srf_vanilla" and "checkpoint" in cfg.callbacks:
         # A model that has never seen a mask certifies hardly anything: that would choose the first epoch of a tie.
         cfg.callbacks.checkpoint.monitor = "val/unmasked_accuracy"
@@ -65,20 +67,13 @@ def main(cfg: DictConfig) -> None:
         _publish(cfg, checkpoint.best_model_path, float(checkpoint.best_model_score))
 
 
-def _finetuning(cfg: DictConfig, model: "ViTSRF") -> "MaskedFinetuning":
-    """The LightningModule of a recipe, with masks of the size that it asks for."""
+def _finetuning(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "MaskedFinetuning":
+    """The LightningModule of a recipe."""
     from hydra.utils import instantiate
 
-    from mrcert_pl.cli.build import patch_of
     from mrcert_pl.data import describe
-    from mrcert_pl.geometry import PatchSpec, covering_masks
-    from mrcert_pl.lit import MaskSampler
     from mrcert_pl.models.checkpoints import describe_model
 
-    patch = patch_of(cfg)
-    masked = PatchSpec(cfg.recipe.mask_patch) if cfg.recipe.mask_patch else patch
-    masks = covering_masks(model.grid, model.window_px, masked, cfg.stride)
-    orders = [0] if cfg.stage == "srf_vanilla" else cfg.recipe.mask_orders or range(2 * patch.count + 1)
     classes = describe(cfg.dataset.name).classes
     origin = {
         "name": cfg.model.name,
@@ -89,17 +84,35 @@ def _finetuning(cfg: DictConfig, model: "ViTSRF") -> "MaskedFinetuning":
     }
     return instantiate(cfg.recipe.finetuning, _partial_=True, _convert_="all")(
         model=model,
-        masks=MaskSampler(masks, model.windows, orders, per_batch=cfg.recipe.masks_per_batch),
+        masks=_sampler(cfg, model),
         num_classes=len(classes),
         batch_size=cfg.recipe.batch_size,
         origin={**describe_model(model), **origin, "stage": cfg.stage},
     )
 
 
+def _sampler(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "WindowSampler":
+    """What training hides: all but one ablation if the model is one for votes, else masks of the recipe's size."""
+    from mrcert_pl.cli.build import patch_of
+    from mrcert_pl.geometry import PatchSpec
+    from mrcert_pl.lit import AblationSampler, MaskSampler
+    from mrcert_pl.models import AblatedViT
+
+    per_batch = cfg.recipe.masks_per_batch
+    if isinstance(model, AblatedViT):
+        return AblationSampler(model.ablations(cfg.stride), per_batch)
+    patch = patch_of(cfg)
+    masked = PatchSpec(cfg.recipe.mask_patch) if cfg.recipe.mask_patch else patch
+    orders = [0] if cfg.stage == "srf_vanilla" else cfg.recipe.mask_orders or range(2 * patch.count + 1)
+    return MaskSampler(model.covering_masks(masked, cfg.stride), model.windows, orders, per_batch)
+
+
 def _publish(cfg: DictConfig, best: str, score: float) -> None:
     """Copy the best checkpoint of the run to where the next command looks for it, and say so."""
+    from hydra.utils import instantiate
+
     from mrcert_pl.cli.build import command_line
-    from mrcert_pl.reporting.files import write_whole
+    from mrcert_pl.files import write_whole
 
     place = Path(cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint)
     replaced = " (in place of an earlier one, which its own run in outputs keeps)" if place.exists() else ""
@@ -107,7 +120,8 @@ def _publish(cfg: DictConfig, best: str, score: float) -> None:
     if cfg.stage == "srf_vanilla":
         following = f"Train the second stage with:  {command_line(cfg, 'train.py')} stage=split"
     else:
-        following = f"Certify it with:  {command_line(cfg, 'eval.py')} defender=mrcert"
+        defender = instantiate(cfg.defender, _convert_="all").name
+        following = f"Certify it with:  {command_line(cfg, 'eval.py')} defender={defender}"
     print(f"\nBest checkpoint ({cfg.callbacks.checkpoint.monitor} {score:.3f}): {place}{replaced}\n{following}")
 
 

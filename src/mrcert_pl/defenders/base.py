@@ -1,6 +1,7 @@
 """What every defender is: a rule from a prediction table to verdicts."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic
 
@@ -16,7 +17,7 @@ NO_WITNESS = -1
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Verdicts on a batch of images; every field is a tensor ``[image]``.
+    """Verdicts on a batch of images; every field is a tensor ``[image]`` where nothing else is said.
 
     Attributes:
         label: long, the label that the defender gives, ``g(x)``.
@@ -25,6 +26,11 @@ class Verdicts:
         case: long, the step of the inference that decided, from 1; its meaning is the defender's.
         witness: long, the mutant (column of the table) whose label was taken because all its further mutants agree
             with it, -1 if there is none.
+        certified_patches: long, the largest number of patches, up to those that the defender is built for, which
+            leave the label as it is wherever they are; 0 if one may change it, -1 if MRCert found no witness either.
+        level: long, for how many patches the rule is built that decided; 0 if none did and the label is a fallback.
+        safe_masks: bool ``[image, mask]``, in the order of the lattice's masks: whether a patch under this mask leaves
+            the label as it is; ``None`` if the defender certifies all places or none.
     """
 
     label: Tensor
@@ -32,9 +38,18 @@ class Verdicts:
     round_trip: Tensor
     case: Tensor
     witness: Tensor
+    certified_patches: Tensor | None = None
+    level: Tensor | None = None
+    safe_masks: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.label)
+
+    @classmethod
+    def cat(cls, parts: Sequence["Verdicts"]) -> "Verdicts":
+        """The verdicts of one defender on several batches, one after the other."""
+        present = [name for name, value in vars(parts[0]).items() if value is not None]
+        return cls(**{name: torch.cat([getattr(part, name) for part in parts]) for name in present})
 
 
 class Defender(ABC, Generic[Mutants]):

@@ -7,7 +7,7 @@ from torch import BoolTensor
 
 from mrcert_pl.defenders.base import Defender
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
+from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 
@@ -21,12 +21,16 @@ class MaskingDefender(Defender[UnionLattice]):
     order: int
 
     def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
-        if not hasattr(model, "grid"):
+        if not hasattr(model, "covering_masks"):
             raise ConfigurationError(
                 f"{type(self).__name__} hides windows of a grid, and {type(model).__name__} has none: "
                 "take another model (model=vit_srf) or another defender (defender=vot)"
             )
-        return covering_lattice(model.grid, model.window_px, patch, self.order, stride)
+        masks = model.covering_masks(patch, stride)
+        try:
+            return UnionLattice(masks, model.windows, self.order)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{error}; {model.advice(patch, self.order, stride)}") from error
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> BoolTensor:
         if table.lattice.order < self.order:

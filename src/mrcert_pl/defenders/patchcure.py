@@ -48,13 +48,16 @@ class PatchCURE(MaskingDefender):
         recovered = first((one != reference[:, None]) & (pairs == one[:, :, None]).all(2))
         found = recovered != NO_WITNESS
         label = torch.where(~agree & found, one.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
+        certified = (labels[:, 1 : lattice.size(2)] == label[:, None]).all(1)
         unmasked = 0 if self.reference == "original" else NO_WITNESS
         return Verdicts(
             label=label,
-            certified=(labels[:, 1 : lattice.size(2)] == label[:, None]).all(1),
+            certified=certified,
             round_trip=torch.zeros_like(agree),
             case=torch.where(agree, 1, torch.where(found, 2, 3)),
             witness=torch.where(agree, unmasked, torch.where(found, recovered + 1, NO_WITNESS)),
+            certified_patches=certified.long(),
+            level=(agree | found).long(),
         )
 
 

@@ -23,5 +23,13 @@ class Undefended(MaskingDefender):
 
     def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
         label = table.labels[:, 0].long()
-        never = torch.zeros_like(label, dtype=torch.bool)
-        return Verdicts(label, never, never, case=torch.ones_like(label), witness=torch.full_like(label, -1))
+        none = torch.zeros_like(label)
+        return Verdicts(
+            label=label,
+            certified=none.bool(),
+            round_trip=none.bool(),
+            case=none + 1,
+            witness=none - 1,
+            certified_patches=none,
+            level=none,
+        )

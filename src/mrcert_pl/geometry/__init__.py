@@ -1,7 +1,22 @@
 """Where a patch can be and what must be hidden: patches, covering masks, unions of masks. No models, no images."""
 
-from mrcert_pl.geometry.covering import check_covering, covering_masks
+from mrcert_pl.geometry.ablations import AblationKind, ColumnAblations, PatchedAblations
+from mrcert_pl.geometry.covering import Borders, check_covering, covering_masks, window_borders
+from mrcert_pl.geometry.locations import certified_fraction, location_maps
 from mrcert_pl.geometry.patch import PatchSpec
 from mrcert_pl.geometry.unions import UnionLattice, covering_lattice
 
-__all__ = ["PatchSpec", "UnionLattice", "check_covering", "covering_lattice", "covering_masks"]
+__all__ = [
+    "AblationKind",
+    "Borders",
+    "ColumnAblations",
+    "PatchSpec",
+    "PatchedAblations",
+    "UnionLattice",
+    "certified_fraction",
+    "check_covering",
+    "covering_lattice",
+    "covering_masks",
+    "location_maps",
+    "window_borders",
+]

@@ -1,10 +1,14 @@
 """Covering mask sets: for every placement of the patch one mask hides all windows that it touches."""
 
-from collections.abc import Iterable
+from bisect import bisect_left, bisect_right
+from collections.abc import Iterable, Sequence
 from itertools import product
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry.patch import PatchSpec
+
+Borders = tuple[Sequence[int], Sequence[int]]
+"""Borders of the windows in px, from top to bottom and from left to right, the edges of the image included."""
 
 
 def covering_masks(
@@ -13,11 +17,12 @@ def covering_masks(
     patch: PatchSpec,
     stride: int | tuple[int, int] = 1,
 ) -> tuple[int, ...]:
-    """The covering mask set of a patch on a grid of windows (docs/theory.md, Definition 3 and Theorem 1).
+    """The covering mask set of a patch on a grid of windows (docs/theory.md, Definition 3, Theorems 1 and 13).
 
     Along an axis with ``n`` windows of ``w`` px, a patch of ``p`` px touches at most ``c = ceil((p + w - 1) / w)``
     neighbouring windows (never more than ``n``). Masks are ``c + stride - 1`` windows long and start at every
-    ``stride``-th window, the last one flush with the border.
+    ``stride``-th window, the last one flush with the border. For a patch of several shapes it is the masks of each,
+    without those that lie inside another.
 
     Args:
         grid: ``(rows, columns)`` of windows.
@@ -26,8 +31,8 @@ def covering_masks(
         stride: distance in windows between neighbouring masks, for both axes or ``(vertical, horizontal)``.
 
     Returns:
-        The masks from the top left to the bottom right, each a bitset: bit ``row * columns + column`` is set
-        if the mask hides that window.
+        The masks from the top left to the bottom right, shape by shape, each a bitset: bit
+        ``row * columns + column`` is set if the mask hides that window. None lies inside another.
 
     Raises:
         ConfigurationError: for sizes or strides below one, or a patch larger than the image.
@@ -36,32 +41,46 @@ def covering_masks(
     for name, pair in (("grid", grid), ("window", window_px), ("stride", strides)):
         if len(pair) != 2 or min(pair) < 1:
             raise ConfigurationError(f"the {name} must be two whole numbers of at least 1, not {tuple(pair)}")
-    patch_px = patch.size_px((grid[0] * window_px[0], grid[1] * window_px[1]))
-    spans = [_spans(n, w, p, s) for n, w, p, s in zip(grid, window_px, patch_px, strides, strict=True)]
-    return tuple(_rectangle(rows, columns, grid[1]) for rows, columns in product(*spans))
+    masks: dict[int, None] = {}  # in order, each once
+    for patch_px in patch.shapes_px((grid[0] * window_px[0], grid[1] * window_px[1])):
+        spans = [mask_spans(n, w, p, s) for n, w, p, s in zip(grid, window_px, patch_px, strides, strict=True)]
+        masks |= dict.fromkeys(rectangle(rows, columns, grid[1]) for rows, columns in product(*spans))
+    return tuple(mask for mask in masks if not any(mask != other and mask & ~other == 0 for other in masks))
 
 
-def check_covering(masks: Iterable[int], grid: tuple[int, int], window_px: tuple[int, int], patch: PatchSpec) -> None:
-    """Check that every placement of the patch, borders included, lies inside one of the masks.
+def check_covering(masks: Iterable[int], borders: Borders, patch: PatchSpec) -> None:
+    """Check that every placement of the patch in each of its shapes, edges included, lies inside one of the masks.
 
     It goes over every pixel offset on each axis, so it doesn't share the reasoning of :func:`covering_masks`
-    and serves for masks of any origin.
+    and serves for masks of any origin, on windows of any size.
+
+    Args:
+        masks: bitsets over the windows, row by row.
+        borders: borders of the windows in px, from :func:`window_borders` if all are alike.
+        patch: the patch to cover.
 
     Raises:
-        ConfigurationError: naming the first placement that no mask covers.
+        ConfigurationError: naming the first placement that no mask covers, or for a patch larger than the image.
     """
     masks = tuple(masks)
-    patch_px = patch.size_px((grid[0] * window_px[0], grid[1] * window_px[1]))
-    rows_touched, columns_touched = (_placements(n, w, p) for n, w, p in zip(grid, window_px, patch_px, strict=True))
-    for (rows, top), (columns, left) in product(rows_touched.items(), columns_touched.items()):
-        needed = _rectangle(rows, columns, grid[1])
-        if not any(needed & ~mask == 0 for mask in masks):
-            raise ConfigurationError(
-                f"no mask covers the {patch_px[0]}x{patch_px[1]} px patch whose top left pixel is ({top}, {left})"
-            )
+    for patch_px in patch.shapes_px((borders[0][-1], borders[1][-1])):
+        axes = [touched_runs(along, p) for along, p in zip(borders, patch_px, strict=True)]
+        rows_touched, columns_touched = ({run: runs.index(run) for run in runs} for runs in axes)
+        for (rows, top), (columns, left) in product(rows_touched.items(), columns_touched.items()):
+            needed = rectangle(rows, columns, len(borders[1]) - 1)
+            if not any(needed & ~mask == 0 for mask in masks):
+                raise ConfigurationError(
+                    f"no mask covers the {patch_px[0]}x{patch_px[1]} px patch whose top left pixel is ({top}, {left})"
+                )
 
 
-def _spans(windows: int, window_px: int, patch_px: int, stride: int) -> list[range]:
+def window_borders(grid: tuple[int, int], window_px: tuple[int, int]) -> Borders:
+    """Borders of equal windows in px, from top to bottom and from left to right, the edges of the image included."""
+    rows, columns = (range(0, n * w + 1, w) for n, w in zip(grid, window_px, strict=True))
+    return rows, columns
+
+
+def mask_spans(windows: int, window_px: int, patch_px: int, stride: int) -> list[range]:
     """The runs of windows that the masks hide along one axis."""
     touched = min(-(-(patch_px + window_px - 1) // window_px), windows)
     length = min(touched + stride - 1, windows)
@@ -69,14 +88,17 @@ def _spans(windows: int, window_px: int, patch_px: int, stride: int) -> list[ran
     return [range(start, start + length) for start in starts]
 
 
-def _placements(windows: int, window_px: int, patch_px: int) -> dict[range, int]:
-    """The runs of windows that a patch can touch along one axis, each with the first offset in px where it does."""
-    first: dict[range, int] = {}
-    for offset in range(windows * window_px - patch_px + 1):
-        first.setdefault(range(offset // window_px, (offset + patch_px - 1) // window_px + 1), offset)
-    return first
+def windows_under(borders: Sequence[int], pixels: range) -> range:
+    """The run of windows that some neighbouring pixels lie in, along one axis."""
+    return range(bisect_right(borders, pixels.start) - 1, bisect_left(borders, pixels.stop))
 
 
-def _rectangle(rows: Iterable[int], columns: Iterable[int], width: int) -> int:
+def touched_runs(borders: Sequence[int], patch_px: int) -> list[range]:
+    """For every offset in px of a patch along one axis, the run of windows that it touches."""
+    return [windows_under(borders, range(o, o + patch_px)) for o in range(borders[-1] - patch_px + 1)]
+
+
+def rectangle(rows: Iterable[int], columns: Iterable[int], width: int) -> int:
+    """The bitset of the windows in these rows and columns of a grid that is ``width`` windows wide."""
     row = sum(1 << column for column in columns)
     return sum(row << (r * width) for r in rows)

@@ -1,31 +1,40 @@
-"""The patch that an attacker may place: its size in pixels and how many there may be."""
+"""The patch that an attacker may place: its shapes in pixels and how many there may be."""
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
 from fractions import Fraction
+from typing import Any, TypeGuard
 
 from mrcert_pl.errors import ConfigurationError
 
 _PERCENT = re.compile(r"(\d+(?:\.\d+)?)\s*%")
 _RECTANGLE = re.compile(r"(\d+)\s*[xX]\s*(\d+)")
 
+Shape = int | str | tuple[int, int]
+
 
 @dataclass(frozen=True)
 class PatchSpec:
     """An adversarial patch: an axis-aligned rectangle of pixels anywhere inside the image, with any content.
 
+    What withstands a patch withstands every smaller one (docs/theory.md, Theorem 13), so a size that is not known
+    needs no more than a bound, or several shapes of which none contains the others.
+
     Args:
         size: an int (side of a square in px), ``(height, width)`` in px, or one of the strings ``"32"``,
             ``"16x48"`` (height x width in px) and ``"2%"`` (a square with at least this share of the image's area).
+            Several shapes, any of which each patch may have, are a list of such or a string with commas,
+            ``"16x48,48x16"``; there a square is ``"32x32"``, because ``[16, 48]`` is one height and one width.
         count: how many such patches the attacker may place in total, earlier and later ones together.
 
     Raises:
         ConfigurationError: for a size that is not positive or can't be read, or a count below one.
     """
 
-    size: int | str | tuple[int, int]
+    size: Shape | tuple[Shape, ...]
     count: int = 1
 
     def __post_init__(self) -> None:
@@ -33,30 +42,53 @@ class PatchSpec:
         if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
             raise ConfigurationError(f"the number of patches must be a whole number of at least 1, not {self.count!r}")
 
-    def size_px(self, image_px: tuple[int, int]) -> tuple[int, int]:
-        """Height and width in px on an image of ``image_px`` = (height, width).
+    def shapes_px(self, image_px: tuple[int, int]) -> tuple[tuple[int, int], ...]:
+        """Height and width in px of each shape on an image of ``image_px`` = (height, width).
 
         A percentage is rounded up to the next whole side, so that the patch is never smaller than asked for:
         1, 2 and 3 % of 224 x 224 are 23, 32 and 39 px.
 
         Raises:
-            ConfigurationError: if the patch is larger than the image.
+            ConfigurationError: if a shape is larger than the image.
         """
-        if isinstance(self.size, str):
-            area = math.ceil(Fraction(self.size.rstrip("%")) / 100 * image_px[0] * image_px[1])
-            side = math.isqrt(area - 1) + 1
-            size = (side, side)
-        else:
-            size = self.size if isinstance(self.size, tuple) else (self.size, self.size)
-        if size[0] > image_px[0] or size[1] > image_px[1]:
-            raise ConfigurationError(
-                f"a patch of {size[0]}x{size[1]} px is larger than the image of {image_px[0]}x{image_px[1]} px; "
-                "give a patch that fits inside the image"
-            )
-        return size
+        several = isinstance(self.size, tuple) and not all(isinstance(side, int) for side in self.size)
+        shapes = self.size if several else (self.size,)
+        return tuple(dict.fromkeys(_shape_px(shape, image_px) for shape in shapes))  # type: ignore[union-attr, arg-type]
 
 
-def _parse(size: object) -> int | str | tuple[int, int]:
+def _shape_px(shape: Shape, image_px: tuple[int, int]) -> tuple[int, int]:
+    if isinstance(shape, str):
+        area = math.ceil(Fraction(shape.rstrip("%")) / 100 * image_px[0] * image_px[1])
+        side = math.isqrt(area - 1) + 1
+        size = (side, side)
+    else:
+        size = shape if isinstance(shape, tuple) else (shape, shape)
+    if size[0] > image_px[0] or size[1] > image_px[1]:
+        raise ConfigurationError(
+            f"a patch of {size[0]}x{size[1]} px is larger than the image of {image_px[0]}x{image_px[1]} px; "
+            "give a patch that fits inside the image"
+        )
+    return size
+
+
+def _parse(size: object) -> Shape | tuple[Shape, ...]:
+    parts = size.split(",") if isinstance(size, str) and "," in size else size
+    if not _is_list(parts) or all(type(side) is int for side in parts):
+        return _parse_shape(size)
+    shapes = tuple(dict.fromkeys(_parse_shape(part) for part in parts))
+    if any(isinstance(shape, int) for shape in shapes):
+        raise ConfigurationError(
+            f"a patch of several shapes needs the height and the width of each, not {size!r}; "
+            "write '16x16,48x48' for two squares and '16x48' for one rectangle"
+        )
+    return shapes if len(shapes) > 1 else shapes[0]
+
+
+def _is_list(size: object) -> TypeGuard[Sequence[Any]]:
+    return isinstance(size, Sequence) and not isinstance(size, str | bytes)
+
+
+def _parse_shape(size: object) -> Shape:
     if isinstance(size, str):
         text = size.strip()
         if _PERCENT.fullmatch(text):
@@ -70,11 +102,12 @@ def _parse(size: object) -> int | str | tuple[int, int]:
             size = int(text)
     if isinstance(size, int) and not isinstance(size, bool):
         sides: tuple[int, ...] = (size,)
-    elif isinstance(size, (tuple, list)) and len(size) == 2 and all(type(side) is int for side in size):
+    elif _is_list(size) and len(size) == 2 and all(type(side) is int for side in size):
         sides = tuple(size)
     else:
         raise ConfigurationError(
-            f"can't read the patch size {size!r}; give pixels (32), height x width ('16x48') or a percentage ('2%')"
+            f"can't read the patch size {size!r}; give pixels (32), height x width ('16x48'), a percentage "
+            "('2%') or several shapes ('16x48,48x16')"
         )
     if min(sides) < 1:
         raise ConfigurationError(f"a patch must be at least 1 px in each direction, not {size!r}")

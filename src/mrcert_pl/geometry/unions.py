@@ -1,12 +1,13 @@
 """All distinct unions of masks, by the number of masks that they need."""
 
 from collections.abc import Iterable
+from typing import Any
 
 import torch
 from torch import BoolTensor, LongTensor, Tensor
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry.covering import check_covering, covering_masks
+from mrcert_pl.geometry.covering import check_covering, covering_masks, window_borders
 from mrcert_pl.geometry.patch import PatchSpec
 
 MAX_UNIONS = 500_000
@@ -76,6 +77,7 @@ class UnionLattice:
         self.orders: Tensor = torch.searchsorted(sizes, torch.arange(len(self.unions)), right=True)
         self.visible: Tensor = windows - self.hidden.sum(1)
         self._joins: dict[tuple[int, int], LongTensor] = {}
+        self._containing: dict[int, BoolTensor] = {}
 
     def __len__(self) -> int:
         return len(self.unions)
@@ -86,6 +88,10 @@ class UnionLattice:
     def summary(self) -> dict[str, int]:
         """Plain values for results: number of masks and of distinct unions, order and windows."""
         return {"masks": len(self.masks), "unions": len(self), "order": self.order, "windows": self.windows}
+
+    def identity(self) -> dict[str, Any]:
+        """Plain values shared by all lattices of these masks, whatever their order: the lower is a prefix."""
+        return {"windows": self.windows, "masks": [f"{mask:x}" for mask in self.masks]}
 
     def index(self, union: int) -> int:
         """Column of a union.
@@ -118,6 +124,13 @@ class UnionLattice:
             self._joins[left, right] = torch.tensor(rows)  # type: ignore[assignment]
         return self._joins[left, right]
 
+    def containing(self, order: int) -> BoolTensor:
+        """Which mutants hide all of ``R``, for every ``R`` of order up to ``order``: ``[R, mutant]``."""
+        if order not in self._containing:
+            inside, shown = self.hidden[: self.size(order)], ~self.hidden
+            self._containing[order] = inside.float() @ shown.float().T == 0  # type: ignore[assignment]
+        return self._containing[order]
+
 
 def _bits(unions: tuple[int, ...], windows: int) -> BoolTensor:
     width = -(-windows // 8)
@@ -138,5 +151,5 @@ def covering_lattice(
     Args are those of :func:`mrcert_pl.geometry.covering_masks`, and the order of the lattice.
     """
     masks = covering_masks(grid, window_px, patch, stride)
-    check_covering(masks, grid, window_px, patch)
+    check_covering(masks, window_borders(grid, window_px), patch)
     return UnionLattice(masks, grid[0] * grid[1], order)

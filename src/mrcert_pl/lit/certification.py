@@ -1,15 +1,18 @@
-"""Evaluation as a LightningModule, so that Lightning gives devices, precision, DDP and progress."""
+"""Evaluation: as a LightningModule, so that Lightning gives devices, DDP and progress, or from stored tables."""
 
+from collections.abc import Sequence
 from typing import Any
 
 import lightning as L
+import torch
 import torch.distributed as dist
 from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
-from mrcert_pl.defenders import Defender
+from mrcert_pl.defenders import Defender, Verdicts
+from mrcert_pl.geometry import PatchSpec, certified_fraction, location_maps
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
-from mrcert_pl.mutants import MutantEvaluator, MutantSet
+from mrcert_pl.mutants import MutantEvaluator, MutantSet, PredictionTable, TableStore
 
 
 class Certification(L.LightningModule):
@@ -20,6 +23,8 @@ class Certification(L.LightningModule):
         lattice: the mutants that the defender needs, ``defender.mutants(model, patch, stride)``.
         defender: decides.
         token_budget: most tokens in one batch of mutants.
+        store: has labels that are known already, and keeps the new ones.
+        patch: for the share of its placements that can't change the label of an image, where the defender tells.
 
     Attributes:
         rows: one dict per finished image: those of this device during the test, of all devices, ascending by id,
@@ -27,34 +32,34 @@ class Certification(L.LightningModule):
         counts: numbers of images by accuracy and their total ``n``, of all devices, after the test.
     """
 
-    def __init__(self, model: nn.Module, lattice: MutantSet, defender: Defender[Any], token_budget: int = 8192) -> None:
+    def __init__(
+        self,
+        model: nn.Module,
+        lattice: MutantSet,
+        defender: Defender[Any],
+        token_budget: int = 8192,
+        store: TableStore | None = None,
+        patch: PatchSpec | None = None,
+    ) -> None:
         super().__init__()
         self.model = model
         self.defender = defender
         self.evaluator = MutantEvaluator(model, lattice, token_budget)  # type: ignore[arg-type]
+        self.store = store
+        self.patch = patch
         self.metric = CertifiedRecoveryAccuracy()
         self.rows: list[dict[str, Any]] = []
         self.counts: dict[str, int] = {}
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
-        table = self.evaluator.evaluate(batch.image, self.defender, ids=batch.path)
+        ids, labels = batch.id.tolist(), batch.label.tolist()
+        known = self.store.table(self.evaluator.lattice, ids, batch.image) if self.store is not None else None
+        table = self.evaluator.evaluate(batch.image, self.defender, ids=batch.path, table=known)
+        if self.store is not None:
+            self.store.add(table, ids, batch.path, labels, batch.image)
         verdicts = self.defender.decide(table)
-        base = table.labels[:, 0]
-        self.metric.update(verdicts, batch.label, base=base)
-        columns = {
-            "id": batch.id,
-            "path": batch.path,
-            "label": batch.label,
-            "base_prediction": base,
-            "prediction": verdicts.label,
-            "case": verdicts.case,
-            "witness": verdicts.witness,
-            "certified": verdicts.certified,
-            "round_trip": verdicts.round_trip,
-            "mutants_evaluated": table.evaluated.sum(1),
-        }
-        lists = [column.tolist() if isinstance(column, Tensor) else column for column in columns.values()]
-        self.rows += [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]
+        self.metric.update(verdicts, batch.label, base=table.labels[:, 0])
+        self.rows += verdict_rows(ids, batch.path, labels, table, verdicts, self.model, self.patch)
 
     def on_test_epoch_end(self) -> None:
         self.counts = self.metric.counts()
@@ -64,3 +69,61 @@ class Certification(L.LightningModule):
             self.rows = [row for part in gathered for row in part]
         self.rows.sort(key=lambda row: row["id"])
         self.log_dict({f"test/{name}": value for name, value in self.metric.compute().items()})
+
+
+def certify_stored(
+    store: TableStore, lattice: MutantSet, defender: Defender[Any], model: Any, patch: PatchSpec
+) -> tuple[list[dict[str, Any]], dict[str, int]]:
+    """Verdict rows and counts of one defender on tables that are there already: no weights, no images, seconds.
+
+    Args:
+        store: the tables.
+        lattice: the mutants of the defender.
+        defender: decides.
+        model: a model of the same kind; only its geometry is read.
+        patch: as for :class:`Certification`.
+
+    Raises:
+        ConfigurationError: if the tables lack labels that the defender needs.
+    """
+    metric, rows = CertifiedRecoveryAccuracy(), []
+    for images, table in store.batches(lattice):
+        verdicts = defender.decide(table)
+        metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])
+        rows += verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch)
+    return rows, metric.counts()
+
+
+def verdict_rows(
+    ids: Sequence[int],
+    paths: Sequence[str],
+    labels: Sequence[int],
+    table: PredictionTable[Any],
+    verdicts: Verdicts,
+    model: Any,
+    patch: PatchSpec | None = None,
+) -> list[dict[str, Any]]:
+    """One dict per image, with those columns of ``verdicts.parquet`` that the defender gives."""
+    safe: Any = verdicts.safe_masks
+    columns = {
+        "id": ids,
+        "path": paths,
+        "label": labels,
+        "base_prediction": table.labels[:, 0],
+        "prediction": verdicts.label,
+        "case": verdicts.case,
+        "witness": verdicts.witness,
+        "certified": verdicts.certified,
+        "round_trip": verdicts.round_trip,
+        "certified_patches": verdicts.certified_patches,
+        "level": verdicts.level,
+        "safe_masks": safe,
+        "certified_fraction": None,
+        "mutants_evaluated": table.evaluated.sum(1),
+    }
+    if safe is not None and patch is not None:
+        maps = location_maps(safe, table.lattice.masks, model.borders, patch)
+        columns["certified_fraction"] = certified_fraction(maps)
+    columns = {name: column for name, column in columns.items() if column is not None}
+    lists = [column.tolist() if isinstance(column, Tensor) else column for column in columns.values()]
+    return [dict(zip(columns, row, strict=True)) for row in zip(*lists, strict=True)]

@@ -8,18 +8,18 @@ import torch
 import torch.nn.functional as F
 from timm.data import Mixup
 from timm.optim import create_optimizer_v2
-from timm.scheduler import CosineLRScheduler
+from timm.scheduler import CosineLRScheduler, StepLRScheduler
 from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.lit.drop_path import set_drop_path
 from mrcert_pl.lit.learning_rate import LearningRateScaling, effective_lr
-from mrcert_pl.lit.mask_sampling import MaskSampler
+from mrcert_pl.lit.mask_sampling import WindowSampler
 
 
 class MaskedFinetuning(L.LightningModule):
-    """Trains a base model on images of which random unions of masks are hidden, so that its mutants agree.
+    """Trains a base model on mutants: random unions of masks are hidden, or all but one ablation of a vote.
 
     Args:
         model: the base model, called as ``model(images, hidden)``.
@@ -31,6 +31,8 @@ class MaskedFinetuning(L.LightningModule):
         drop_path: highest rate of stochastic depth.
         worst_of: draw so many masks for each image and train on the one with the highest loss.
         warmup_epochs: epochs of linear warm-up from ``warmup_lr``, then a cosine to ``min_lr``, updated every step.
+        step_epochs: instead of the cosine, multiply the learning rate by ``step_factor`` after every so many epochs.
+        step_factor: 1 keeps it constant.
         mixup: arguments of timm's ``Mixup``, or ``None``.
         label_smoothing: share of the target that is spread over all classes.
         origin: what the checkpoint should say about where it comes from (plain values).
@@ -39,7 +41,7 @@ class MaskedFinetuning(L.LightningModule):
     def __init__(
         self,
         model: nn.Module,
-        masks: MaskSampler,
+        masks: WindowSampler,
         num_classes: int,
         optimizer: Mapping[str, Any],
         batch_size: int = 64,
@@ -49,6 +51,8 @@ class MaskedFinetuning(L.LightningModule):
         warmup_epochs: float = 5.0,
         warmup_lr: float = 1e-5,
         min_lr: float = 0.0,
+        step_epochs: float | None = None,
+        step_factor: float = 0.1,
         mixup: Mapping[str, Any] | None = None,
         label_smoothing: float = 0.1,
         origin: Mapping[str, Any] | None = None,
@@ -70,6 +74,8 @@ class MaskedFinetuning(L.LightningModule):
         self.warmup_epochs = warmup_epochs
         self.warmup_lr = warmup_lr
         self.min_lr = min_lr
+        self.step_epochs = step_epochs
+        self.step_factor = step_factor
         self.mixup = Mixup(**mixup, label_smoothing=label_smoothing, num_classes=num_classes) if mixup else None
         self.label_smoothing = label_smoothing
         self.origin = dict(origin or {})
@@ -126,10 +132,12 @@ class MaskedFinetuning(L.LightningModule):
         # In (fractions of) epochs: to ask Lightning for the number of steps would start the loader too early, and a
         # resumed run would get the images of the first epoch again.
         epochs = max(self.trainer.max_epochs or 1, 1)
-        warmup: Any = min(self.warmup_epochs, epochs / 2)
-        scheduler = CosineLRScheduler(
-            optimizer, t_initial=epochs, lr_min=self.min_lr, warmup_t=warmup, warmup_lr_init=self.warmup_lr
-        )
+        warmup: Any = {"warmup_t": min(self.warmup_epochs, epochs / 2), "warmup_lr_init": self.warmup_lr}
+        scheduler: Any
+        if self.step_epochs is None:
+            scheduler = CosineLRScheduler(optimizer, t_initial=epochs, lr_min=self.min_lr, **warmup)
+        else:
+            scheduler = StepLRScheduler(optimizer, self.step_epochs, self.step_factor, **warmup)
         return {"optimizer": optimizer, "lr_scheduler": {"scheduler": scheduler, "interval": "step"}}
 
     def lr_scheduler_step(self, scheduler: Any, metric: Any) -> None:

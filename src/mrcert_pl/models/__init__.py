@@ -1,5 +1,8 @@
 """Base models whose windows can be hidden."""
 
+from mrcert_pl.models.ablated_vit import AblatedViT
+from mrcert_pl.models.black_box import BlackBox
+from mrcert_pl.models.masked_vit import MaskedViT
 from mrcert_pl.models.vit_srf import ViTSRF
 
-__all__ = ["ViTSRF"]
+__all__ = ["AblatedViT", "BlackBox", "MaskedViT", "ViTSRF"]

@@ -1,6 +1,6 @@
 """Plain Vision Transformers from timm, by their full tag."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,7 +13,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models.state_dicts import read_state_dict
 from mrcert_pl.models.weights import hub_weights, load_weights
 
-_FIXED = {"num_classes", "global_pool", "in_chans", "pretrained"}
+_FIXED = {"num_classes", "in_chans", "pretrained"}
 
 
 def plain_vit(
@@ -45,11 +45,77 @@ def plain_vit(
             weights that can't be had; for ``head_rows`` that don't fit the weights, or without any.
         CheckpointError: for a file that can't be read, or weights of another model.
     """
+    if "global_pool" in arguments:
+        raise ConfigurationError(f"these arguments of {name!r} are not free: global_pool")
+
+    def check(model: Any) -> None:
+        if reason := _without_token_grid(model) or _not_plain(model):
+            raise ConfigurationError(
+                f"{name!r} is not a plain ViT: {reason}; take one such as vit_base_patch16_224.mae"
+            )
+
+    return _make(name, num_classes, pretrained, weights, head_rows, {**arguments, "global_pool": "avg"}, check)
+
+
+def token_vit(
+    name: str,
+    num_classes: int,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    head_rows: Sequence[int] | None = None,
+    /,
+    **arguments: Any,
+) -> VisionTransformer:
+    """Any ViT whose patches don't overlap, pooled as the tag (or ``global_pool``) says: by class token or average.
+
+    That is all that dropping hidden tokens asks for (docs/theory.md, Theorem D1). Args and errors are those of
+    :func:`plain_vit`.
+    """
+
+    def check(model: Any) -> None:
+        if reason := _without_token_grid(model):
+            raise ConfigurationError(
+                f"{name!r} has no tokens that could be dropped: {reason}; take a ViT such as deit_tiny_patch16_224, or "
+                "model=blackbox, which hides pixels of any classifier"
+            )
+        if model.global_pool not in ("token", "avg"):
+            raise ConfigurationError(
+                f"{name!r} pools by {model.global_pool!r}, which is defined for whole images only; "
+                "add global_pool: avg (or token) to model.backbone_args"
+            )
+
+    return _make(name, num_classes, pretrained, weights, head_rows, arguments, check)
+
+
+def classifier(
+    name: str,
+    num_classes: int,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    head_rows: Sequence[int] | None = None,
+    /,
+    **arguments: Any,
+) -> nn.Module:
+    """Any classifier of timm. Args and errors are those of :func:`plain_vit`, with no demands on the architecture."""
+    return _make(name, num_classes, pretrained, weights, head_rows, arguments, lambda model: None)
+
+
+def _make(
+    name: str,
+    num_classes: int,
+    pretrained: bool,
+    weights: str | Path | None,
+    head_rows: Sequence[int] | None,
+    arguments: Mapping[str, Any],
+    check: Callable[[Any], None],
+) -> Any:
+    """A timm model that passes a check, with its weights."""
     if fixed := sorted(_FIXED & arguments.keys()):
         raise ConfigurationError(f"these arguments of {name!r} are not free: {', '.join(fixed)}")
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
-        similar = timm.list_models(f"*{architecture.split('_patch')[0]}*", module="vision_transformer")[:8]
+        pattern = f"*{architecture.split('_patch')[0]}*"
+        similar = (timm.list_models(pattern, module="vision_transformer") or timm.list_models(pattern))[:8]
         hint = f"; similar ones: {', '.join(similar)}" if similar else "; see timm.list_models('vit_*')"
         raise ConfigurationError(f"timm has no model {name!r}{hint}")
     if head_rows is not None and weights is None and not pretrained:
@@ -59,11 +125,10 @@ def plain_vit(
         )
     hub = hub_weights(name) if pretrained and weights is None else None
     try:
-        model: Any = timm.create_model(name, num_classes=num_classes, global_pool="avg", **arguments)
+        model: Any = timm.create_model(name, num_classes=num_classes, **arguments)
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
-        raise ConfigurationError(f"timm can't make {name!r} with {arguments}: {error}") from error
-    if reason := _not_plain(model):
-        raise ConfigurationError(f"{name!r} is not a plain ViT: {reason}; take one such as vit_base_patch16_224.mae")
+        raise ConfigurationError(f"timm can't make {name!r} with {dict(arguments)}: {error}") from error
+    check(model)
     if weights is not None:
         load_weights(model, read_state_dict(weights), str(weights), head_rows)
     elif hub is not None:
@@ -71,15 +136,9 @@ def plain_vit(
     return model
 
 
-def _not_plain(model: Any) -> str | None:
+def _without_token_grid(model: Any) -> str | None:
     if not isinstance(model, VisionTransformer):
         return f"it is a {type(model).__name__}"
-    if any(type(block) is not Block for block in model.blocks):
-        return "its blocks are not standard pre-norm blocks"
-    if model.cls_token is None or model.num_reg_tokens:
-        return "it needs one class token and no registers"
-    if model.pos_embed is None:
-        return "it has no learned positions"
     # A convolutional stem or overlapping patches would let a window see the pixels of its neighbours.
     if type(model.patch_embed) is not PatchEmbed or model.dynamic_img_size:
         return "its patch embedding is not a fixed grid of patches"
@@ -88,6 +147,16 @@ def _not_plain(model: Any) -> str | None:
         return (
             f"its images of {model.patch_embed.img_size} px are not whole patches of {model.patch_embed.patch_size} px"
         )
+    return None
+
+
+def _not_plain(model: Any) -> str | None:
+    if any(type(block) is not Block for block in model.blocks):
+        return "its blocks are not standard pre-norm blocks"
+    if model.cls_token is None or model.num_reg_tokens:
+        return "it needs one class token and no registers"
+    if model.pos_embed is None:
+        return "it has no learned positions"
     if not isinstance(model.norm, nn.Identity):
         return "it normalises before it pools"
     return None

@@ -27,6 +27,8 @@ __all__ = [
 
 _FORMAT = 1
 _PREFIX = "model."
+# Settings that older checkpoints don't name, with the only value that there was.
+_LATER = {"ViTSRF": {"hidden": "zero"}}
 
 
 @dataclass(frozen=True)
@@ -133,10 +135,11 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}"
         )
+    config = {**_LATER.get(theirs["model"], {}), **theirs["config"]}
     differences = [
-        f"{name}: {theirs['config'].get(name)!r} in the checkpoint, {ours['config'].get(name)!r} in the configuration"
-        for name in sorted({*ours["config"], *theirs["config"]})
-        if theirs["config"].get(name) != ours["config"].get(name)
+        f"{name}: {config.get(name)!r} in the checkpoint, {ours['config'].get(name)!r} in the configuration"
+        for name in sorted({*ours["config"], *config})
+        if config.get(name) != ours["config"].get(name)
     ]
     if differences:
         raise CheckpointError(

@@ -35,16 +35,15 @@ def hub_weights(name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def load_weights(
-    vit: VisionTransformer, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[int] | None = None
-) -> None:
-    """Start a plain ViT with average pooling from pre-trained weights.
+def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[int] | None = None) -> None:
+    """Start a ViT, or another model of timm, from pre-trained weights.
 
-    The last norm of models pooled by their class token (DeiT, augreg, MAE's encoder: ``norm``) becomes ``fc_norm``.
-    MAE's decoder is left out. Positions on another grid are resampled; as many positions are taken for the same grid.
+    The last norm gets the name that it has in this model: ``norm`` in timm's models pooled by their class token (DeiT,
+    augreg, MAE's encoder), ``fc_norm`` in those that average. MAE's decoder is left out. Positions on another grid are
+    resampled; as many positions are taken for the same grid.
 
     A head of as many classes is taken over, otherwise it is replaced by a fresh one, or by the named rows of the old
-    one. If it was trained on the class token, it now reads the average of the patch tokens. That is not what it was
+    one. If it was trained on the class token, it may now read the average of the patch tokens. That is not what it was
     made for, but both live in the space of the same last blocks and norm, and in practice its rows rank the classes
     far better than random ones: a start for fine-tuning, no finished classifier.
 
@@ -60,13 +59,15 @@ def load_weights(
         ConfigurationError: for ``head_rows`` without an old head, of the wrong length, or out of range.
     """
     needed = vit.state_dict()
-    weights = _renamed(weights)
+    weights = _renamed(weights, "fc_norm." if "fc_norm.weight" in needed else "norm.")
     _check_normalisation(weights, vit, source)
-    if "pos_embed" in weights:
+    if "pos_embed" in weights and isinstance(vit, VisionTransformer) and vit.pos_embed is not None:
         weights["pos_embed"] = _positions(weights["pos_embed"], vit)
-    head = {name: weights.pop(name) for name in list(weights) if name in ("head.weight", "head.bias")}
-    fresh = {name: value for name, value in needed.items() if name.startswith("head.")}
-    old = len(head["head.weight"]) if "head.weight" in head else None
+    layer = vit.pretrained_cfg.get("classifier", "head")
+    parts = (f"{layer}.weight", f"{layer}.bias")
+    head = {name: weights.pop(name) for name in parts if name in weights}
+    fresh = {name: needed[name] for name in parts if name in needed}
+    old = len(head[parts[0]]) if parts[0] in head else None
     if head_rows is not None:
         rows = _checked_rows(head_rows, old, vit.num_classes, source)
         head = {name: value[rows] for name, value in head.items()}
@@ -82,11 +83,12 @@ def load_weights(
     _log.info("started from %s, %s", source, done)
 
 
-def _renamed(weights: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    """The encoder of the weights, with the names of an average-pooled timm model."""
+def _renamed(weights: Mapping[str, Tensor], last_norm: str) -> dict[str, Tensor]:
+    """The encoder of the weights, its last norm named as in the model that they are for."""
     kept = {name: x for name, x in weights.items() if name != "mask_token" and not name.startswith("decoder_")}
-    if not any(name.startswith("fc_norm.") for name in kept):
-        kept = {f"fc_{name}" if name.startswith("norm.") else name: value for name, value in kept.items()}
+    if not any(name.startswith(last_norm) for name in kept):
+        other = "norm." if last_norm == "fc_norm." else "fc_norm."
+        kept = {last_norm + k.removeprefix(other) if k.startswith(other) else k: x for k, x in kept.items()}
     return kept
 
 
@@ -104,7 +106,7 @@ def _check_normalisation(weights: dict[str, Tensor], vit: Any, source: str) -> N
 
 def _positions(theirs: Tensor, vit: Any) -> Tensor:
     """Position embedding ``[1, cls + tokens, dim]``, resampled if only the (square) grid differs."""
-    needed, prefix = vit.pos_embed, 0 if vit.no_embed_class else 1
+    needed, prefix = vit.pos_embed, 0 if vit.no_embed_class else vit.num_prefix_tokens
     if theirs.ndim != 3 or theirs.shape == needed.shape or theirs.shape[2] != needed.shape[2]:
         return theirs
     side = math.isqrt(max(theirs.shape[1] - prefix, 0))

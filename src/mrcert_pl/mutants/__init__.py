@@ -1,6 +1,16 @@
 """Labels of mutants: the table that every defender decides on, and the engine that fills it."""
 
 from mrcert_pl.mutants.evaluator import MaskableModel, MutantEvaluator
+from mrcert_pl.mutants.store import TableStore, stored_header
 from mrcert_pl.mutants.table import NOT_EVALUATED, Mutants, MutantSet, PredictionTable
 
-__all__ = ["NOT_EVALUATED", "MaskableModel", "MutantEvaluator", "MutantSet", "Mutants", "PredictionTable"]
+__all__ = [
+    "NOT_EVALUATED",
+    "MaskableModel",
+    "MutantEvaluator",
+    "MutantSet",
+    "Mutants",
+    "PredictionTable",
+    "TableStore",
+    "stored_header",
+]

@@ -63,13 +63,20 @@ class MutantEvaluator:
         self.token_budget = token_budget
 
     @torch.inference_mode()
-    def evaluate(self, images: Tensor, defender: Queries, ids: Sequence[object] | None = None) -> PredictionTable[Any]:
+    def evaluate(
+        self,
+        images: Tensor,
+        defender: Queries,
+        ids: Sequence[object] | None = None,
+        table: PredictionTable[Any] | None = None,
+    ) -> PredictionTable[Any]:
         """The table of a batch of images, with at least the entries that ``defender`` needs.
 
         Args:
             images: ``[image, channel, height, width]`` with values in [0, 1].
             defender: says which entries it needs until nothing is missing.
             ids: names of the images for error messages; their positions in the batch by default.
+            table: the labels that are known already; it is filled up. By default nothing is known.
 
         Raises:
             ConfigurationError: for a model in training mode, or another number of ids.
@@ -79,10 +86,12 @@ class MutantEvaluator:
             raise ConfigurationError("the model is in training mode, where labels are random; call model.eval() first")
         if ids is not None and len(ids) != len(images):
             raise ConfigurationError(f"{len(images)} images need as many ids, not {len(ids)}")
-        features = self.model.encode(images)
-        table = PredictionTable.empty(self.lattice, len(images), device=images.device)
+        if table is None:
+            table = PredictionTable.empty(self.lattice, len(images), device=images.device)
         ids = range(len(images)) if ids is None else ids
+        features = None
         while (wanted := defender.next_queries(table)).any():
+            features = self.model.encode(images) if features is None else features
             self._fill(table, features, wanted, ids)
         return table
 

@@ -27,6 +27,9 @@ class MutantSet(Protocol):
     def summary(self) -> dict[str, Any]:
         """Plain values that say which mutants they are, for results."""
 
+    def identity(self) -> dict[str, Any]:
+        """Plain values that two sets share exactly if the mutants of the smaller one are the first of the larger."""
+
 
 Mutants = TypeVar("Mutants", bound=MutantSet)
 

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.reporting.files import write_whole
+from mrcert_pl.files import write_whole
 
 _FORMAT = 1
 _PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "numpy")

@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.reporting.files import write_whole
+from mrcert_pl.files import write_whole
 
 SCHEMA = pa.schema(
     [
@@ -22,13 +22,16 @@ SCHEMA = pa.schema(
         ("certified", pa.bool_()),
         ("round_trip", pa.bool_()),
         ("certified_patches", pa.int8()),
+        ("level", pa.int8()),
+        ("safe_masks", pa.list_(pa.bool_())),
+        ("certified_fraction", pa.float32()),
         ("mutants_evaluated", pa.int32()),
     ]
 )
 
 
 def write_verdicts(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
-    """Write verdict rows as Parquet; a field that a defender doesn't give (``certified_patches``) is null."""
+    """Write verdict rows as Parquet; a field that a defender doesn't give (``level``) is null."""
     table = pa.Table.from_pylist(list(rows), schema=SCHEMA)
     return write_whole(path, lambda partial: pq.write_table(table, partial, compression="zstd"))
 

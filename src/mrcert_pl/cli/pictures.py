@@ -1,0 +1,50 @@
+"""Pictures of some verdicts of an evaluation."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from omegaconf import DictConfig
+
+from mrcert_pl.data import ImageDataModule, describe
+
+
+def draw_verdicts(
+    cfg: DictConfig, run_dir: Path, rows: Sequence[Mapping[str, Any]], data: ImageDataModule, model: Any, lattice: Any
+) -> None:
+    """Draw ``cfg.pictures`` images of all kinds of verdicts into the run's folder ``pictures``."""
+    if not cfg.pictures:
+        return
+    from rich.progress import track
+
+    from mrcert_pl.cli.build import patch_of
+    from mrcert_pl.geometry import location_maps
+    from mrcert_pl.reporting.pictures import examples, kind_of, verdict_picture
+
+    split, classes = data.split("test"), describe(cfg.dataset.name).classes
+    places = {record.id: position for position, record in enumerate(split.records)}
+    folder = run_dir / "pictures"
+    for row in track(examples(rows, cfg.pictures), "Drawing", transient=True):
+        hidden, maps = None, []
+        if hasattr(model, "borders"):
+            if row["witness"] >= 0:
+                hidden = _pixels(lattice.hidden[row["witness"]].numpy(), model.borders)
+            if (safe := row.get("safe_masks")) is not None:
+                safe_masks: Any = torch.tensor([safe])
+                maps = [m[0].numpy() for m in location_maps(safe_masks, lattice.masks, model.borders, patch_of(cfg))]
+        image = split[places[row["id"]]].image.clamp(0, 1).permute(1, 2, 0).numpy()
+        title = f"{kind_of(row)}: {classes[row['prediction']]}"
+        if row["prediction"] != row["label"]:
+            title += f", but it is {classes[row['label']]}"
+        if row.get("certified_patches") is not None:
+            title += f" (patches of {cfg.patch} px that can't change it: {max(row['certified_patches'], 0)})"
+        verdict_picture(folder / f"{row['id']}.png", image, title, hidden, maps)
+    print(f"{folder}")
+
+
+def _pixels(hidden: np.ndarray, borders: tuple[Sequence[int], Sequence[int]]) -> np.ndarray:
+    """The pixels of hidden windows, ``[height, width]``."""
+    rows, columns = (np.diff(along) for along in borders)
+    return hidden.reshape(len(rows), len(columns)).repeat(rows, 0).repeat(columns, 1)

@@ -1,0 +1,87 @@
+"""The cascade: MRCert, then MRCert for fewer patches, down to double masking (docs/theory.md, section 9)."""
+
+import torch
+from torch import BoolTensor
+
+from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, first
+from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.witnesses import (
+    certain,
+    certificates,
+    check_settings,
+    counted,
+    covered,
+    forgeable,
+    in_parts,
+    witnesses,
+)
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants.table import PredictionTable
+
+
+class MRCertCascade(MaskingDefender):
+    """MRCert for ``patches`` patches, then for one less where it finds no witness, ..., then for one (Definition 8).
+
+    On level ``n`` a union ``S`` in ``U_n`` is a witness if ``p(S | T) = p(S)`` for all ``T`` in ``U_n``.
+
+    - Case 1 is level ``N = patches``, ..., Case ``N`` is level 1: the first one with a witness gives its label.
+    - Case ``N + 1``: no level has a witness -> the label of the unmasked image.
+
+    ``r`` patches are certified if for every ``R`` in ``U_r``, from the highest level down, one with a witness that
+    contains ``R`` and has the image's label comes before one on which an attacker under ``R`` can forge a witness with
+    another label (Theorem 10; it is also necessary). Certified: one patch; round trip: two, one earlier and one later
+    (Theorem 11). A mask is safe if the condition holds for it. Whatever MRCert certifies with the certificate
+    ``sharp``, the cascade does too.
+
+    Args:
+        patches: number of patches of the highest level, earlier and later ones together.
+        margin: an entry counts only if its top-two logit margin exceeds this, for a round trip only if it exceeds
+            twice this; what does not count is the attacker's (Theorem 6; 0: all count).
+
+    Raises:
+        ConfigurationError: for values out of range, or a margin with a table that has none.
+    """
+
+    name = "mrcert_cascade"
+
+    def __init__(self, patches: int = 2, margin: float = 0.0) -> None:
+        check_settings(patches, margin)
+        self.patches = patches
+        self.margin = margin
+        self.order = 2 * patches
+        if patches == 1:
+            self.round_trip_note = "a round trip is two patches, and this defender is built for one"
+
+    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+        return in_parts(self._decide_part, table, self.patches)
+
+    def _decide_part(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+        lattice, labels = table.lattice, table.labels
+        joins = {n: lattice.join(n, n).to(labels.device) for n in range(1, self.patches + 1)}
+        inside = lattice.containing(self.patches).to(labels.device)
+
+        level = torch.zeros_like(labels[:, 0], dtype=torch.long)
+        witness = torch.full_like(level, NO_WITNESS)
+        for n, join in joins.items():
+            found = first(witnesses(labels, join))
+            level = torch.where(found != NO_WITNESS, n, level)
+            witness = torch.where(found != NO_WITNESS, found, witness)
+        label = labels.gather(1, witness.clamp(min=0)[:, None])[:, 0].long()
+
+        def safe(margin: float) -> BoolTensor:
+            entries = counted(table, margin)
+            undecided = (level > 0)[:, None].repeat(1, len(inside))
+            kept = torch.zeros_like(undecided)
+            for n in range(self.patches, 0, -1):
+                kept |= undecided & covered(certain(entries, labels, label, joins[n]), inside)
+                undecided &= ~kept
+                undecided &= ~forgeable(entries, labels, label, joins[n], inside, undecided)
+            return kept  # type: ignore[return-value]
+
+        return Verdicts(
+            label=label,
+            case=self.patches + 1 - level,
+            witness=witness,
+            level=level,
+            **certificates(safe, lattice, self.patches, self.margin),
+        )

@@ -1,0 +1,119 @@
+"""What the rules of MRCert are made of: witnesses, and what an attacker can forge (docs/theory.md, sections 3, 8, 9).
+
+All functions take tensors whose columns are those of a lattice. ``join[S, T]`` is the column of ``S | T``, and
+``inside[R, mutant]`` tells whether the mutant hides all of ``R``.
+"""
+
+from collections.abc import Callable
+
+import torch
+from torch import BoolTensor, Tensor
+
+from mrcert_pl.defenders.base import Verdicts
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants.table import PredictionTable
+
+# Entries of one comparison over (image, S, T): bounds the memory of a decision.
+_CHUNK = 1 << 25
+
+
+def check_settings(patches: int, margin: float) -> None:
+    """Check what all defenders of the family are built with.
+
+    Raises:
+        ConfigurationError: unless there is at least one patch and the margin is not negative.
+    """
+    if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
+        raise ConfigurationError(f"MRCert needs a whole number of patches, at least one patch, not {patches!r}")
+    if not margin >= 0:
+        raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
+
+
+def in_parts(
+    decide: Callable[[PredictionTable[UnionLattice]], Verdicts], table: PredictionTable[UnionLattice], patches: int
+) -> Verdicts:
+    """Decide on so few images at a time that comparisons over ``S`` and ``T`` of ``patches`` masks fit into memory."""
+    step = max(1, _CHUNK // table.lattice.size(patches) ** 2)
+    labels, margins = table.labels.split(step), table.margins
+    parts = zip(labels, [None] * len(labels) if margins is None else margins.split(step), strict=True)
+    return Verdicts.cat([decide(PredictionTable(table.lattice, *part)) for part in parts])
+
+
+def counted(table: PredictionTable, margin: float) -> BoolTensor:
+    """``[image, mutant]``: entries that count inside a certificate, those with a larger margin; all if it is 0.
+
+    Raises:
+        ConfigurationError: for a margin with a table that has none.
+    """
+    if margin == 0:
+        return torch.ones_like(table.evaluated)  # type: ignore[return-value]
+    if table.margins is None:
+        raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
+    return table.margins > margin  # type: ignore[return-value]
+
+
+def witnesses(labels: Tensor, join: Tensor) -> BoolTensor:
+    """``[image, S]``: whether no ``T`` changes the label of ``S`` (Definition 5)."""
+    return (labels[:, join] == labels[:, : len(join), None]).all(2)  # type: ignore[return-value]
+
+
+def certain(counted: Tensor, labels: Tensor, label: Tensor, join: Tensor) -> BoolTensor:
+    """``[image, S]``: whether ``S`` has the label with every ``T``, by entries that count."""
+    return (counted & (labels == label[:, None]))[:, join].all(2)  # type: ignore[return-value]
+
+
+def covered(found: Tensor, inside: Tensor) -> BoolTensor:
+    """``[image, R]``: whether ``R`` lies inside a set ``S`` that was found, from ``[image, S]``."""
+    return found.float() @ inside[:, : found.shape[1]].float().T > 0  # type: ignore[return-value]
+
+
+def forgeable(
+    counted: Tensor, labels: Tensor, label: Tensor, join: Tensor, inside: Tensor, asked: Tensor
+) -> BoolTensor:
+    """``[image, R]``: whether an attacker under ``R`` can make a witness with another label (Definition 9).
+
+    That takes an ``S`` whose entries that hide ``R`` and count, if there are any, have one label other than ``label``.
+
+    Args:
+        counted: ``[image, mutant]``, entries that count; the attacker may have the others.
+        labels: ``[image, mutant]``.
+        label: ``[image]``.
+        join: ``[S, T]``.
+        inside: ``[R, mutant]``.
+        asked: ``[image, R]``, what to answer; elsewhere the answer is false.
+    """
+    forged = torch.zeros_like(asked)
+    for r in asked.any(0).nonzero()[:, 0].tolist():
+        images = asked[:, r]
+        fixed = counted[images] & inside[r]
+        lowest = labels[images].where(fixed, torch.iinfo(labels.dtype).max)[:, join].amin(2)
+        highest = labels[images].where(fixed, -1)[:, join].amax(2)
+        forged[images, r] = ((lowest >= highest) & (lowest != label[images, None])).any(1)
+    return forged  # type: ignore[return-value]
+
+
+def certificates(
+    safe: Callable[[float], BoolTensor], lattice: UnionLattice, patches: int, margin: float
+) -> dict[str, Tensor]:
+    """The fields of :class:`Verdicts` that follow from where an image is safe (Theorems 7, 8, 10, 11 and 12).
+
+    Args:
+        safe: from a margin to ``[image, R]``: the label stays if at most all of ``R`` is patched, by entries with a
+            larger margin; ``R`` in the order of the lattice, up to ``patches`` masks.
+        lattice: the lattice of the ``R``.
+        patches: the largest number of patches to certify.
+        margin: of the certificate; a round trip needs twice as much (Theorem 6).
+    """
+
+    def withstood(places: Tensor) -> Tensor:
+        return torch.stack([places[:, : lattice.size(r)].all(1) for r in range(patches + 1)]).sum(0) - 1
+
+    here = safe(margin)
+    certified = withstood(here)
+    return {
+        "certified": certified >= 1,
+        "round_trip": (certified if margin == 0 else withstood(safe(2 * margin))) >= 2,
+        "certified_patches": certified,
+        "safe_masks": here[:, 1 : lattice.size(1)],
+    }

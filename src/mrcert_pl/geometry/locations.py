@@ -1,0 +1,51 @@
+"""Where an image is safe: from the masks that it is safe under to the placements of the patch."""
+
+from collections.abc import Sequence
+
+import torch
+from torch import BoolTensor, Tensor
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry.covering import Borders, rectangle, touched_runs
+from mrcert_pl.geometry.patch import PatchSpec
+
+
+def location_maps(
+    safe_masks: BoolTensor, masks: Sequence[int], borders: Borders, patch: PatchSpec
+) -> tuple[BoolTensor, ...]:
+    """Placements of the patch: safe if a safe mask hides all windows that they touch (docs/theory.md, Theorem 12).
+
+    Args:
+        safe_masks: ``[image, mask]``, from :class:`mrcert_pl.defenders.Verdicts`.
+        masks: the masks of its columns, those of the lattice.
+        borders: borders of the windows in px, those of the model.
+        patch: the patch that the masks cover.
+
+    Returns:
+        For each shape of the patch (``patch.shapes_px``) a tensor ``[image, top, left]`` over the pixels where the
+        patch's top left pixel can be.
+
+    Raises:
+        ConfigurationError: if there is not one column for each mask, or the patch is larger than the image.
+    """
+    if safe_masks.ndim != 2 or safe_masks.shape[1] != len(masks):
+        raise ConfigurationError(
+            f"safe_masks must be [image, mask] with {len(masks)} masks, not {list(safe_masks.shape)}; "
+            "take the masks of the lattice that the defender decided on"
+        )
+    maps = []
+    for patch_px in patch.shapes_px((borders[0][-1], borders[1][-1])):
+        tops, lefts = (touched_runs(along, p) for along, p in zip(borders, patch_px, strict=True))
+        # Few placements touch different windows: decide those, then look the others up.
+        rows, columns = list(dict.fromkeys(tops)), list(dict.fromkeys(lefts))
+        touched = [rectangle(r, c, len(borders[1]) - 1) for r in rows for c in columns]
+        hides = torch.tensor([[windows & ~mask == 0 for windows in touched] for mask in masks])
+        safe = safe_masks.float() @ hides.to(safe_masks.device).float() > 0
+        top, left = [rows.index(run) for run in tops], [columns.index(run) for run in lefts]
+        maps.append(safe.unflatten(1, (len(rows), len(columns)))[:, top][:, :, left])
+    return tuple(maps)
+
+
+def certified_fraction(maps: Sequence[BoolTensor]) -> Tensor:
+    """Share of the placements, over all shapes, at which each image is safe: double ``[image]``."""
+    return torch.cat([safe.flatten(1) for safe in maps], 1).double().mean(1)

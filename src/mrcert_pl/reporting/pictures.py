@@ -1,0 +1,87 @@
+"""Pictures of verdicts: what a certificate rests on, and where on the image it holds."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Patch
+
+from mrcert_pl.files import write_whole
+
+_SAFE, _UNSAFE = "#2a9d5c", "#c8442f"
+_HIDDEN = 0.55
+
+
+def kind_of(row: Mapping[str, Any]) -> str:
+    """What became of an image: ``round trip``, ``certified``, ``not certified``, ``recovered`` or ``wrong``.
+
+    Recovered: the defender's label is right, though not certified, and the base model's is wrong.
+    """
+    if row["prediction"] != row["label"]:
+        return "wrong"
+    if row["round_trip"]:
+        return "round trip"
+    if row["certified"]:
+        return "certified"
+    return "recovered" if row["base_prediction"] != row["label"] else "not certified"
+
+
+def examples(rows: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
+    """At most ``number`` rows that show what there is: of every kind in turn, the first ones of each."""
+    kinds: dict[str, list[Mapping[str, Any]]] = {}
+    for row in rows:
+        kinds.setdefault(kind_of(row), []).append(row)
+    turns = [(place, order, row) for order, found in enumerate(kinds.values()) for place, row in enumerate(found)]
+    return [row for *_, row in sorted(turns, key=lambda turn: turn[:2])[:number]]
+
+
+def verdict_picture(
+    path: Path,
+    image: np.ndarray,
+    title: str,
+    hidden: np.ndarray | None = None,
+    maps: Sequence[np.ndarray] = (),
+) -> Path:
+    """Draw an image, what its witness saw of it, and where a patch can't change its label; write a PNG.
+
+    Args:
+        path: the PNG.
+        image: ``[height, width, 3]`` in [0, 1].
+        title: the verdict in words.
+        hidden: bool ``[height, width]``, pixels that the witness has hidden; ``None`` if there is no witness.
+        maps: for each shape of the patch bool ``[top, left]``, true where it can be without any effect.
+    """
+    panels = [("image", image)]
+    if hidden is not None:
+        panels.append(("what the witness sees", np.where(hidden[..., None], _HIDDEN, image)))
+    figure = Figure(figsize=(3 * (len(panels) + len(maps)), 4), layout="constrained")
+    axes = np.atleast_1d(figure.subplots(1, len(panels) + len(maps)))
+    figure.suptitle(title, fontsize=10)
+    for axis, (name, picture) in zip(axes, panels, strict=False):
+        axis.imshow(picture)
+        axis.set_title(name, fontsize=9)
+    for axis, safe in zip(axes[len(panels) :], maps, strict=True):
+        _draw_map(axis, image, safe)
+    if maps:
+        legend = [Patch(color=_SAFE, label="a patch has no effect"), Patch(color=_UNSAFE, label="not certified")]
+        figure.legend(handles=legend, loc="outside lower right", ncol=2, fontsize=8, frameon=False)
+    for axis in axes:
+        axis.set_xticks([])
+        axis.set_yticks([])
+    return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+
+
+def _draw_map(axis: Any, image: np.ndarray, safe: np.ndarray) -> None:
+    """The centres of the placements over the image, each in the colour of its verdict."""
+    height, width = image.shape[:2]
+    patch = (height - safe.shape[0] + 1, width - safe.shape[1] + 1)
+    axis.imshow(image.mean(2), cmap="gray", vmin=0, vmax=1)
+    left, top = (patch[1] - 1) / 2 - 0.5, (patch[0] - 1) / 2 - 0.5
+    extent = (left, left + safe.shape[1], top + safe.shape[0], top)
+    axis.imshow(safe, cmap=ListedColormap([_UNSAFE, _SAFE]), vmin=0, vmax=1, alpha=0.5, extent=extent)
+    axis.set_xlim(-0.5, width - 0.5)
+    axis.set_ylim(height - 0.5, -0.5)
+    axis.set_title(f"{patch[0]}x{patch[1]} px patch centred here: {safe.mean():.0%} safe", fontsize=9)

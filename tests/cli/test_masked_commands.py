@@ -1,0 +1,73 @@
+"""Models beside the paper's from the command line: training, evaluation, mask strides."""
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., None]
+
+TINY = ["model.backbone_args={embed_dim: 16, depth: 2, num_heads: 2}", "patch=32", "trainer=cpu"]
+TRAIN = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=1"]
+
+
+def results(model: str) -> dict:
+    (file,) = Path(f"outputs/eval/digits/{model}").rglob("results.json")
+    return json.loads(file.read_text())
+
+
+def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    command("train", "model=masked_vit", *TINY, *TRAIN, "patches=1")
+    assert Path("checkpoints/digits/masked_vit_p32/best.ckpt").is_file()
+    assert "python eval.py dataset=digits model=masked_vit patch=32" in capsys.readouterr().out
+    command("eval", "model=masked_vit", *TINY, "dataset.limit=2", "defender=mrcert", "patches=1")
+    found = results("masked_vit_p32")
+    assert found["mutants"] == {"masks": 9, "unions": 46, "order": 2, "windows": 196}
+    command(
+        "eval", "model=masked_vit", *TINY, "dataset.limit=2", "defender=patchcure", "stride=5", "paths.output_dir=five"
+    )
+    (file,) = Path("five").rglob("results.json")
+    assert json.loads(file.read_text())["mutants"]["masks"] == 9
+
+
+def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    drop = ["model.hidden=drop", "model.window=[2,2]", "model.split=1", "stride=2"]
+    command("train", *TINY, *TRAIN, *drop, "defender=patchcure")
+    command("eval", *TINY, *drop, "dataset.limit=2", "defender=patchcure")
+    assert results("vit_srf_p32")["mutants"]["windows"] == 49
+    with pytest.raises(SystemExit):
+        command("eval", *TINY, *drop[1:], "dataset.limit=2", "defender=patchcure")
+    assert "hidden: 'drop' in the checkpoint, 'zero' in the configuration" in capsys.readouterr().err
+
+
+def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    box = ["model=blackbox", "model.image_px=[32,32]", "patch=4", "trainer=cpu"]
+    command("train", *box, *TRAIN)
+    command("eval", *box, "dataset.limit=2")
+    assert results("blackbox_p4")["mutants"] == {"masks": 9, "unions": 46, "order": 2, "windows": 25}
+    with pytest.raises(SystemExit):
+        command("eval", *box, "dataset.limit=2", "stride=2")
+    assert "model.masks_per_axis instead of stride=2" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model=masked_vit", "stride=6"], "the nearest that works: stride=4"),
+        (["model.window=[14,2]", "model.split=1"], "the nearest that works: model.window=[14,1] stride=1"),
+        (["model=masked_vit", "patch=112"], "no stride and no windows of vit_tiny_patch16_224 work here"),
+        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that could be dropped"),
+        (
+            ["model=blackbox", "model.masks_per_axis=2", "defender=mrcert"],
+            "the nearest that works: model.masks_per_axis=3",
+        ),
+    ],
+)
+def test_what_cannot_work_names_what_does(
+    command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command("eval", *(TINY[1:] if "model=blackbox" in arguments else TINY), *arguments)
+    assert stopped.value.code == 1
+    assert message in capsys.readouterr().err

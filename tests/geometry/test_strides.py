@@ -1,0 +1,33 @@
+import pytest
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import PatchSpec, covering_lattice
+from mrcert_pl.geometry.strides import nearest_that_works, works
+
+
+@pytest.mark.parametrize("patch", ["16", "32", "8x40", "16x16,8x40"])
+@pytest.mark.parametrize(("grid", "window_px"), [((7, 7), (16, 16)), ((1, 14), (112, 8)), ((5, 9), (24, 12))])
+@pytest.mark.parametrize("order", [1, 2, 4])
+def test_what_works_is_what_has_a_lattice(grid, window_px, patch, order):
+    for stride in range(1, max(grid) + 1):
+        try:
+            covering_lattice(grid, window_px, PatchSpec(patch), order, stride)
+            possible = True
+        except ConfigurationError:
+            possible = False
+        found = works(grid, window_px, PatchSpec(patch), order, stride)
+        assert found == possible or (stride == 1 and possible and order == 4)
+
+
+@pytest.mark.parametrize(
+    ("window", "patch", "stride", "expected"),
+    [
+        ((1, 1), 32, 1, ((1, 1), 2)),
+        ((1, 1), 32, 6, ((1, 1), 4)),
+        ((14, 2), 32, 1, ((14, 1), 1)),
+        ((14, 1), 32, 3, ((14, 1), 1)),
+        ((1, 1), 112, 1, None),
+    ],
+)
+def test_the_nearest_that_works(window, patch, stride, expected):
+    assert nearest_that_works((14, 14), (16, 16), window, PatchSpec(patch), 4, stride) == expected

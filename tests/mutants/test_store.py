@@ -1,0 +1,113 @@
+"""Tables on disk: what comes back is what was put in, and nothing that was made by something else."""
+
+from pathlib import Path
+
+import pytest
+import torch
+
+from mrcert_pl.errors import ResultsError
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants import PredictionTable, TableStore, stored_header
+
+MASKS = (0b0011, 0b0110, 0b1100)
+LATTICES = [UnionLattice(MASKS, windows=5, order=order) for order in range(4)]
+HEADER = {"weights_sha256": "ab", "mutants": LATTICES[0].identity()}
+
+
+def images(*numbers: int) -> torch.Tensor:
+    return torch.tensor(numbers).view(-1, 1, 1, 1) / 100 + torch.zeros(1, 3, 2, 2)
+
+
+def random_table(lattice: UnionLattice, count: int) -> PredictionTable:
+    return PredictionTable(lattice, torch.randint(5, (count, len(lattice))), torch.rand(count, len(lattice)))
+
+
+def keep(store: TableStore, table: PredictionTable, *ids: int) -> None:
+    store.add(table, ids, [f"{key}.png" for key in ids], [key % 3 for key in ids], images(*ids))
+
+
+def assert_same(one: PredictionTable, other: PredictionTable) -> None:
+    assert one.labels.tolist() == other.labels.tolist()
+    assert torch.equal(one.margins.nan_to_num(-1), other.margins.nan_to_num(-1))
+
+
+def test_what_comes_back_is_what_was_put_in(tmp_path: Path) -> None:
+    table = random_table(LATTICES[2], 3)
+    table.labels[1, 4:], table.margins[1, 4:] = -1, torch.nan
+    store = TableStore(tmp_path / "new", HEADER)
+    keep(store, table, 7, 3, 5)
+    store.flush()
+    for opened in (store, TableStore(tmp_path / "new", HEADER)):
+        assert opened.ids() == [3, 5, 7]
+        assert_same(opened.table(LATTICES[2], [7, 3, 5], images(7, 3, 5)), table)
+        ((facts, stored),) = opened.batches(LATTICES[2])
+        assert facts == {"id": [3, 5, 7], "path": ["3.png", "5.png", "7.png"], "label": [0, 2, 1]}
+        assert stored.labels.tolist() == table.labels[[1, 2, 0]].tolist()
+    assert stored_header(tmp_path / "new") == HEADER
+    assert not opened.table(LATTICES[2], [8], images(8)).evaluated.any()
+
+
+@pytest.mark.parametrize(("stored", "asked"), [(1, 3), (3, 1), (2, 2), (0, 2)])
+def test_the_mutants_of_lower_orders_serve_every_order(tmp_path: Path, stored: int, asked: int) -> None:
+    table, store = random_table(LATTICES[stored], 1), TableStore(tmp_path, HEADER)
+    keep(store, table, 1)
+    store.flush()
+    found, shared = store.table(LATTICES[asked], [1], images(1)), LATTICES[min(stored, asked)]
+    assert found.labels[0, : len(shared)].tolist() == table.labels[0, : len(shared)].tolist()
+    assert found.evaluated.sum() == len(shared)
+    for union in range(len(shared)):
+        assert LATTICES[stored].unions[union] == LATTICES[asked].unions[union]
+
+
+def test_a_fuller_table_takes_the_place_of_an_earlier_one_and_an_emptier_does_not(tmp_path: Path) -> None:
+    small, large = random_table(LATTICES[1], 1), random_table(LATTICES[3], 1)
+    for table in (small, large, small):
+        store = TableStore(tmp_path, HEADER)
+        keep(store, table, 1)
+        store.flush()
+    assert len(list(tmp_path.glob("*.parquet"))) == 2
+    for opened in (store, TableStore(tmp_path, HEADER)):
+        assert_same(opened.table(LATTICES[3], [1], images(1)), large)
+
+
+def test_what_has_been_added_is_on_disk_in_time_without_an_end(tmp_path: Path) -> None:
+    store = TableStore(tmp_path, HEADER, seconds=0)
+    keep(store, random_table(LATTICES[1], 1), 1)
+    lazy = TableStore(tmp_path, HEADER, writer=1, seconds=1000)
+    keep(lazy, random_table(LATTICES[1], 1), 2)
+    assert TableStore(tmp_path, HEADER).ids() == [1]
+
+
+def test_processes_write_beside_each_other(tmp_path: Path) -> None:
+    stores = [TableStore(tmp_path, HEADER, writer) for writer in range(3)]
+    for number, store in enumerate(stores):
+        keep(store, random_table(LATTICES[1], 1), number)
+        store.flush()
+    assert TableStore(tmp_path, HEADER).ids() == [0, 1, 2]
+
+
+def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
+    store = TableStore(tmp_path, HEADER)
+    keep(store, random_table(LATTICES[1], 1), 1)
+    store.flush()
+    with pytest.raises(ResultsError, match="weights_sha256: ab in the store, cd here"):
+        TableStore(tmp_path, HEADER | {"weights_sha256": "cd"})
+    with pytest.raises(ResultsError, match=r"mutants: .* in the store, .* here"):
+        TableStore(tmp_path, HEADER | {"mutants": UnionLattice(MASKS[:2], 5, 1).identity()})
+    with pytest.raises(ResultsError, match=r"image 1 \(1.png\), but with other pixels"):
+        store.table(LATTICES[1], [1], images(2))
+
+
+@pytest.mark.parametrize("content", [b"", b"PAR1 this is no Parquet file"])
+def test_a_damaged_shard_is_named(tmp_path: Path, content: bytes) -> None:
+    (tmp_path / "000000_0000.parquet").write_bytes(content)
+    with pytest.raises(ResultsError, match=r"000000_0000\.parquet is damaged"):
+        TableStore(tmp_path, HEADER)
+    with pytest.raises(ResultsError, match=r"000000_0000\.parquet is damaged"):
+        stored_header(tmp_path)
+
+
+def test_a_folder_without_tables(tmp_path: Path) -> None:
+    assert TableStore(tmp_path / "none", HEADER).ids() == []
+    with pytest.raises(ResultsError, match="there are no tables"):
+        stored_header(tmp_path / "none")

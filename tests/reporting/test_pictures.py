@@ -1,0 +1,57 @@
+"""Pictures of verdicts: which images are shown, and that what is drawn is what was decided."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from mrcert_pl.reporting.pictures import examples, kind_of, verdict_picture
+
+RIGHT = {"label": 3, "prediction": 3, "base_prediction": 3, "certified": False, "round_trip": False}
+KINDS = {
+    "round trip": RIGHT | {"certified": True, "round_trip": True},
+    "certified": RIGHT | {"certified": True},
+    "not certified": RIGHT,
+    "recovered": RIGHT | {"base_prediction": 1},
+    "wrong": RIGHT | {"prediction": 1, "certified": True},
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_kinds(kind: str) -> None:
+    assert kind_of(KINDS[kind]) == kind
+
+
+def test_examples_are_of_every_kind_in_turn() -> None:
+    rows = [KINDS["certified"] | {"id": i} for i in range(10)] + [KINDS["wrong"] | {"id": i} for i in range(10, 12)]
+    assert [row["id"] for row in examples(rows, 5)] == [0, 10, 1, 11, 2]
+    assert len(examples(rows, 100)) == 12
+    assert examples([], 3) == []
+
+
+def colours(path: Path) -> np.ndarray:
+    return np.asarray(Image.open(path).convert("RGB")).astype(int).reshape(-1, 3)
+
+
+def coloured(pixels: np.ndarray, channel: int) -> int:
+    others = [c for c in range(3) if c != channel]
+    return int((pixels[:, channel] > pixels[:, others].max(1) + 20).sum())
+
+
+def test_a_picture_shows_the_hidden_pixels_and_the_map(tmp_path: Path) -> None:
+    image, hidden = np.ones((32, 32, 3)), np.zeros((32, 32), dtype=bool)
+    hidden[:, 8:24] = True
+    pixels = {}
+    for name, safe in (("safe", True), ("unsafe", False)):
+        path = verdict_picture(tmp_path / f"{name}.png", image, name, hidden, [np.full((25, 25), safe)])
+        pixels[name] = colours(path)
+        assert (abs(pixels[name] - 0.55 * 255).max(1) < 2).sum() > 1000
+    assert coloured(pixels["safe"], 1) > 10 * coloured(pixels["unsafe"], 1)
+    assert coloured(pixels["unsafe"], 0) > 10 * coloured(pixels["safe"], 0)
+
+
+def test_without_witness_and_map_it_is_the_image_alone(tmp_path: Path) -> None:
+    wide = verdict_picture(tmp_path / "wide.png", np.zeros((8, 8, 3)), "", np.ones((8, 8), dtype=bool))
+    alone = verdict_picture(tmp_path / "alone.png", np.zeros((8, 8, 3)), "")
+    assert Image.open(wide).width == 2 * Image.open(alone).width
