@@ -1,7 +1,7 @@
 import pytest
 import torch
 from torch import Tensor
-from vote_tables import ablations_of, table_of
+from vote_tables import ablations_of, plurality, table_of, unions
 
 from mrcert_pl.defenders import ColumnVote, MRCert
 from mrcert_pl.errors import ConfigurationError
@@ -111,6 +111,32 @@ class TestSharp:
         assert verdicts.certified.tolist() == expected
         assert 0 < sum(expected) < 30
 
+    def test_the_worst_pair_may_leave_out_the_worst_placement(self) -> None:
+        """Bands of 3 px, one of which a pixel takes from: votes 15 to 17 and 18, 19, 0 cost label 0 a lead of twelve over
+        label 1, one more than it has. No pair with 17 to 19, which alone costs as much as each, takes more than eleven."""
+        ablations = ablations_of((1, 20), 3, 1, "column", (1, 1))
+        votes = torch.tensor([[0, 1, 0, 0, 2, 0, 0, 3, 0, 0, 1, 0, 0, 2, 1, 0, 0, 0, 0, 0]])
+        assert (votes == 0).sum() - (votes == 1).sum() == 11
+        verdicts = ColumnVote("sharp").decide(table_of(ablations, votes))
+        assert verdicts.certified
+        assert not verdicts.round_trip
+
+    def test_round_trips_against_all_pairs_of_placements(self) -> None:
+        """Theorem V3 (a), on votes where the worst two placements often don't include the worst single one."""
+        ablations = ablations_of((1, 40), 3, 1, "column", (1, 2))
+        draw = torch.Generator().manual_seed(0)
+        other = torch.randint(6, (1500, 40), generator=draw)
+        votes = torch.where(torch.rand(1500, 40, generator=draw) < 0.45, 2, other)
+        label = plurality(votes)
+        expected = torch.ones(1500, dtype=torch.bool)
+        for taken in unions(ablations.touched, 2):
+            rest = torch.stack([(votes == c)[:, ~taken].sum(1) for c in range(6)], dim=1)
+            ours = rest.gather(1, label[:, None])
+            lead = ours - rest - taken.sum() - (torch.arange(6) < label[:, None]).long()
+            expected &= (lead.scatter(1, label[:, None], 0) >= 0).all(1)
+        assert torch.equal(ColumnVote("sharp").decide(table_of(ablations, votes)).round_trip, expected)
+        assert 200 < expected.sum() < 1300
+
 
 def smooth_votes(images: int, votes: int, labels: int, seed: int = 0) -> Tensor:
     """Runs of equal labels, and mostly one label: what a model says of overlapping bands."""
@@ -176,7 +202,7 @@ LAZY_SIZES = {
 @pytest.mark.parametrize("certificate", ["paper", "sharp"])
 @pytest.mark.parametrize("size", LAZY_SIZES)
 def test_lazy_voting_is_the_full_vote(size: str, certificate: str, margin: float) -> None:
-    """Theorem V5: from the answers that it asked for, in rounds, the same verdicts."""
+    """Theorem 19: from the answers that it asked for, in rounds, the same verdicts."""
     ablations = LAZY_SIZES[size]
     count = ablations.ablations.votes
     votes = smooth_votes(60, count, 4, seed=count)

@@ -56,17 +56,17 @@ def test_no_attack_breaks_a_certificate_and_every_other_row_has_one(name: str, c
 )
 @pytest.mark.parametrize("certificate", ["paper", "sharp"])
 def test_votes_with_a_small_margin_are_the_attackers(name: str, certificate: str) -> None:
-    """Theorem V4: wherever the patch is, they may be other ones in the next run."""
+    """Theorem 18: wherever the patch is, they may be other ones in the next run."""
     ablations, labels = CASES[name]
     count = ablations.ablations.votes
     votes = all_tables(count, labels)
     draw = torch.Generator().manual_seed(1)
     for weak in (torch.rand(count, generator=draw) < share for share in (0.2, 0.5)):
-        for margin, patches in ((0.15, 1), (0.25, 1), (0.15, 2)):
-            # 0.2 is too small for a margin of 0.25, and for a round trip with 0.15.
-            margins = torch.where(weak, 0.2, 0.5).expand(len(votes), -1)
+        for margin, patches in ((0.2, 1), (0.25, 1), (0.125, 2), (0.12, 2)):
+            # 0.25 is just too small for a margin of 0.25, and for a round trip with half of that.
+            margins = torch.where(weak, 0.25, 0.5).expand(len(votes), -1)
             verdicts = ColumnVote(certificate, margin=margin).decide(table_of(ablations, votes, margins))  # type: ignore[arg-type]
-            free = weak if patches * margin >= 0.2 else torch.zeros_like(weak)
+            free = weak if patches * margin >= 0.25 else torch.zeros_like(weak)
             sets = [touched | free for touched in unions(ablations.touched, patches)]
             attackable = changeable(plurality(votes), count, labels, sets)
             holds = verdicts.certified if patches == 1 else verdicts.round_trip
@@ -74,6 +74,16 @@ def test_votes_with_a_small_margin_are_the_attackers(name: str, certificate: str
             if certificate == "sharp":
                 assert torch.equal(holds, ~attackable)
             assert torch.equal(verdicts.label, plurality(votes))
+
+
+@pytest.mark.parametrize("certificate", ["paper", "sharp"])
+def test_votes_that_nobody_can_trust_certify_nothing(certificate: str) -> None:
+    ablations, _ = CASES["8 rows, 3 labels"]
+    votes = torch.tensor([[0] * 8, [1] * 8])
+    verdicts = ColumnVote(certificate, margin=1.0).decide(table_of(ablations, votes, torch.full((2, 8), 0.5)))  # type: ignore[arg-type]
+    assert verdicts.label.tolist() == [0, 1]
+    assert not verdicts.certified.any()
+    assert not verdicts.round_trip.any()
 
 
 @pytest.mark.parametrize("slack", [-1, -2])

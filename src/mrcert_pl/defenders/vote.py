@@ -1,4 +1,4 @@
-"""Votes over ablations: VOT of the MRCert paper, (de)randomised smoothing (docs/theory.md, section "Votes")."""
+"""Votes over ablations: VOT of the MRCert paper, (de)randomised smoothing (docs/theory.md, section 12)."""
 
 import math
 from typing import Any, Literal, get_args
@@ -28,9 +28,9 @@ class ColumnVote(Defender[PatchedAblations]):
     With ``m(c)`` the number of votes for the label ``c``, ``w`` the label given and ``D`` the largest number of votes
     that a patch can touch:
 
-    - certificate ``paper`` (Theorem V1): certified if ``m(w) - m(c) > 2 D`` for every other label ``c``, round trip if
+    - certificate ``paper`` (Theorem 15): certified if ``m(w) - m(c) > 2 D`` for every other label ``c``, round trip if
       it is ``> 4 D``. Leads of exactly that size are not certified, whoever would win the tie.
-    - certificate ``sharp`` (Theorems V2 and V3): certified if for every placement of the patch ``w`` still wins after
+    - certificate ``sharp`` (Theorems 16 and 17): certified if for every placement of the patch ``w`` still wins after
       all votes that it touches go to any one other label, ties by index; round trip if it does so for the votes that
       any two placements touch together. No rule on these votes certifies more, and ``paper`` never does.
 
@@ -43,8 +43,8 @@ class ColumnVote(Defender[PatchedAblations]):
     Args:
         certificate: the rule of the certificates.
         margin: a vote whose top-two logit margin doesn't exceed this may flip by rounding, so inside a certificate
-            it is the attacker's wherever the patch is; inside a round trip twice this (Theorem V4; 0: none is).
-        lazy: ask for votes in rounds, and for no more of an image once its verdict can't change (Theorem V5). The
+            it is the attacker's wherever the patch is; inside a round trip twice this (Theorem 18; 0: none is).
+        lazy: ask for votes in rounds, and for no more of an image once its verdict can't change (Theorem 19). The
             verdicts are the same.
 
     Raises:
@@ -117,7 +117,7 @@ class ColumnVote(Defender[PatchedAblations]):
         )
 
     def _settled(self, table: PredictionTable[PatchedAblations], rows: Tensor) -> Tensor:
-        """``[image]``: whether the missing votes can't change the verdict any more, for sure (Theorem V5)."""
+        """``[image]``: whether the missing votes can't change the verdict any more, for sure (Theorem 19)."""
         votes, missing, label = _votes(table, rows)
         settled = (_leads(votes, label, missing, ties=True) >= 0).all(1)
         unanimous = torch.where(missing, label[:, None], votes)

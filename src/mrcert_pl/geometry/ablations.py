@@ -1,4 +1,4 @@
-"""Ablations for a vote: each shows a band of the image and hides the rest (docs/theory.md, section "Votes")."""
+"""Ablations for a vote: each shows a band of the image and hides the rest (docs/theory.md, section 12)."""
 
 from functools import cached_property
 from typing import Any, Literal, get_args

@@ -68,7 +68,7 @@ def token_vit(
 ) -> VisionTransformer:
     """Any ViT whose patches don't overlap, pooled as the tag (or ``global_pool``) says: by class token or average.
 
-    That is all that dropping hidden tokens asks for (docs/theory.md, Theorem D1). Args and errors are those of
+    That is all that dropping hidden tokens asks for (docs/theory.md, Theorem 14). Args and errors are those of
     :func:`plain_vit`.
     """
 

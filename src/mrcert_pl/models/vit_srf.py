@@ -27,7 +27,7 @@ class ViTSRF(WindowedViT):
 
     The masked tokens stay equal to each other in all later blocks, so ``classify_mutants`` carries them as one
     (docs/theory.md, Theorem 5): the same function, at the cost of the visible tokens. With ``hidden="drop"`` they
-    don't enter the later blocks at all, and the average is over the visible tokens (Theorem D1); with that and no
+    don't enter the later blocks at all, and the average is over the visible tokens (Theorem 14); with that and no
     SRF blocks it is a :class:`~mrcert_pl.models.MaskedViT` with average pooling whose class token has no position.
 
     Args:

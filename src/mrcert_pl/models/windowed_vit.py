@@ -20,7 +20,7 @@ _GROUPS = 4
 class WindowedViT(nn.Module, ABC):
     """A ViT whose patch tokens are cut into windows, and the blocks of which see the visible windows only.
 
-    Its windows come from :meth:`encode`; the tokens of hidden ones are dropped (docs/theory.md, Theorem D1). All
+    Its windows come from :meth:`encode`; the tokens of hidden ones are dropped (docs/theory.md, Theorem 14). All
     of its parts have the names that they have in timm.
 
     Args:
