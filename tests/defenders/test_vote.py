@@ -112,8 +112,9 @@ class TestSharp:
         assert 0 < sum(expected) < 30
 
     def test_the_worst_pair_may_leave_out_the_worst_placement(self) -> None:
-        """Bands of 3 px, one of which a pixel takes from: votes 15 to 17 and 18, 19, 0 cost label 0 a lead of twelve over
-        label 1, one more than it has. No pair with 17 to 19, which alone costs as much as each, takes more than eleven."""
+        """Bands of 3 px, one of which a pixel takes from: votes 15 to 17 and 18, 19, 0 cost label 0 a lead of twelve
+        over label 1, one more than it has. No pair with 17 to 19, which alone costs as much as each, takes more than
+        eleven."""
         ablations = ablations_of((1, 20), 3, 1, "column", (1, 1))
         votes = torch.tensor([[0, 1, 0, 0, 2, 0, 0, 3, 0, 0, 1, 0, 0, 2, 1, 0, 0, 0, 0, 0]])
         assert (votes == 0).sum() - (votes == 1).sum() == 11
