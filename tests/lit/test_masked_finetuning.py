@@ -5,10 +5,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from mrcert_pl.data import ImageDataModule
+from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import PatchSpec, covering_masks
 from mrcert_pl.lit import AblationSampler, MaskedFinetuning, MaskSampler
+from mrcert_pl.lit.consistency import disagreement
 from mrcert_pl.models import AblatedViT, ViTSRF
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore
 
@@ -90,6 +91,8 @@ def test_bad_settings(tiny_vit: ViTSRF) -> None:
         module(tiny_vit, mixup={"mixup_alpha": 0.8}, batch_size=7)
     with pytest.raises(ConfigurationError, match="at least one draw"):
         module(tiny_vit, worst_of=0)
+    with pytest.raises(ConfigurationError, match="consistency must be at least 0, not -1"):
+        module(tiny_vit, consistency=-1)
     with pytest.raises(ConfigurationError, match="unknown learning rate scaling"):
         module(tiny_vit, lr_scaling="cubic")
 
@@ -106,6 +109,22 @@ def test_the_worst_of_several_draws_is_trained_on(tiny_vit: ViTSRF) -> None:
         losses = torch.stack([F.cross_entropy(tiny_vit(images, d), targets, reduction="none") for d in draws])
     for image in range(6):
         assert torch.equal(chosen[image], draws[int(losses[:, image].argmax())][image])
+
+
+def test_consistency_trains_on_two_views_and_on_how_far_they_are_apart(tiny_vit: ViTSRF) -> None:
+    """Against two whole forwards and the loss written out."""
+    tuned = module(tiny_vit.eval(), consistency=2.0, label_smoothing=0.1)
+    tuned.log = lambda *args, **kwargs: None  # type: ignore[assignment]
+    images, targets = torch.rand(6, 3, 224, 224), torch.arange(6)
+    draws = [tuned.masks(6) for _ in range(2)]
+    queue = list(draws)
+    tuned.masks = lambda images, device: queue.pop(0)  # type: ignore[assignment]
+    with torch.no_grad():
+        loss = tuned.training_step(Sample(image=images, label=targets, id=targets, path=[""] * 6), 0)
+        first, second = (tiny_vit(images, hidden) for hidden in draws)
+        entropy = [F.cross_entropy(logits, targets, label_smoothing=0.1) for logits in (first, second)]
+    assert float(loss) == pytest.approx(float(sum(entropy) / 2 + 2 * disagreement([first, second])), rel=1e-5)
+    assert disagreement([first, second]) > 0
 
 
 def test_layer_decay_goes_by_true_depth(tiny_vit: ViTSRF, tmp_path: Path) -> None:

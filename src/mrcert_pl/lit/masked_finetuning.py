@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.lit.consistency import disagreement
 from mrcert_pl.lit.drop_path import set_drop_path
 from mrcert_pl.lit.learning_rate import LearningRateScaling, effective_lr
 from mrcert_pl.lit.mask_sampling import WindowSampler
@@ -30,6 +31,7 @@ class MaskedFinetuning(L.LightningModule):
         lr_scaling: how ``optimizer["lr"]`` depends on the images per step, see :func:`mrcert_pl.lit.effective_lr`.
         drop_path: highest rate of stochastic depth.
         worst_of: draw so many masks for each image and train on the one with the highest loss.
+        consistency: weight of the disagreement with a second draw of masks, which is trained on as well; 0: one draw.
         warmup_epochs: epochs of linear warm-up from ``warmup_lr``, then a cosine to ``min_lr``, updated every step.
         step_epochs: instead of the cosine, multiply the learning rate by ``step_factor`` after every so many epochs.
         step_factor: 1 keeps it constant.
@@ -48,6 +50,7 @@ class MaskedFinetuning(L.LightningModule):
         lr_scaling: LearningRateScaling = "none",
         drop_path: float = 0.0,
         worst_of: int = 1,
+        consistency: float = 0.0,
         warmup_epochs: float = 5.0,
         warmup_lr: float = 1e-5,
         min_lr: float = 0.0,
@@ -60,6 +63,8 @@ class MaskedFinetuning(L.LightningModule):
         super().__init__()
         if worst_of < 1:
             raise ConfigurationError(f"the worst of at least one draw of masks, not of {worst_of}")
+        if consistency < 0:
+            raise ConfigurationError(f"the weight of consistency must be at least 0, not {consistency}")
         if mixup and batch_size % 2:
             raise ConfigurationError(f"mixup pairs the images of a batch; take an even batch size, not {batch_size}")
         if drop_path:
@@ -71,6 +76,7 @@ class MaskedFinetuning(L.LightningModule):
         self.batch_size = batch_size
         self.lr_scaling = lr_scaling
         self.worst_of = worst_of
+        self.consistency = consistency
         self.warmup_epochs = warmup_epochs
         self.warmup_lr = warmup_lr
         self.min_lr = min_lr
@@ -85,8 +91,10 @@ class MaskedFinetuning(L.LightningModule):
         if self.mixup:
             images, targets = self.mixup(images, targets)
             smoothing = 0.0
-        logits = self.model(images, self._hidden(images, targets))
-        loss = F.cross_entropy(logits, targets, label_smoothing=smoothing)
+        views = self._views(images, targets)
+        loss = torch.stack([F.cross_entropy(logits, targets, label_smoothing=smoothing) for logits in views]).mean()
+        if len(views) > 1:
+            loss = loss + self.consistency * disagreement(views)
         if not loss.isfinite():
             raise NumericalError(
                 f"the training loss became {float(loss.detach())} in epoch {self.current_epoch}, step "
@@ -97,6 +105,16 @@ class MaskedFinetuning(L.LightningModule):
             "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(images)
         )
         return loss
+
+    def _views(self, images: Tensor, targets: Tensor) -> list[Tensor]:
+        """Logits ``[image, class]`` of the masked images that a step trains on: one, or two for consistency."""
+        hidden = self._hidden(images, targets)
+        if not self.consistency:
+            return [self.model(images, hidden)]
+        # Both views share what is computed before anything is hidden.
+        features = self.model.encode(images)  # type: ignore[operator]
+        second = self.masks(len(images), images.device)
+        return [self.model.classify(features, view) for view in (hidden, second)]  # type: ignore[operator]
 
     @torch.no_grad()
     def _hidden(self, images: Tensor, targets: Tensor) -> Tensor:
