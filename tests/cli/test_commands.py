@@ -282,6 +282,23 @@ def test_defenders_share_the_labels_of_mutants(trained: Command, capsys: pytest.
     assert {result.get("table") for result in results} == {None, "shared"}
 
 
+def test_lazy_evaluation_gives_the_same_rows_from_fewer_mutants(
+    trained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    names = ("mrcert_sharp", "mrcert_cascade", "patchcure")
+    for name in names:
+        full = evaluated(trained, f"defender={name}", "evaluate=full")
+        lazy = evaluated(trained, f"defender={name}", "evaluate=lazy", f"store={name}")
+        assert without_counts(lazy) == without_counts(full)
+        assert evaluated(trained, f"defender={name}", f"table={name}") == lazy
+        mean = sum(row["mutants_evaluated"] for row in lazy) / len(lazy)
+        assert mean < full[0]["mutants_evaluated"]
+        means = {read_results(file)["mutants_per_image"] for file in Path("outputs/eval").rglob("results.json")}
+        assert {round(mean, 2), full[0]["mutants_evaluated"]} <= means
+    message = failure(trained, capsys, *EVAL, "evaluate=some")
+    assert "unknown way to evaluate (evaluate=) 'some'; choose one of: full, lazy" in message
+
+
 def test_verdicts_can_be_drawn_and_say_where_an_image_is_safe(trained: Command) -> None:
     rows = evaluated(trained, "defender=mrcert_sharp", "pictures=2")
     assert len(list(Path("outputs").rglob("pictures/*.png"))) == 2

@@ -3,7 +3,7 @@ import pytest
 import torch
 
 from mrcert_pl.data import ImageDataModule
-from mrcert_pl.defenders import Defender, MRCert, PatchCURE, Undefended
+from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Undefended
 from mrcert_pl.errors import NumericalError
 from mrcert_pl.geometry import PatchSpec, covering_lattice
 from mrcert_pl.lit import Certification
@@ -30,6 +30,15 @@ def test_rows_and_counts_agree(tiny_vit: ViTSRF, defender: Defender) -> None:
     assert counts["round_trip"] == sum(row["round_trip"] for row in right)
     assert counts["base"] == sum(row["base_prediction"] == row["label"] for row in rows)
     assert {row["mutants_evaluated"] for row in rows} == {len(certification.evaluator.lattice)}
+
+
+@pytest.mark.parametrize("defender", [MRCert(), MRCert(certificate="sharp"), MRCertCascade(), PatchCURE()])
+def test_lazy_evaluation_of_a_model_gives_the_same_rows(tiny_vit: ViTSRF, defender: Defender) -> None:
+    full, lazy = certify(tiny_vit, defender), certify(tiny_vit, defender.asked_for("map"))
+    assert lazy.counts == full.counts
+    evaluated = [row.pop("mutants_evaluated") for row in lazy.rows]
+    assert [{k: v for k, v in row.items() if k != "mutants_evaluated"} for row in full.rows] == lazy.rows
+    assert sum(evaluated) < sum(row["mutants_evaluated"] for row in full.rows)
 
 
 def test_batches_do_not_matter(tiny_vit: ViTSRF) -> None:

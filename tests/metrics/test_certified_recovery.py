@@ -81,6 +81,12 @@ def test_a_certificate_counts_if_the_label_is_right(label, certified, round_trip
     assert metric.counts() == expected | {"n": 1}
 
 
+def test_verdicts_without_certificates_are_refused():
+    verdicts = Verdicts(torch.tensor([0]), None, None, case=torch.tensor([1]), witness=torch.tensor([0]))
+    with pytest.raises(ConfigurationError, match=r'defender.asked_for\("round_trip"\)'):
+        CertifiedRecoveryAccuracy().update(verdicts, torch.tensor([0]))
+
+
 def test_without_base_labels_there_is_no_base_accuracy():
     results = random_results(20)
     metric = CertifiedRecoveryAccuracy()

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mrcert_pl.defenders import MRCert, PatchCURE, Undefended
+from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE, Undefended
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
 from mrcert_pl.models import ViTSRF
@@ -148,6 +148,19 @@ def test_only_the_orders_of_the_defender_are_evaluated(model, lattice, images, d
     needed = lattice.size(defender.order)
     assert needed < len(lattice)
     assert_same(table, *expected(dense, slice(None), slice(needed)))
+
+
+@pytest.mark.parametrize("token_budget", BUDGETS)
+@pytest.mark.parametrize("want", ["label", "certificate", "map"])
+@pytest.mark.parametrize("defender", [PatchCURE(), MRCert(1, "sharp"), MRCert(1), MRCertCascade(1)])
+def test_lazy_defenders_decide_as_on_the_full_table(model, lattice, images, dense, defender, want, token_budget):
+    lazy = defender.asked_for(want)
+    table = MutantEvaluator(model, lattice, token_budget).evaluate(images, lazy)
+    assert torch.equal(table.labels[table.evaluated], dense.labels[table.evaluated].int())
+    assert table.evaluated.sum() < len(images) * lattice.size(2)
+    full = defender.decide(dense)
+    for name, value in vars(lazy.decide(table)).items():
+        assert value is None or torch.equal(value, getattr(full, name)), name
 
 
 def expected(dense, rows, columns):

@@ -33,6 +33,19 @@ def test_evaluated_follows_the_labels():
     assert table.evaluated.nonzero().tolist() == [[0, 3], [1, 6]]
 
 
+def test_rows_are_a_copy():
+    table = PredictionTable.empty(LATTICE, images=3)
+    table.labels[1] = 5
+    for images in (torch.tensor([1, 0]), torch.tensor([True, True, False])):
+        part = table.rows(images)
+        assert part.lattice is LATTICE
+        assert part.labels.tolist() == table.labels[images].tolist()
+        assert part.margins.shape == part.labels.shape
+        part.labels[:] = 7
+    assert table.labels.unique().tolist() == [NOT_EVALUATED, 5]
+    assert PredictionTable(LATTICE, table.labels).rows(torch.tensor([0])).margins is None
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
 def test_labels_of_any_integer_type_do(dtype):
     table = PredictionTable(LATTICE, torch.zeros(2, MUTANTS, dtype=dtype))

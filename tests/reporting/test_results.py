@@ -65,7 +65,7 @@ def test_a_folder_that_cannot_be_made(tmp_path: Path) -> None:
 def test_the_table_groups_by_images_and_shows_counts_notes_and_published_figures(tmp_path: Path) -> None:
     files = [
         result(tmp_path / "1.json", "patchcure", round_trip_note="none can be promised"),
-        result(tmp_path / "2.json", "mrcert", {"certified": 0.6}),
+        result(tmp_path / "2.json", "mrcert", {"certified": 0.6}, mutants_per_image=312.4),
         result(tmp_path / "3.json", "mrcert", patch="16x48"),
     ]
     console = Console(width=80, file=io.StringIO())
@@ -76,6 +76,11 @@ def test_the_table_groups_by_images_and_shows_counts_notes_and_published_figures
     assert "50.0 (5) [60.0]" in text
     assert "patchcure, round trip: none can be promised" in text
     assert "published figure" in text
+    mrcert, patchcure = (
+        next(row for row in text.split("\n") if f"  {name} " in row) for name in ("mrcert", "patchcure")
+    )
+    assert mrcert.split()[-1] == "312"
+    assert patchcure.split()[-1] == "n/a"
     assert json.loads(files[0].read_text())["defender"] == "patchcure"
 
 

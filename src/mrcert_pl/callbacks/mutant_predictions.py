@@ -15,7 +15,7 @@ from mrcert_pl.mutants import MutantEvaluator
 
 
 class MutantPredictions(Callback):
-    """Labels the mutants of some validation images and logs what the defender makes of them.
+    """Labels mutants of some validation images, as many as it takes, and logs what the defender makes of them.
 
     Logs ``val/base_accuracy``, ``val/clean_accuracy``, ``val/certified_accuracy`` and ``val/round_trip_accuracy`` over
     the first ``images`` validation images (of all devices together), so that a checkpoint can be chosen by one of them.
@@ -38,7 +38,7 @@ class MutantPredictions(Callback):
     ) -> None:
         if images < 1:
             raise ConfigurationError(f"certify at least one validation image, not {images}")
-        self.defender = defender
+        self.defender = defender.asked_for("round_trip")
         self.patch = PatchSpec(patch)
         self.stride = stride
         self.images = images

@@ -8,6 +8,10 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command
+from mrcert_pl.errors import unknown
+
+# What a defender is asked for.
+_WANTS: dict[str, Any] = {"full": "table", "lazy": "map"}
 
 
 @command("eval")
@@ -15,6 +19,8 @@ def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
     from mrcert_pl.cli.build import start
 
+    if cfg.evaluate not in _WANTS:
+        raise unknown("way to evaluate (evaluate=)", cfg.evaluate, _WANTS)
     run_dir = start(cfg)
     if cfg.table is not None:
         _reapply(cfg, run_dir)
@@ -43,7 +49,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     from mrcert_pl.mutants import TableStore
     from mrcert_pl.reporting import environment
 
-    defender = instantiate(cfg.defender, _convert_="all")
+    defender = instantiate(cfg.defender, _convert_="all").asked_for(_WANTS[cfg.evaluate])
     model = build_model(cfg, start=False)
     lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
@@ -146,6 +152,7 @@ def _report(
         "patch": cfg.patch,
         "defender": defender.name,
         "round_trip_note": defender.round_trip_note,
+        "mutants_per_image": round(sum(row["mutants_evaluated"] for row in rows) / len(rows), 2),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),

@@ -82,7 +82,7 @@ _MANY = 20_000
 
 
 def announce(model: Any, mutants: Any, images: int, token_budget: int, trainer: Any) -> None:
-    """Say what an evaluation will cost, if it will take long: mutants, and the time measured on this device.
+    """Say what an evaluation will cost at most, if that is long: mutants, and the time measured on this device.
 
     Args:
         model: the base model.
@@ -96,7 +96,7 @@ def announce(model: Any, mutants: Any, images: int, token_budget: int, trainer: 
         return
     watch = Stopwatch(model, mutants.hidden, token_budget, trainer.strategy.root_device.type, "the cost")
     seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / trainer.world_size
-    print(f"{images:,} images x {len(mutants):,} mutants each: about {duration(seconds)}")
+    print(f"{images:,} images x {len(mutants):,} mutants each at most: about {duration(seconds)}")
 
 
 def duration(seconds: float) -> str:

@@ -5,9 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, first
+from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, Want, first
+from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, hopeful
 from mrcert_pl.defenders.masking import MaskingDefender
-from mrcert_pl.defenders.witnesses import certain, certificates, check_settings, counted, covered, in_parts, witnesses
+from mrcert_pl.defenders.witnesses import certain, certificates, check_settings, counted, covered, witnesses
 from mrcert_pl.errors import unknown
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
@@ -55,15 +56,13 @@ class MRCert(MaskingDefender):
         self.certificate = certificate
         self.margin = margin
         self.order = 2 * patches
+        self.begin = patches
         if patches == 1:
             self.round_trip_note = "a round trip is two patches, and this defender is built for one"
 
-    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
-        return in_parts(self._decide_part, table, self.patches)
-
-    def _decide_part(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
         lattice, n, device = table.lattice, self.patches, table.labels.device
-        witness = first(witnesses(table.labels, lattice.join(n, n).to(device)))
+        witness = first(witnesses(table.labels, lattice.join(n, n).to(device), hope))
         found = witness != NO_WITNESS
         column = witness.clamp(min=0)
         label = table.labels.gather(1, column[:, None])[:, 0].long()
@@ -73,28 +72,47 @@ class MRCert(MaskingDefender):
             case=torch.where(found, lattice.orders.to(device)[column] + 1, n + 2),
             witness=witness,
             level=n * found,
-            **certify(table, label),
+            **certify(hopeful(table, label) if hope else table, label, want),
         )
 
-    def _sharp(self, table: PredictionTable[UnionLattice], label: Tensor) -> dict[str, Tensor]:
+    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
+        n, device = self.patches, table.labels.device
+        if want == "label":
+            join = table.lattice.join(n, n).to(device)
+            sure, possible = (witnesses(table.labels, join, hope) for hope in (False, True))
+            return entries_of(contenders(sure, possible), join, table.lattice)
+        margin = self.margin * (2 if want == "round_trip" else 1)
+        if self.certificate == "sharp":
+            return around_open_places(table, label, n, margin)
+        join = table.lattice.join(*self._sides(want)).to(device)
+        best = hopeful(table, label)
+        return entries_of(certain(counted(best, margin), best.labels, label, join), join, table.lattice)
+
+    def _sharp(self, table: PredictionTable[UnionLattice], label: Tensor, want: Want) -> dict[str, Tensor]:
         lattice, n = table.lattice, self.patches
         join, inside = (part.to(label.device) for part in (lattice.join(n, n), lattice.containing(n)))
 
-        def safe(margin: float) -> BoolTensor:
-            return covered(certain(counted(table, margin), table.labels, label, join), inside)
+        def safe(margin: float, masks: int) -> BoolTensor:
+            found = certain(counted(table, margin), table.labels, label, join)
+            return covered(found, inside[: lattice.size(masks)])
 
-        return certificates(safe, lattice, n, self.margin)
+        return certificates(safe, lattice, n, self.margin, want)
 
-    def _paper(self, table: PredictionTable[UnionLattice], label: Tensor) -> dict[str, Tensor]:
+    def _paper(self, table: PredictionTable[UnionLattice], label: Tensor, want: Want) -> dict[str, Tensor]:
         n = self.patches
 
-        def some(left: int, right: int, margin: float) -> Tensor:
-            """[image]: an S of at most left masks keeps the label with all T of at most right."""
-            join = table.lattice.join(left, right).to(label.device)
+        def some(claim: Want, margin: float) -> Tensor:
+            """[image]: a set S of so many masks keeps the label with all T of so many."""
+            join = table.lattice.join(*self._sides(claim)).to(label.device)
             return certain(counted(table, margin), table.labels, label, join).any(1)
 
-        certified = some(n - 1, n + 1, self.margin)
-        round_trip = some(0, 2 * n, 2 * self.margin) & (n > 1)
+        certified = some("certificate", self.margin)
+        round_trip = some("round_trip", 2 * self.margin) & (n > 1)
         # A witness, one patch, all N of them: each implies the one before.
-        patches = some(n, n, self.margin) * 1 + certified + (n - 1) * round_trip - 1
+        patches = some("map", self.margin) * 1 + certified + (n - 1) * round_trip - 1
         return {"certified": certified, "round_trip": round_trip, "certified_patches": patches}
+
+    def _sides(self, want: Want) -> tuple[int, int]:
+        """Masks of ``S`` and of ``T`` in the paper's conditions, and in that for a witness."""
+        n = self.patches
+        return {"certificate": (n - 1, n + 1), "round_trip": (0, 2 * n)}.get(want, (n, n))

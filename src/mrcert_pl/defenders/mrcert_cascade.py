@@ -1,9 +1,10 @@
 """The cascade: MRCert, then MRCert for fewer patches, down to double masking (docs/theory.md, section 9)."""
 
 import torch
-from torch import BoolTensor
+from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, first
+from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, Want, first
+from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, hopeful
 from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.witnesses import (
     certain,
@@ -12,7 +13,6 @@ from mrcert_pl.defenders.witnesses import (
     counted,
     covered,
     forgeable,
-    in_parts,
     witnesses,
 )
 from mrcert_pl.geometry import UnionLattice
@@ -49,13 +49,11 @@ class MRCertCascade(MaskingDefender):
         self.patches = patches
         self.margin = margin
         self.order = 2 * patches
+        self.begin = patches
         if patches == 1:
             self.round_trip_note = "a round trip is two patches, and this defender is built for one"
 
-    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
-        return in_parts(self._decide_part, table, self.patches)
-
-    def _decide_part(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
         lattice, labels = table.lattice, table.labels
         joins = {n: lattice.join(n, n).to(labels.device) for n in range(1, self.patches + 1)}
         inside = lattice.containing(self.patches).to(labels.device)
@@ -63,19 +61,21 @@ class MRCertCascade(MaskingDefender):
         level = torch.zeros_like(labels[:, 0], dtype=torch.long)
         witness = torch.full_like(level, NO_WITNESS)
         for n, join in joins.items():
-            found = first(witnesses(labels, join))
+            found = first(witnesses(labels, join, hope))
             level = torch.where(found != NO_WITNESS, n, level)
             witness = torch.where(found != NO_WITNESS, found, witness)
         label = labels.gather(1, witness.clamp(min=0)[:, None])[:, 0].long()
 
-        def safe(margin: float) -> BoolTensor:
-            entries = counted(table, margin)
-            undecided = (level > 0)[:, None].repeat(1, len(inside))
+        known = hopeful(table, label) if hope else table
+
+        def safe(margin: float, masks: int) -> BoolTensor:
+            entries, places = counted(known, margin), inside[: lattice.size(masks)]
+            undecided = (level > 0)[:, None].repeat(1, len(places))
             kept = torch.zeros_like(undecided)
             for n in range(self.patches, 0, -1):
-                kept |= undecided & covered(certain(entries, labels, label, joins[n]), inside)
+                kept |= undecided & covered(certain(entries, known.labels, label, joins[n]), places)
                 undecided &= ~kept
-                undecided &= ~forgeable(entries, labels, label, joins[n], inside, undecided)
+                undecided &= ~forgeable(entries, known.labels, label, joins[n], places, undecided)
             return kept  # type: ignore[return-value]
 
         return Verdicts(
@@ -83,5 +83,17 @@ class MRCertCascade(MaskingDefender):
             case=self.patches + 1 - level,
             witness=witness,
             level=level,
-            **certificates(safe, lattice, self.patches, self.margin),
+            **certificates(safe, lattice, self.patches, self.margin, want),
         )
+
+    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
+        if want != "label":
+            margin = self.margin * (2 if want == "round_trip" else 1)
+            return around_open_places(table, label, self.patches, margin)
+        useful = torch.zeros_like(table.evaluated)
+        for n in range(1, self.patches + 1):
+            join = table.lattice.join(n, n).to(label.device)
+            sure, possible = (witnesses(table.labels, join, hope) for hope in (False, True))
+            here = entries_of(contenders(sure, possible), join, table.lattice)
+            useful = torch.where(possible.any(1, keepdim=True), here, useful)
+        return useful  # type: ignore[return-value]

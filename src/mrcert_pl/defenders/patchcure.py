@@ -3,10 +3,12 @@
 from typing import Literal, get_args
 
 import torch
-from torch import Tensor
+from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, first
+from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, Want, first
+from mrcert_pl.defenders.lazy import contenders, entries_of, hopeful
 from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.witnesses import witnesses
 from mrcert_pl.errors import unknown
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
@@ -31,6 +33,7 @@ class PatchCURE(MaskingDefender):
 
     name = "patchcure"
     order = 2
+    begin = 1
     round_trip_note = "double masking can't promise that a patched image is still certified"
 
     def __init__(self, reference: Reference = "original") -> None:
@@ -38,27 +41,45 @@ class PatchCURE(MaskingDefender):
             raise unknown("PatchCURE reference", reference, get_args(Reference))
         self.reference = reference
 
-    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
         labels, lattice = table.labels.long(), table.lattice
-        one, masks = labels[:, 1 : lattice.size(1)], slice(1, lattice.size(1))
-        pairs = labels[:, lattice.join(1, 1)[masks, masks].to(labels.device)]
-        reference = labels[:, 0] if self.reference == "original" else _majority(one)
-
-        agree = (one == reference[:, None]).all(1)
-        recovered = first((one != reference[:, None]) & (pairs == one[:, :, None]).all(2))
+        reference = self._reference(table)
+        agree = (labels[:, 1 : lattice.size(1)] == reference[:, None]).all(1)
+        recovered = first(self._recovered(table, hope))
         found = recovered != NO_WITNESS
-        label = torch.where(~agree & found, one.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
-        certified = (labels[:, 1 : lattice.size(2)] == label[:, None]).all(1)
+        label = torch.where(found, labels.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
+        known = hopeful(table, label) if hope else table
+        certified = (known.labels[:, 1 : lattice.size(2)] == label[:, None]).all(1)
         unmasked = 0 if self.reference == "original" else NO_WITNESS
         return Verdicts(
             label=label,
             certified=certified,
             round_trip=torch.zeros_like(agree),
             case=torch.where(agree, 1, torch.where(found, 2, 3)),
-            witness=torch.where(agree, unmasked, torch.where(found, recovered + 1, NO_WITNESS)),
+            witness=torch.where(agree, unmasked, recovered),
             certified_patches=certified.long(),
             level=(agree | found).long(),
         )
+
+    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
+        if want != "label":
+            return super()._useful(table, want, label)
+        sure, possible = (self._recovered(table, hope) for hope in (False, True))
+        join = table.lattice.join(1, 1).to(label.device)
+        return entries_of(contenders(sure, possible), join, table.lattice)
+
+    def _reference(self, table: PredictionTable[UnionLattice]) -> Tensor:
+        labels = table.labels.long()
+        return labels[:, 0] if self.reference == "original" else _majority(labels[:, 1 : table.lattice.size(1)])
+
+    def _recovered(self, table: PredictionTable[UnionLattice], hope: bool) -> Tensor:
+        """``[image, S]``: the masks of Case 2 among no mask and one."""
+        lattice, labels = table.lattice, table.labels
+        masks = torch.arange(1, lattice.size(1), device=labels.device)
+        stable = witnesses(labels, lattice.join(1, 1).to(labels.device)[:, masks], hope)
+        found = stable & (labels[:, : len(masks) + 1] != self._reference(table)[:, None])
+        found[:, 0] = False
+        return found
 
 
 def _majority(labels: Tensor) -> Tensor:

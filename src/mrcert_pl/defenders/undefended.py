@@ -4,7 +4,7 @@ from typing import Any
 
 import torch
 
-from mrcert_pl.defenders.base import Verdicts
+from mrcert_pl.defenders.base import Verdicts, Want
 from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
@@ -15,13 +15,14 @@ class Undefended(MaskingDefender):
 
     name = "undefended"
     order = 0
+    begin = 0
     round_trip_note = "the undefended model has no certificate"
 
     def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
         # No mask is ever used, so any set of them will do, on windows of any kind.
         return UnionLattice([1], model.windows, order=0)
 
-    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
         label = table.labels[:, 0].long()
         none = torch.zeros_like(label)
         return Verdicts(

@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Defender, Verdicts
+from mrcert_pl.defenders.base import NO_WITNESS, PATCHES, Defender, Verdicts
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import PatchedAblations, PatchSpec
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -18,7 +18,7 @@ _IMAGES = 256
 _CHUNK = 1 << 22
 # Two patches are all pairs of touched sets: more than this would take minutes for every image.
 _MOST_SETS = 4096
-# After the first half, lazy voting asks for so large a share of the votes at a time.
+# After the first half, so large a share of the votes is asked for at a time.
 _ROUNDS = 16
 
 
@@ -44,22 +44,19 @@ class ColumnVote(Defender[PatchedAblations]):
         certificate: the rule of the certificates.
         margin: a vote whose top-two logit margin doesn't exceed this may flip by rounding, so inside a certificate
             it is the attacker's wherever the patch is; inside a round trip twice this (Theorem 18; 0: none is).
-        lazy: ask for votes in rounds, and for no more of an image once its verdict can't change (Theorem 19). The
-            verdicts are the same.
 
     Raises:
         ConfigurationError: for an unknown certificate, a negative margin, or a margin with a table that has none;
             for ``sharp`` with too many placements to check in pairs.
     """
 
-    def __init__(self, certificate: Certificate = "paper", margin: float = 0.0, lazy: bool = True) -> None:
+    def __init__(self, certificate: Certificate = "paper", margin: float = 0.0) -> None:
         if certificate not in get_args(Certificate):
             raise unknown("vote certificate", certificate, get_args(Certificate))
         if not margin >= 0:
             raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
         self.certificate = certificate
         self.margin = margin
-        self.lazy = lazy
         self.name = "vot" if certificate == "paper" else "vot_sharp"
 
     def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> PatchedAblations:
@@ -80,7 +77,7 @@ class ColumnVote(Defender[PatchedAblations]):
                 f"{type(self).__name__} needs votes over ablations, not a {type(table.lattice).__name__}"
             )
         wanted = ~table.evaluated
-        if not self.lazy:
+        if self.want == "table":
             return wanted  # type: ignore[return-value]
         missing = wanted[:, 1:]
         votes = missing.shape[1]
@@ -103,25 +100,30 @@ class ColumnVote(Defender[PatchedAblations]):
     def _decide_rows(self, table: PredictionTable[PatchedAblations], rows: Tensor) -> Verdicts:
         votes, missing, label = _votes(table, rows)
         # Votes that nobody asked for can't change the verdict, so they may as well be the attacker's.
-        certified, round_trip = (
-            self._survives(table.lattice, votes, label, missing | self._distrusted(table, rows, patches), patches)[0]
-            for patches in (1, 2)
-        )
+        survived = torch.zeros(2, len(label), dtype=torch.bool, device=label.device)
+        for patches in self._patches:
+            free = missing | self._distrusted(table, rows, patches)
+            survived[patches - 1] = self._survives(table.lattice, votes, label, free, patches)[0]
         return Verdicts(
             label=label,
-            certified=certified,
-            round_trip=round_trip,
+            certified=survived[0],
+            round_trip=survived[1],
             case=torch.ones_like(label),
             witness=torch.full_like(label, NO_WITNESS),
-            certified_patches=certified.long() + round_trip,
+            certified_patches=survived.sum(0),
         )
 
+    @property
+    def _patches(self) -> range:
+        """The numbers of patches that a certificate is asked for."""
+        return range(1, PATCHES.get(self.want, 2) + 1)
+
     def _settled(self, table: PredictionTable[PatchedAblations], rows: Tensor) -> Tensor:
-        """``[image]``: whether the missing votes can't change the verdict any more, for sure (Theorem 19)."""
+        """``[image]``: whether the missing votes can't change what is asked for any more, for sure (Theorem 19)."""
         votes, missing, label = _votes(table, rows)
         settled = (_leads(votes, label, missing, ties=True) >= 0).all(1)
         unanimous = torch.where(missing, label[:, None], votes)
-        for patches in (1, 2):
+        for patches in self._patches:
             distrusted = self._distrusted(table, rows, patches)
             surely, _ = self._survives(table.lattice, votes, label, missing | distrusted, patches, exact=False)
             _, possibly = self._survives(table.lattice, unanimous, label, distrusted & ~missing, patches, exact=False)

@@ -9,10 +9,10 @@ from collections.abc import Callable
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import Verdicts
+from mrcert_pl.defenders.base import PATCHES, Want
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
-from mrcert_pl.mutants.table import PredictionTable
+from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
 # Entries of one comparison over (image, S, T): bounds the memory of a decision.
 _CHUNK = 1 << 25
@@ -30,32 +30,39 @@ def check_settings(patches: int, margin: float) -> None:
         raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
 
 
-def in_parts(
-    decide: Callable[[PredictionTable[UnionLattice]], Verdicts], table: PredictionTable[UnionLattice], patches: int
-) -> Verdicts:
-    """Decide on so few images at a time that comparisons over ``S`` and ``T`` of ``patches`` masks fit into memory."""
+def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[PredictionTable[UnionLattice]]:
+    """So few images at a time that comparisons over ``S`` and ``T`` of ``patches`` masks fit into memory."""
     step = max(1, _CHUNK // table.lattice.size(patches) ** 2)
     labels, margins = table.labels.split(step), table.margins
     parts = zip(labels, [None] * len(labels) if margins is None else margins.split(step), strict=True)
-    return Verdicts.cat([decide(PredictionTable(table.lattice, *part)) for part in parts])
+    return [PredictionTable(table.lattice, *part) for part in parts]
 
 
 def counted(table: PredictionTable, margin: float) -> BoolTensor:
-    """``[image, mutant]``: entries that count inside a certificate, those with a larger margin; all if it is 0.
+    """``[image, mutant]``: known entries that count inside a certificate, those with a larger margin; all if it is 0.
 
     Raises:
         ConfigurationError: for a margin with a table that has none.
     """
     if margin == 0:
-        return torch.ones_like(table.evaluated)  # type: ignore[return-value]
+        return table.evaluated
     if table.margins is None:
         raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
-    return table.margins > margin  # type: ignore[return-value]
+    return table.evaluated & (table.margins > margin)  # type: ignore[return-value]
 
 
-def witnesses(labels: Tensor, join: Tensor) -> BoolTensor:
-    """``[image, S]``: whether no ``T`` changes the label of ``S`` (Definition 5)."""
-    return (labels[:, join] == labels[:, : len(join), None]).all(2)  # type: ignore[return-value]
+def witnesses(labels: Tensor, join: Tensor, hope: bool = False) -> BoolTensor:
+    """``[image, S]``: whether no ``T`` changes the label of ``S`` (Definition 5).
+
+    A label that is not known does, but with ``hope`` it doesn't (Definition 13).
+    """
+    entries = labels[:, join]
+    # One that is known, if any is: NOT_EVALUATED is below all labels.
+    label = entries.amax(2, keepdim=True)
+    same = entries == label
+    if hope:
+        return (same | (entries == NOT_EVALUATED)).all(2)  # type: ignore[return-value]
+    return same.all(2) & (label[:, :, 0] != NOT_EVALUATED)  # type: ignore[return-value]
 
 
 def certain(counted: Tensor, labels: Tensor, label: Tensor, join: Tensor) -> BoolTensor:
@@ -94,26 +101,28 @@ def forgeable(
 
 
 def certificates(
-    safe: Callable[[float], BoolTensor], lattice: UnionLattice, patches: int, margin: float
+    safe: Callable[[float, int], BoolTensor], lattice: UnionLattice, patches: int, margin: float, want: Want
 ) -> dict[str, Tensor]:
     """The fields of :class:`Verdicts` that follow from where an image is safe (Theorems 7, 8, 10, 11 and 12).
 
     Args:
-        safe: from a margin to ``[image, R]``: the label stays if at most all of ``R`` is patched, by entries with a
-            larger margin; ``R`` in the order of the lattice, up to ``patches`` masks.
+        safe: from a margin and a number of masks to ``[image, R]``: the label stays if at most all of ``R`` is patched,
+            by entries with a larger margin; ``R`` in the order of the lattice, up to so many masks.
         lattice: the lattice of the ``R``.
         patches: the largest number of patches to certify.
         margin: of the certificate; a round trip needs twice as much (Theorem 6).
+        want: fields beyond it are of no use.
     """
+    most = min(patches, PATCHES.get(want, patches))
 
     def withstood(places: Tensor) -> Tensor:
-        return torch.stack([places[:, : lattice.size(r)].all(1) for r in range(patches + 1)]).sum(0) - 1
+        return torch.stack([places[:, : lattice.size(r)].all(1) for r in range(most + 1)]).sum(0) - 1
 
-    here = safe(margin)
+    here = safe(margin, most)
     certified = withstood(here)
     return {
         "certified": certified >= 1,
-        "round_trip": (certified if margin == 0 else withstood(safe(2 * margin))) >= 2,
+        "round_trip": (certified if margin == 0 else withstood(safe(2 * margin, most))) >= 2,
         "certified_patches": certified,
         "safe_masks": here[:, 1 : lattice.size(1)],
     }

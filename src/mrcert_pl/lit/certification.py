@@ -88,7 +88,7 @@ def certify_stored(
     """
     metric, rows = CertifiedRecoveryAccuracy(), []
     for images, table in store.batches(lattice):
-        verdicts = defender.decide(table)
+        verdicts = defender.asked_for("map").decide(table)
         metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])
         rows += verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch)
     return rows, metric.counts()

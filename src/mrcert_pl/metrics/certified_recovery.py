@@ -45,7 +45,16 @@ class CertifiedRecoveryAccuracy(Metric):
             verdicts: what the defender said, for ``[image]``.
             target: true labels ``[image]``.
             base: labels ``[image]`` of the base model; without them there is no base accuracy.
+
+        Raises:
+            ConfigurationError: for labels of another shape, or verdicts that say nothing of certificates.
         """
+        certified, round_trip = verdicts.certified, verdicts.round_trip
+        if certified is None or round_trip is None:
+            raise ConfigurationError(
+                "the accuracies need certificates and round trips; ask the defender for them: "
+                'defender.asked_for("round_trip")'
+            )
         for name, labels in (("target", target), ("base", base)):
             if labels is not None and labels.shape != verdicts.label.shape:
                 raise ConfigurationError(
@@ -54,8 +63,8 @@ class CertifiedRecoveryAccuracy(Metric):
         right = verdicts.label == target
         self.counted += len(target)
         self.clean += right.sum()
-        self.certified += (right & verdicts.certified).sum()
-        self.round_trip += (right & verdicts.round_trip).sum()
+        self.certified += (right & certified).sum()
+        self.round_trip += (right & round_trip).sum()
         if base is not None:
             self.with_base += len(target)
             self.base += (base == target).sum()

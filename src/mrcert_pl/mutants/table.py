@@ -75,6 +75,12 @@ class PredictionTable(Generic[Mutants]):
             torch.full(shape, torch.nan, device=device),
         )
 
+    def rows(self, images: Tensor) -> "PredictionTable[Mutants]":
+        """A copy of the rows of some images, by their positions or as a mask."""
+        return PredictionTable(
+            self.lattice, self.labels[images], None if self.margins is None else self.margins[images]
+        )
+
     @property
     def evaluated(self) -> BoolTensor:
         """``[image, mutant]``: which entries hold a label."""

@@ -33,9 +33,15 @@ def results_table(results: Sequence[Result]) -> Table:
     table.add_column("defender", no_wrap=True)
     for heading in _TITLES.values():
         table.add_column(heading, justify="right", no_wrap=True)
+    table.add_column("mutants", justify="right", no_wrap=True)
     for result in results:
-        table.add_row(result["defender"], *(_share(result["accuracy"].get(name)) for name in _TITLES))
+        table.add_row(result["defender"], *(_share(result["accuracy"].get(name)) for name in _TITLES), _mean(result))
     return table
+
+
+def _mean(result: Result) -> str:
+    mutants = result.get("mutants_per_image")
+    return "n/a" if mutants is None else f"{mutants:.0f}"
 
 
 def _share(accuracy: Mapping[str, Any] | None) -> str:
@@ -48,6 +54,6 @@ def _share(accuracy: Mapping[str, Any] | None) -> str:
 
 def _legend(results: Sequence[Result]) -> list[str]:
     published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
-    lines = ["(number of images)" + (", [published figure]" if published else "")]
+    lines = ["(number of images)" + (", [published figure]" if published else "") + "; mutants: mean per image"]
     notes = {result["defender"]: result.get("round_trip_note") for result in results}
     return lines + [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]
