@@ -16,6 +16,7 @@ BELOW = {
     "defenders": {"errors", "geometry", "mutants.table"},
     "metrics": {"errors", "defenders"},
     "models": {"errors", "geometry"},
+    "attacks": {"errors", "geometry", "models"},
     "data": {"errors"},
     "lit": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data"},
     "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
