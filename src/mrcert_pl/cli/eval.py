@@ -13,8 +13,10 @@ from mrcert_pl.cli.app import command
 @command("eval")
 def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
+    from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import start
 
+    adopt(cfg)
     run_dir = start(cfg)
     if cfg.table is not None:
         _reapply(cfg, run_dir)
@@ -63,7 +65,9 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     if trainer.is_global_zero:
         images = [record.id for record in data.split("test").records]
         announce(model, lattice, len(set(images) - set(store.ids())), cfg.token_budget, trainer)
-    certification = Certification(model, lattice, defender, cfg.token_budget, store, patch_of(cfg))
+    certification = Certification(
+        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked=data.description.attacked is not None
+    )
 
     started = time.perf_counter()
     try:
@@ -99,7 +103,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     import torch
     from hydra.utils import instantiate
 
-    from mrcert_pl.cli.build import build_data, build_model, patch_of
+    from mrcert_pl.cli.build import build_data, build_model, description_of, patch_of
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
@@ -116,7 +120,9 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     store = TableStore(folder, {**stored, **here})
 
     started = time.perf_counter()
-    rows, counts = certify_stored(store, lattice, defender, model, patch_of(cfg))
+    rows, counts = certify_stored(
+        store, lattice, defender, model, patch_of(cfg), attacked=description_of(cfg).attacked is not None
+    )
     facts = {
         "mutants": lattice.summary(),
         "table": str(folder),
@@ -137,11 +143,12 @@ def _report(
     facts: dict[str, Any],
 ) -> None:
     """Write the verdicts and the result, and show the table."""
+    from mrcert_pl.cli.build import description_of
     from mrcert_pl.reporting import read_results, show, write_results, write_verdicts
 
     verdicts = write_verdicts(run_dir / "verdicts.parquet", rows)
     result = {
-        "dataset": cfg.dataset.name,
+        "dataset": description_of(cfg).name,
         "model": cfg.model.name,
         "patch": cfg.patch,
         "defender": defender.name,
