@@ -18,7 +18,7 @@ BELOW = {
     "models": {"errors", "geometry"},
     "attacks": {"errors", "geometry", "models"},
     "data": {"errors", "files"},
-    "lit": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data"},
+    "lit": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data"},
     "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
     "reporting": {"errors", "files"},
     "conf": set(),

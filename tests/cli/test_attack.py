@@ -3,7 +3,9 @@
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -11,6 +13,7 @@ from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM
 from mrcert_pl.cli.build import build_model
+from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.reporting import read_results, read_verdicts
 
@@ -99,6 +102,49 @@ def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
     (parts,) = Path("outputs/attack").rglob("attacked")
     assert contents(Path("by1")) == contents(Path("by3")) == contents(parts)
     assert len(contents(parts)) == 5
+
+
+AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]
+
+
+def test_certificates_are_attacked(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    untrained(*AUDIT, "defender=patchcure")
+    output = capsys.readouterr().out
+    (file,) = Path("outputs/audit").rglob("certificates.json")
+    content = json.loads(file.read_text())
+    assert content["images"] == 3
+    assert content["certified"] > 0
+    assert content["placements"] == 9
+    assert content["attacks"]["adaptive"] == content["attacks"]["random"] == 9 * content["certified"]
+    assert (content["labels_broken"], content["certificates_broken"], content["breaks"]) == (0, 0, [])
+    assert f"patchcure: {content['certified']} certified of 3 images" in output
+
+
+def test_a_broken_certificate_is_written_and_the_command_fails(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def credulous(self: PatchCURE, table: Any) -> Verdicts:
+        """Certifies whatever the base model says."""
+        verdicts = decide(self, table)
+        return replace(verdicts, certified=torch.ones_like(verdicts.certified), label=table.labels[:, 0].long())
+
+    decide = PatchCURE._decide
+    wide = ["patch=224x48", "step_px=90", "adaptive.steps=20", f"checkpoint={CHECKPOINT}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PatchCURE, "_decide", credulous)
+        with pytest.raises(SystemExit, match="1"):
+            untrained(*AUDIT, *wide, "defender=patchcure")
+    written = list(Path("outputs/audit").rglob("breaks/*.npz"))
+    assert written
+    message = capsys.readouterr().err
+    assert f"{len(written)} patches break what was certified" in message
+    assert "Traceback" not in message
+
+
+def test_an_audit_of_nothing_is_no_success(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        untrained(*AUDIT, "defender=undefended")
+    assert "none of the 3 images is certified" in capsys.readouterr().err
 
 
 def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:

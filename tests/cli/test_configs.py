@@ -39,7 +39,9 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
-    assert rest == {Path(f"{name}.yaml") for name in ("train", "eval", "attack", "plan", "audit_numerics")}
+    assert rest == {
+        Path(f"{name}.yaml") for name in ("train", "eval", "attack", "plan", "audit_certificates", "audit_numerics")
+    }
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])

@@ -1,6 +1,7 @@
-"""What every patch attack is: from an image and its label to a patched image."""
+"""What every patch attack is: from an image and its label to patched images."""
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -60,3 +61,21 @@ class PatchAttack(ABC):
     @abstractmethod
     def settings(self) -> dict[str, Any]:
         """Plain values that, with the model, say which images come out."""
+
+
+class PlacedAttack(ABC):
+    """Patches at a place that somebody else has chosen, against a label that is not to stay."""
+
+    @abstractmethod
+    def patched(
+        self, model: Any, image: Tensor, label: int, placement: Placement, key: int
+    ) -> Iterator[tuple[str, Tensor]]:
+        """Versions of an image with a patch on it, each with the name of what made it.
+
+        Args:
+            model: a base model whose windows can be hidden, in evaluation mode.
+            image: ``[3, height, width]`` in [0, 1].
+            label: the label that is attacked.
+            placement: where the patch is.
+            key: id of the image; with the seed and the placement it decides every random draw.
+        """

@@ -17,6 +17,7 @@ from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
+from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.files import write_whole
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import ViTSRF
@@ -109,6 +110,19 @@ def device_of(trainer: L.Trainer) -> str:
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return f"{trainer.world_size} x {name}"
+
+
+def pick_device(name: str) -> str:
+    """``cpu`` or ``cuda``, which ``auto`` is if there is one.
+
+    Raises:
+        ConfigurationError: for an unknown device, or one that isn't there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ConfigurationError(f"there is no device {name!r} here; give device=auto, cpu or cuda")
+    return name
 
 
 def finish(trainer: L.Trainer) -> None:
