@@ -1,7 +1,10 @@
 """Attacks from end to end, on a model of a few thousand weights."""
 
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -145,6 +148,15 @@ def test_an_audit_of_nothing_is_no_success(untrained: Command, capsys: pytest.Ca
     with pytest.raises(SystemExit, match="1"):
         untrained(*AUDIT, "defender=undefended")
     assert "none of the 3 images is certified" in capsys.readouterr().err
+
+
+def test_two_processes_make_the_files_of_one(untrained: Command) -> None:
+    """An odd number of images: none is attacked twice, none left out."""
+    script = [sys.executable, "-m", "mrcert_pl.cli.attack", *ATTACK[1:], "images=3", "trainer=ddp_cpu", "store=two"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(script, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=200)
+    untrained(*ATTACK, "images=3", "store=one")
+    assert contents(Path("one")) == contents(Path("two"))
 
 
 def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
