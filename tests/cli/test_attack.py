@@ -10,12 +10,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 import torch
 from tiny import TINY
 
-from mrcert_pl.attacks import PatchIFGSM
+from mrcert_pl.attacks import PatchIFGSM, Placement
 from mrcert_pl.cli.build import build_model
+from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.reporting import read_results, read_verdicts
@@ -105,6 +107,19 @@ def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
     (parts,) = Path("outputs/attack").rglob("attacked")
     assert contents(Path("by1")) == contents(Path("by3")) == contents(parts)
     assert len(contents(parts)) == 5
+
+
+def test_a_second_patch_is_put_on_images_that_have_one(untrained: Command) -> None:
+    untrained(*ATTACK, "store=first")
+    untrained("attack", "dataset=attacked", "dataset.path=first", *ATTACK[-3:], "trainer=cpu", "seed=1", "store=second")
+    once, twice = (AttackedImages(Path(name)) for name in ("first", "second"))
+    assert json.loads(Path("second/attack.json").read_text())["dataset"] == "digits"
+    for record, facts in zip(once.records("test"), twice.facts, strict=True):
+        before, after = (np.asarray(images.image(record)) for images in (once, twice))
+        changed = (before != after).any(2)
+        place = Placement(**facts["placement"])
+        assert changed.any()
+        assert not (changed & ~place.mask((224, 224))[0].numpy()).any()
 
 
 AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]

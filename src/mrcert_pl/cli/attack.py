@@ -19,6 +19,7 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
+    from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import (
         build_data,
         build_model,
@@ -37,6 +38,7 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
     from mrcert_pl.reporting import environment
 
+    adopt(cfg)
     run_dir = start(cfg)
     model = build_model(cfg, start=False)
     attack = instantiate(cfg.attack, _partial_=True, _convert_="all")(patch_of(cfg), seed=cfg.seed)
@@ -45,7 +47,7 @@ def main(cfg: DictConfig) -> None:
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     trainer = build_trainer(cfg, [ImageProgressBar("Attacking")])
     header = {
-        "dataset": cfg.dataset.name,
+        "dataset": data.description.attacked or data.description.name,
         "classes": list(data.description.classes),
         "images": [record.id for record in data.split("test").records],
         "quantize": attack.quantize,
@@ -80,7 +82,7 @@ def main(cfg: DictConfig) -> None:
             "environment": environment(device_of(trainer), str(trainer.precision)),
         }
         images = AttackedImages(attacked.folder)
-        _report(cfg, run_dir, images, facts)
+        _report(cfg, run_dir, images, {"dataset": data.description.name, **facts})
         draw_attack(cfg, run_dir, images, data)
     finish(trainer)
 
@@ -96,7 +98,6 @@ def _report(cfg: DictConfig, run_dir: Path, images: "AttackedImages", facts: dic
         "n": len(rows),
     }
     result = {
-        "dataset": cfg.dataset.name,
         "model": cfg.model.name,
         "patch": cfg.patch,
         "attacked": str(images.folder),

@@ -1,4 +1,4 @@
-"""What an evaluation of an attacked set takes over from the attack."""
+"""What commands that take an attacked set take over from the attack."""
 
 from pathlib import Path
 

@@ -56,7 +56,12 @@ def draw_attack(cfg: DictConfig, run_dir: Path, attacked: AttackedImages, data: 
     patched = ImageSplit(attacked, records, Preprocessing(data.preprocessing.image_px, "whole"))
     worst = sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[: cfg.pictures]
     stages = (("clean_prediction", originals), ("prediction", patched))
-    pairs = [[(classes[attacked.facts[i][name]], _picture(split[i].image)) for name, split in stages] for i in worst]
+
+    def titled(facts: Mapping[str, Any], stage: str) -> str:
+        read, label = classes[facts[stage]], classes[facts["label"]]
+        return read if read == label else f"{read}, not {label}"
+
+    pairs = [[(titled(attacked.facts[i], stage), _picture(split[i].image)) for stage, split in stages] for i in worst]
     print(contact_sheet(run_dir / "contact_sheet.png", pairs))
 
 
