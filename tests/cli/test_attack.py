@@ -65,7 +65,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     untrained("eval", *following[1].split(), "trainer=cpu")
     output = capsys.readouterr().out
     assert "digits, attacked, vit_srf, patch 32 px, 4 images" in output
-    assert "adversarial" in output
+    assert "adv. certified: " in output
     (file,) = Path("outputs/eval").rglob("results.json")
     accuracy = read_results(file)["accuracy"]
     assert accuracy["base"]["count"] == after
@@ -82,6 +82,9 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     capsys.readouterr()
     untrained("report", "outputs")
     assert "digits, attacked, vit_srf" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        untrained("report", "outputs/attack")
+    assert "there are no evaluations in outputs/attack" in capsys.readouterr().err
 
 
 def test_files_are_the_same_for_every_batch_size_and_after_a_stop(

@@ -92,11 +92,11 @@ def test_attacked_images_have_one_more_column_with_its_own_denominator(tmp_path:
     console = Console(width=100, file=io.StringIO())
     show([read_results(file) for file in files], console)
     text = console.file.getvalue()  # type: ignore[attr-defined]
-    assert "50.0 (3 of 6)" in text
+    assert "50.0 (3/6)" in text
     assert next(line for line in text.splitlines() if "missed" in line).strip().endswith("n/a")
-    assert "adversarial" in text
+    assert "adv. certified" in text
     show([read_results(result(tmp_path / "clean.json"))], plain := Console(width=100, file=io.StringIO()))
-    assert "adversarial" not in plain.file.getvalue()  # type: ignore[attr-defined]
+    assert "adv." not in plain.file.getvalue()  # type: ignore[attr-defined]
 
 
 def test_verdict_rows_come_back(tmp_path: Path) -> None:

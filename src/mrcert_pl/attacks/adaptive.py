@@ -65,7 +65,7 @@ class AdaptivePatch(PlacedAttack):
         images = image.repeat(self.starts, 1, 1, 1)
         content = draws.random((self.starts, 3, placement.height, placement.width), dtype=np.float32)
         images[(slice(None), *placement.pixels)] = torch.from_numpy(content).to(image.device)
-        patches = placement.mask(tuple(image.shape[1:])).to(image.device).expand(self.starts, -1, -1, -1)  # type: ignore[arg-type]
+        patches = placement.mask(image.shape[1:]).to(image.device).expand(self.starts, -1, -1, -1)
         unit = torch.ones(1, device=image.device)
         best = ascend(
             disagreement(model, self.hidden[chosen].to(image.device), label),

@@ -115,7 +115,7 @@ class GradientAttack(PatchAttack):
         for first in range(0, len(starts), at_once):
             batch = starts[first : first + at_once]
             begun = torch.stack([_begin(image, bounds, start) for start in batch])
-            patches = torch.stack([start.placement.mask(tuple(image.shape[1:])) for start in batch]).to(image.device)  # type: ignore[arg-type]
+            patches = torch.stack([start.placement.mask(image.shape[1:]) for start in batch]).to(image.device)
             best = ascend(cross_entropy(model, label), begun, patches, bounds, steps, self.quantize, misread)
             columns = (best.images, best.scores.tolist(), best.labels.tolist(), best.steps.tolist())
             found += [

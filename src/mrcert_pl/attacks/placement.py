@@ -1,5 +1,6 @@
 """Where a patch is: drawn at random, or every place of a grid."""
 
+from collections.abc import Sequence
 from itertools import product
 from typing import NamedTuple
 
@@ -24,7 +25,7 @@ class Placement(NamedTuple):
         """Index of its pixels in an image ``[channel, height, width]``."""
         return slice(None), slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
-    def mask(self, image_px: tuple[int, int]) -> BoolTensor:
+    def mask(self, image_px: Sequence[int]) -> BoolTensor:
         """``[1, height, width]``: true at its pixels."""
         mask = torch.zeros(1, *image_px, dtype=torch.bool)
         mask[self.pixels] = True

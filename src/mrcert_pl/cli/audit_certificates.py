@@ -3,7 +3,7 @@
 import json
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -114,7 +114,7 @@ def _show(defender: str, placements: int, findings: "Findings") -> None:
     Console().print(table)
 
 
-def _fail(files: list[Path]) -> Any:
+def _fail(files: list[Path]) -> NoReturn:
     print(
         f"error: {len(files)} patches break what was certified; each is written with its image and labels, the first "
         f"one to {files[0]}. Unless a margin near zero tells of rounding (mrcert audit numerics), a rule, a mask or a "

@@ -10,7 +10,7 @@ from rich.table import Table
 Result = Mapping[str, Any]
 
 _TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
-_ATTACKED = {"adversarial_certified": "adversarial certified"}
+_ATTACKED = {"adversarial_certified": "adv. certified"}
 
 
 def show(results: Sequence[Result], console: Console | None = None) -> None:
@@ -49,7 +49,7 @@ def _share(accuracy: Mapping[str, Any] | None, n: int) -> str:
         return "n/a"
     reported = accuracy["reported"]
     published = "" if reported is None else f" \\[{100 * reported:.1f}]"
-    of = "" if accuracy["n"] == n else f" of {accuracy['n']}"
+    of = "" if accuracy["n"] == n else f"/{accuracy['n']}"
     return f"{100 * accuracy['measured']:.1f} ({accuracy['count']}{of}){published}"
 
 
@@ -57,6 +57,6 @@ def _legend(results: Sequence[Result]) -> list[str]:
     published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
     lines = ["(number of images)" + (", [published figure]" if published else "")]
     if any(_is_attacked(result) for result in results):
-        lines.append("adversarial certified: of the images that the attack made the base model misread")
+        lines.append("adv. certified: clean and certified, of the images that the base model misreads under attack")
     notes = {result["defender"]: result.get("round_trip_note") for result in results}
     return lines + [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]
