@@ -74,8 +74,8 @@ def test_the_score_is_the_lead_of_another_class_up_to_one(model: ViTSRF) -> None
         leads = []
         for row in hidden:
             logits = model(image[None], row[None])[0]
-            leads.append(min(1.0, max(float(v - logits[2]) for c, v in enumerate(logits) if c != 2)))
-        assert float(scores[i]) == pytest.approx(sum(leads) / 4, abs=1e-4)
+            leads.append(min(1.0, max((v - logits[2]).item() for c, v in enumerate(logits) if c != 2)))
+        assert scores[i].item() == pytest.approx(sum(leads) / 4, abs=1e-4)
         assert int(labels[i]) == int(model(image[None]).argmax())
 
 

@@ -99,7 +99,7 @@ def test_the_token_budget_changes_the_batches_alone(model: ViTSRF) -> None:
 def test_it_raises_the_loss_and_touches_the_patch_alone(model: ViTSRF) -> None:
     attack = PatchIFGSM(PatchSpec(24), starts=2, steps=15)
     found = attack.attack(model, IMAGES[0], LABEL, 0)
-    before = float(F.cross_entropy(model(IMAGES[:1]), torch.tensor([LABEL])))
+    before = F.cross_entropy(model(IMAGES[:1]), torch.tensor([LABEL])).item()
     begun = PatchIFGSM(PatchSpec(24), starts=2, steps=0).attack(model, IMAGES[0], LABEL, 0)
     assert found.loss > begun.loss + 0.5 * abs(before - begun.loss)
     outside = ~found.placement.mask((64, 64))

@@ -102,16 +102,19 @@ def _show(defender: str, placements: int, findings: "Findings") -> None:
     from rich.console import Console
     from rich.table import Table
 
-    title = (
+    console = Console()
+    console.print(
         f"{defender}: {findings.certified} certified of {findings.images} images ({findings.round_trip} with a round "
-        f"trip), patches at {placements} places"
+        f"trip), patches at {placements} places",
+        highlight=False,
+        style="bold",
     )
-    table = Table("patch", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table("patch", box=SIMPLE_HEAD)
     for heading in ("tried", "labels broken", "certificates broken"):
         table.add_column(heading, justify="right")
     for name, tried in findings.attacks.items():
         table.add_row(name, f"{tried:,}", *(str(findings.broken(kind, name)) for kind in ("label", "certificate")))
-    Console().print(table)
+    console.print(table)
 
 
 def _fail(files: list[Path]) -> NoReturn:
