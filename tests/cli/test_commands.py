@@ -322,7 +322,7 @@ def test_labels_of_something_else_are_refused(trained: Command, capsys: pytest.C
     assert "precision: 32-true in the store, bf16-mixed here" in message
     assert "the table lacks" in failure(trained, capsys, *EVAL, "defender=mrcert", "table=shared")
     assert "there are no tables in nowhere" in failure(trained, capsys, *EVAL, "table=nowhere")
-    assert "no evaluation to go on with" in failure(trained, capsys, *EVAL, "store=last", "paths.output_dir=new")
+    assert "no earlier run to go on with" in failure(trained, capsys, *EVAL, "store=last", "paths.output_dir=new")
     trained(*TRAIN, "seed=1", "trainer.max_epochs=1")
     assert "weights_sha256" in failure(trained, capsys, *EVAL, "defender=patchcure", "store=shared")
 

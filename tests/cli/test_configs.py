@@ -9,8 +9,22 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+from mrcert_pl.geometry import PatchSpec
+
 CONF = Path(str(importlib.resources.files("mrcert_pl.conf")))
-GROUPS = ("dataset", "model", "defender", "recipe", "trainer", "logger", "callbacks", "paths", "experiment", "debug")
+GROUPS = (
+    "attack",
+    "dataset",
+    "model",
+    "defender",
+    "recipe",
+    "trainer",
+    "logger",
+    "callbacks",
+    "paths",
+    "experiment",
+    "debug",
+)
 WINDOWS = {"blackbox": 25, "column_vit": 224 + 224, "masked_vit": 14 * 14, "vit_srf": 14}
 OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / group).glob("*.yaml"))]
 
@@ -25,14 +39,16 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
-    assert rest == {Path(f"{name}.yaml") for name in ("train", "eval", "plan", "audit_numerics")}
+    assert rest == {
+        Path(f"{name}.yaml") for name in ("train", "eval", "attack", "plan", "audit_certificates", "audit_numerics")
+    }
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
 @pytest.mark.parametrize(("group", "option"), OPTIONS)
 def test_every_option_composes_and_resolves(command: str, group: str, option: str) -> None:
-    if command == "eval" and group in ("recipe", "callbacks"):
-        pytest.skip("evaluation has no such group")
+    if group == "attack" or (command == "eval" and group in ("recipe", "callbacks")):
+        pytest.skip("the command has no such group")
     cfg = composed(command, f"{group}={option}")
     OmegaConf.to_container(cfg, resolve=True, throw_on_missing=True)
 
@@ -55,7 +71,17 @@ def test_trainers_are_made(option: str, tmp_path: Path) -> None:
     assert trainer.precision == "32-true"
 
 
-@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "dataset"])
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "attack"])
+def test_attacks_are_made(option: str) -> None:
+    cfg = composed("attack", f"attack={option}")
+    attack = instantiate(cfg.attack, _partial_=True, _convert_="all")(PatchSpec(32), seed=cfg.seed)
+    assert attack.name == option
+    assert {name: attack.settings()[name] for name in cfg.attack if name != "_target_"} == {
+        name: value for name, value in cfg.attack.items() if name != "_target_"
+    }
+
+
+@pytest.mark.parametrize("option", [o for group, o in OPTIONS if group == "dataset" and o != "attacked"])
 def test_data_sets_are_made(option: str) -> None:
     cfg = composed("eval", f"dataset={option}")
     assert instantiate(cfg.dataset, image_px=(224, 224), batch_size=2).description.name == option

@@ -84,7 +84,7 @@ def test_augmentation_is_for_training_only() -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ({"name": "digit"}, "choose one of: cifar10, .*digits"),
+        ({"name": "digit"}, "choose one of: attacked, cifar10, .*digits"),
         ({"name": "digits", "batch_size": 0}, "batch size must be at least 1"),
         ({"name": "digits", "limit": 0}, "limit must be at least 1"),
     ],

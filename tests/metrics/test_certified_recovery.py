@@ -97,6 +97,26 @@ def test_without_base_labels_there_is_no_base_accuracy():
     assert "base" not in metric.compute()
 
 
+@pytest.mark.parametrize("seed", range(3))
+def test_on_attacked_images_those_that_the_base_model_misreads_are_counted(seed):
+    verdicts, target, base = results = random_results(57, seed)
+    metric = CertifiedRecoveryAccuracy(attacked=True)
+    for indices in torch.arange(57).split(10):
+        metric.update(*part(results, indices))
+    misread = [i for i in range(57) if int(base[i]) != int(target[i])]
+    recovered = [i for i in misread if int(verdicts.label[i]) == int(target[i]) and bool(verdicts.certified[i])]
+    assert metric.counts() == counted_one_by_one(results) | {"adversarial_certified": len(recovered)}
+    assert metric.compute()["adversarial_certified"] == len(recovered) / len(misread)
+
+
+def test_without_a_misread_image_there_is_no_adversarial_share():
+    verdicts, target, _ = random_results(20)
+    metric = CertifiedRecoveryAccuracy(attacked=True)
+    metric.update(verdicts, target, base=target)
+    assert metric.counts()["adversarial_certified"] == 0
+    assert metric.compute()["adversarial_certified"] != metric.compute()["adversarial_certified"]
+
+
 def test_base_accuracy_of_zero_is_reported():
     verdicts, target, _ = random_results(5)
     metric = CertifiedRecoveryAccuracy()

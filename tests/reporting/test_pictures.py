@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcert_pl.reporting.pictures import examples, kind_of, verdict_picture
+from mrcert_pl.reporting.pictures import contact_sheet, examples, kind_of, verdict_picture
 
 RIGHT = {"label": 3, "prediction": 3, "base_prediction": 3, "certified": False, "round_trip": False}
 KINDS = {
@@ -55,3 +55,12 @@ def test_without_witness_and_map_it_is_the_image_alone(tmp_path: Path) -> None:
     wide = verdict_picture(tmp_path / "wide.png", np.zeros((8, 8, 3)), "", np.ones((8, 8), dtype=bool))
     alone = verdict_picture(tmp_path / "alone.png", np.zeros((8, 8, 3)), "")
     assert Image.open(wide).width == 2 * Image.open(alone).width
+
+
+def test_a_contact_sheet_has_an_image_above_the_other(tmp_path: Path) -> None:
+    red, blue = (np.eye(3)[channel] * np.ones((8, 8, 1)) for channel in (0, 2))
+    sheet = contact_sheet(tmp_path / "sheet.png", [[("3", red), ("8", blue)]] * 2)
+    pixels = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
+    above, below = np.array_split(pixels.reshape(len(pixels), -1, 3), 2)
+    assert coloured(above.reshape(-1, 3), 0) > 1000 > coloured(above.reshape(-1, 3), 2)
+    assert coloured(below.reshape(-1, 3), 2) > 1000 > coloured(below.reshape(-1, 3), 0)

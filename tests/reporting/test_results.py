@@ -84,6 +84,26 @@ def test_the_table_groups_by_images_and_shows_counts_notes_and_published_figures
     assert json.loads(files[0].read_text())["defender"] == "patchcure"
 
 
+def test_attacked_images_have_one_more_column_with_its_own_denominator(tmp_path: Path) -> None:
+    attacked = {**COUNTS, "base": 4, "adversarial_certified": 3}
+    harmless = {**COUNTS, "base": 10, "adversarial_certified": 0}
+    files = [
+        write_results(tmp_path / f"{name}.json", counts, {}, **FACTS, defender=name)
+        for name, counts in (("hit", attacked), ("missed", harmless))
+    ]
+    accuracy = [read_results(file)["accuracy"]["adversarial_certified"] for file in files]
+    assert accuracy[0] == {"count": 3, "n": 6, "measured": 0.5, "reported": None}
+    assert accuracy[1] == {"count": 0, "n": 0, "measured": None, "reported": None}
+    console = Console(width=100, file=io.StringIO())
+    show([read_results(file) for file in files], console)
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "50.0 (3/6)" in text
+    assert next(line for line in text.splitlines() if "missed" in line).strip().endswith("n/a")
+    assert "adv. certified" in text
+    show([read_results(result(tmp_path / "clean.json"))], plain := Console(width=100, file=io.StringIO()))
+    assert "adv." not in plain.file.getvalue()  # type: ignore[attr-defined]
+
+
 def test_verdict_rows_come_back(tmp_path: Path) -> None:
     file = write_verdicts(tmp_path / "verdicts.parquet", [ROW, {**ROW, "id": 4, "certified_patches": 2}])
     first, second = read_verdicts(file)

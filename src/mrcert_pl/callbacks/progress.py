@@ -11,9 +11,14 @@ from mrcert_pl.data import Sample
 
 
 class ImageProgressBar(TQDMProgressBar):
-    """Lightning's progress bar; a test counts the images of all devices, with images per second and time left."""
+    """Lightning's progress bar; a test counts the images of all devices, with images per second and time left.
 
-    def __init__(self) -> None:
+    Args:
+        doing: what a test does with them.
+    """
+
+    def __init__(self, doing: str = "Certifying") -> None:
+        self._doing = doing
         # Into a file, every refresh is a new line: a few will do.
         self._live = sys.stdout.isatty()
         super().__init__(refresh_rate=1 if self._live else 20)
@@ -29,7 +34,7 @@ class ImageProgressBar(TQDMProgressBar):
     ) -> None:
         if self.has_dataloader_changed(dataloader_idx):
             self.test_progress_bar.reset(total=len(trainer.datamodule.split("test")))  # type: ignore[attr-defined]
-            self.test_progress_bar.set_description("Certifying")
+            self.test_progress_bar.set_description(self._doing)
 
     def on_test_batch_end(
         self,

@@ -7,21 +7,24 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
+from mrcert_pl.cli import audit_certificates
 from mrcert_pl.cli.app import command
 
-_USAGE = """usage: mrcert audit numerics [settings]
+_USAGE = """usage: mrcert audit AUDIT [settings]
 
-  numerics  how far logits move between runs, and the margin that certificates need for it
+  certificates  attack certified images, and see whether a label or a certificate breaks
+  numerics      how far logits move between runs, and the margin that certificates need for it
 
-mrcert audit numerics --help tells more."""
+mrcert audit AUDIT --help tells more."""
 
 
 def main() -> None:
     """Hand over to the audit that the first argument names."""
     arguments = sys.argv[1:]
-    if arguments[:1] == ["numerics"]:
-        sys.argv = [f"{sys.argv[0]} numerics", *arguments[1:]]
-        numerics()
+    audits = {"certificates": audit_certificates.main, "numerics": numerics}
+    if arguments and arguments[0] in audits:
+        sys.argv = [f"{sys.argv[0]} {arguments[0]}", *arguments[1:]]
+        audits[arguments[0]]()
     elif not arguments or arguments[0] in ("-h", "--help"):
         print(_USAGE)
     else:

@@ -16,7 +16,8 @@ from lightning.pytorch.loggers import WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
-from mrcert_pl.data import ImageDataModule, describe
+from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
+from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.files import write_whole
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import ViTSRF
@@ -55,6 +56,11 @@ def _keep_earlier_log(run_dir: Path) -> None:
         log.rename(next(path for n in itertools.count(1) if not (path := run_dir / f"csv_{n}").exists()))
 
 
+def description_of(cfg: DictConfig) -> DatasetDescription:
+    """The description of the data set of the configuration."""
+    return describe(cfg.dataset.name, cfg.dataset.get("path"))
+
+
 def patch_of(cfg: DictConfig) -> PatchSpec:
     """The patch of the configuration."""
     return PatchSpec(cfg.patch, count=cfg.patches)
@@ -69,8 +75,7 @@ def build_model(cfg: DictConfig, start: bool = True) -> ViTSRF:
     settings = {name: value for name, value in cfg.model.items() if name not in ("name", "stride")}
     if not start:
         settings |= {name: value for name, value in _START.items() if name in settings}
-    classes = describe(cfg.dataset.name).classes
-    return instantiate(settings, num_classes=len(classes), _convert_="all")
+    return instantiate(settings, num_classes=len(description_of(cfg).classes), _convert_="all")
 
 
 def build_data(cfg: DictConfig, image_px: tuple[int, int], **arguments: Any) -> ImageDataModule:
@@ -93,7 +98,8 @@ _SHARED = ("dataset.root=", "dataset.resize=", "model.", "paths.", "patches=", "
 
 def command_line(cfg: DictConfig, script: str) -> str:
     """The command that does ``train.py`` or ``eval.py`` for the data set, model and patch of this run."""
-    chosen = [f"dataset={cfg.dataset.name}", f"model={cfg.model.name}", f"patch={cfg.patch}"]
+    description = description_of(cfg)
+    chosen = [f"dataset={description.attacked or description.name}", f"model={cfg.model.name}", f"patch={cfg.patch}"]
     own = tuple(f"model.{name}=" for name in _START)
     given = [o for o in HydraConfig.get().overrides.task if o.startswith(_SHARED) and not o.startswith(own)]
     return shlex.join(["python", script, *chosen, *given])
@@ -104,6 +110,19 @@ def device_of(trainer: L.Trainer) -> str:
     device = trainer.strategy.root_device
     name = torch.cuda.get_device_name(device) if device.type == "cuda" else device.type
     return f"{trainer.world_size} x {name}"
+
+
+def pick_device(name: str) -> str:
+    """``cpu`` or ``cuda``, which ``auto`` is if there is one.
+
+    Raises:
+        ConfigurationError: for an unknown device, or one that isn't there.
+    """
+    if name == "auto":
+        return "cuda" if torch.cuda.is_available() else "cpu"
+    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
+        raise ConfigurationError(f"there is no device {name!r} here; give device=auto, cpu or cuda")
+    return name
 
 
 def finish(trainer: L.Trainer) -> None:

@@ -17,10 +17,12 @@ _WANTS: dict[str, Any] = {"full": "table", "lazy": "map"}
 @command("eval")
 def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
+    from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import start
 
     if cfg.evaluate not in _WANTS:
         raise unknown("way to evaluate (evaluate=)", cfg.evaluate, _WANTS)
+    adopt(cfg)
     run_dir = start(cfg)
     if cfg.table is not None:
         _reapply(cfg, run_dir)
@@ -69,7 +71,9 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     if trainer.is_global_zero:
         images = [record.id for record in data.split("test").records]
         announce(model, lattice, len(set(images) - set(store.ids())), cfg.token_budget, trainer)
-    certification = Certification(model, lattice, defender, cfg.token_budget, store, patch_of(cfg))
+    certification = Certification(
+        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked=data.description.attacked is not None
+    )
 
     started = time.perf_counter()
     try:
@@ -105,7 +109,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     import torch
     from hydra.utils import instantiate
 
-    from mrcert_pl.cli.build import build_data, build_model, patch_of
+    from mrcert_pl.cli.build import build_data, build_model, description_of, patch_of
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
@@ -122,7 +126,9 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     store = TableStore(folder, {**stored, **here})
 
     started = time.perf_counter()
-    rows, counts = certify_stored(store, lattice, defender, model, patch_of(cfg))
+    rows, counts = certify_stored(
+        store, lattice, defender, model, patch_of(cfg), attacked=description_of(cfg).attacked is not None
+    )
     facts = {
         "mutants": lattice.summary(),
         "table": str(folder),
@@ -143,11 +149,12 @@ def _report(
     facts: dict[str, Any],
 ) -> None:
     """Write the verdicts and the result, and show the table."""
+    from mrcert_pl.cli.build import description_of
     from mrcert_pl.reporting import read_results, show, write_results, write_verdicts
 
     verdicts = write_verdicts(run_dir / "verdicts.parquet", rows)
     result = {
-        "dataset": cfg.dataset.name,
+        "dataset": description_of(cfg).name,
         "model": cfg.model.name,
         "patch": cfg.patch,
         "defender": defender.name,

@@ -1,4 +1,4 @@
-"""Pictures of some verdicts of an evaluation."""
+"""Pictures of some verdicts of an evaluation, and of what an attack did."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -8,7 +8,8 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from mrcert_pl.data import ImageDataModule, describe
+from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
+from mrcert_pl.data.attacked import AttackedImages
 
 
 def draw_verdicts(
@@ -23,7 +24,7 @@ def draw_verdicts(
     from mrcert_pl.geometry import location_maps
     from mrcert_pl.reporting.pictures import examples, kind_of, verdict_picture
 
-    split, classes = data.split("test"), describe(cfg.dataset.name).classes
+    split, classes = data.split("test"), data.description.classes
     places = {record.id: position for position, record in enumerate(split.records)}
     folder = run_dir / "pictures"
     for row in track(examples(rows, cfg.pictures), "Drawing", transient=True):
@@ -34,7 +35,7 @@ def draw_verdicts(
             if (safe := row.get("safe_masks")) is not None:
                 safe_masks: Any = torch.tensor([safe])
                 maps = [m[0].numpy() for m in location_maps(safe_masks, lattice.masks, model.borders, patch_of(cfg))]
-        image = split[places[row["id"]]].image.clamp(0, 1).permute(1, 2, 0).numpy()
+        image = _picture(split[places[row["id"]]].image)
         title = f"{kind_of(row)}: {classes[row['prediction']]}"
         if row["prediction"] != row["label"]:
             title += f", but it is {classes[row['label']]}"
@@ -42,6 +43,31 @@ def draw_verdicts(
             title += f" (patches of {cfg.patch} px that can't change it: {max(row['certified_patches'], 0)})"
         verdict_picture(folder / f"{row['id']}.png", image, title, hidden, maps)
     print(f"{folder}")
+
+
+def draw_attack(cfg: DictConfig, run_dir: Path, attacked: AttackedImages, data: ImageDataModule) -> None:
+    """Draw ``cfg.pictures`` images before and after an attack, those with the highest loss, into the run's folder."""
+    if not cfg.pictures:
+        return
+    from mrcert_pl.reporting.pictures import contact_sheet
+
+    originals, classes = data.split("test"), data.description.classes
+    records = list(attacked.records("test"))
+    patched = ImageSplit(attacked, records, Preprocessing(data.preprocessing.image_px, "whole"))
+    worst = sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[: cfg.pictures]
+    stages = (("clean_prediction", originals), ("prediction", patched))
+
+    def titled(facts: Mapping[str, Any], stage: str) -> str:
+        read, label = classes[facts[stage]], classes[facts["label"]]
+        return read if read == label else f"{read}, not {label}"
+
+    pairs = [[(titled(attacked.facts[i], stage), _picture(split[i].image)) for stage, split in stages] for i in worst]
+    print(contact_sheet(run_dir / "contact_sheet.png", pairs))
+
+
+def _picture(image: torch.Tensor) -> np.ndarray:
+    """``[height, width, 3]`` in [0, 1]."""
+    return image.clamp(0, 1).permute(1, 2, 0).numpy()
 
 
 def _pixels(hidden: np.ndarray, borders: tuple[Sequence[int], Sequence[int]]) -> np.ndarray:

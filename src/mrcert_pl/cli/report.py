@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 
 from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError
+from mrcert_pl.errors import MRCertError, ResultsError
 
 
 def main() -> None:
@@ -21,7 +21,9 @@ def main() -> None:
     from mrcert_pl.reporting import find_results, read_results, show
 
     try:
-        results = [read_results(file) for file in find_results(paths)]
+        results = [result for file in find_results(paths) if "defender" in (result := read_results(file))]
+        if not results:
+            raise ResultsError(f"there are no evaluations in {', '.join(map(str, paths))}; python eval.py makes them")
     except MRCertError as error:
         fail(str(explain(error)))
     show(results)

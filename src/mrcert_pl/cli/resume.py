@@ -29,20 +29,25 @@ def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     return max(found, key=lambda path: path.stat().st_mtime)
 
 
-def store_folder(cfg: DictConfig, run_dir: Path) -> Path:
-    """The folder that ``store`` means: the run's own, another one, or with ``last`` the newest of such an evaluation.
+def store_folder(cfg: DictConfig, run_dir: Path, name: str = "mutants") -> Path:
+    """The folder that ``store`` means: the run's own, another one, or with ``last`` the newest of such a run.
+
+    Args:
+        cfg: the configuration.
+        run_dir: the run's folder; earlier ones lie beside it.
+        name: of the folder in it.
 
     Raises:
-        ResultsError: if there is no earlier evaluation.
+        ResultsError: if there is no earlier run.
     """
     if cfg.store is None:
-        return run_dir / "mutants"
+        return run_dir / name
     if cfg.store != "last":
         return Path(cfg.store)
-    runs = Path(cfg.paths.output_dir, "eval", cfg.dataset.name, f"{cfg.model.name}_p{cfg.patch}")
-    found = [folder for folder in runs.glob("*/mutants") if any(folder.glob("*.parquet"))]
+    runs = run_dir.parent
+    found = [folder for folder in runs.glob(f"*/{name}") if any(folder.iterdir())]
     if not found:
-        raise ResultsError(f"there is no evaluation to go on with in {runs}; start one without store=last")
+        raise ResultsError(f"there is no earlier run to go on with in {runs}; start one without store=last")
     return max(found, key=lambda folder: folder.stat().st_mtime)
 
 

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.progress import track
 from torch import Tensor
 
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.cli.build import pick_device
 
 # Mutants of so many different sizes are timed, for about so many seconds each; sizes between them are interpolated.
 _SIZES = 4
@@ -34,10 +34,7 @@ class Stopwatch:
     """
 
     def __init__(self, model: Any, hidden: Tensor, token_budget: int, device: str = "auto", title: str = "") -> None:
-        if device == "auto":
-            device = "cuda" if torch.cuda.is_available() else "cpu"
-        if device not in ("cpu", "cuda") or (device == "cuda" and not torch.cuda.is_available()):
-            raise ConfigurationError(f"there is no device {device!r} here; give device=auto, cpu or cuda")
+        device = pick_device(device)
         self._model = model.to(device)
         self._device = device
         image = torch.rand(1, 3, *model.image_px, device=device)

@@ -1,11 +1,13 @@
 """The data sets that we know, a short description each."""
 
 from functools import partial
+from pathlib import Path
 
 from torchvision.datasets import CIFAR10, CIFAR100, SVHN
 
 from mrcert_pl.data import class_names, flowers, gtsrb
 from mrcert_pl.data.arrays import cifar, svhn
+from mrcert_pl.data.attacked import describe_attacked
 from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.digits import Digits
 from mrcert_pl.data.download import Archive, Download
@@ -115,12 +117,19 @@ _DESCRIPTIONS = (
 _DATASETS = {description.name: description for description in _DESCRIPTIONS}
 
 
-def describe(name: str) -> DatasetDescription:
+def describe(name: str, folder: str | Path | None = None) -> DatasetDescription:
     """The description of a data set.
+
+    Args:
+        name: ``attacked``, or a data set of the catalogue.
+        folder: of the attacked set, which knows its own classes.
 
     Raises:
         ConfigurationError: for an unknown name, with the known ones.
+        DataError: if there is no attacked set in the folder.
     """
+    if name == "attacked":
+        return describe_attacked(folder)
     if name not in _DATASETS:
-        raise unknown("data set", name, _DATASETS)
+        raise unknown("data set", name, [*_DATASETS, "attacked"])
     return _DATASETS[name]

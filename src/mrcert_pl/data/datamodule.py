@@ -7,7 +7,6 @@ from typing import Any
 import lightning as L
 import torch
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
-from PIL import Image
 from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
@@ -24,7 +23,7 @@ class ImageDataModule(L.LightningDataModule):
     On several devices each validation and test image goes to exactly one of them, none twice.
 
     Args:
-        name: a data set of the catalogue.
+        name: a data set of the catalogue, or ``attacked``.
         root: its folder, if it has one; ``None`` is ``data/<name>`` below the working directory.
         image_px: ``(height, width)`` that the model takes.
         batch_size: images per batch and device.
@@ -53,7 +52,7 @@ class ImageDataModule(L.LightningDataModule):
         for what, value in (("batch size", batch_size), ("limit", limit if limit is not None else 1)):
             if value < 1:
                 raise ConfigurationError(f"the {what} must be at least 1, not {value}")
-        self.description = describe(name)
+        self.description = describe(name, root)
         self.root = self.description.folder(root)
         self.download = download
         self.preprocessing = Preprocessing(image_px, resize or self.description.resize)
@@ -78,7 +77,7 @@ class ImageDataModule(L.LightningDataModule):
         return ImageSplit(self._opened(), self._members(split), self.preprocessing)
 
     def train_dataloader(self) -> DataLoader[Sample]:
-        transform: Callable[[Image.Image], Tensor] = self.preprocessing
+        transform: Callable[[Any], Tensor] = self.preprocessing
         if self.augmentation is not None:
             transform = Augmentation(self.preprocessing.image_px, self.augmentation)
         images = TrainingSplit(self._opened(), self._members("train"), transform, self.seed)
@@ -133,3 +132,15 @@ class ImageDataModule(L.LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+
+class AttackedDataModule(ImageDataModule):
+    """Serves an attacked set, to test on.
+
+    Args:
+        path: its folder.
+        settings: further ones of :class:`ImageDataModule`.
+    """
+
+    def __init__(self, path: str | Path | None = None, **settings: Any) -> None:
+        super().__init__(root=path, **settings)

@@ -22,6 +22,7 @@ class DatasetDescription:
         layout: the files that are expected, relative to its folder; none for an embedded data set.
         origin: where the files are to be had.
         download: how they are fetched, if that is allowed.
+        attacked: the data set that its images come from, if they carry patches that were made to mislead a model.
     """
 
     name: str
@@ -31,6 +32,7 @@ class DatasetDescription:
     layout: tuple[str, ...] = ()
     origin: str = ""
     download: Download | None = None
+    attacked: str | None = None
 
     def folder(self, root: str | Path | None) -> Path:
         """The folder of the data set: ``root``, or ``data/<name>`` below the working directory."""

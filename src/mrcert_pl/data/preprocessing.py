@@ -8,7 +8,7 @@ from torch import Tensor
 from torchvision.transforms.functional import pil_to_tensor
 
 from mrcert_pl.data.images import rgb
-from mrcert_pl.errors import unknown
+from mrcert_pl.errors import DataError, unknown
 
 Resize = Literal["crop", "whole"]
 
@@ -34,10 +34,20 @@ class Preprocessing:
         if self.resize not in get_args(Resize):
             raise unknown("way to resize", self.resize, get_args(Resize))
 
-    def __call__(self, image: Image.Image) -> Tensor:
-        """``[3, height, width]`` in [0, 1]."""
-        image = rgb(image)
+    def __call__(self, image: Image.Image | Tensor) -> Tensor:
+        """``[3, height, width]`` in [0, 1].
+
+        Raises:
+            DataError: for a tensor, which is an image that has been through here before, of another size.
+        """
         height, width = self.image_px
+        if isinstance(image, Tensor):
+            if image.shape != (3, height, width):
+                raise DataError(
+                    f"an image of {list(image.shape)} was made for another model: {[3, height, width]} is needed"
+                )
+            return image
+        image = rgb(image)
         if self.resize == "crop":
             scale = max(height / _CROP_SHARE / image.height, width / _CROP_SHARE / image.width)
             larger = (round(image.width * scale), round(image.height * scale))

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol
 
 from PIL import Image
+from torch import Tensor
 
 Split = Literal["train", "val", "test"]
 
@@ -23,6 +24,6 @@ class Source(Protocol):
         """The images of a split, ascending by id."""
         ...
 
-    def image(self, record: Record) -> Image.Image:
-        """The picture of a record, in any mode and size."""
+    def image(self, record: Record) -> Image.Image | Tensor:
+        """The picture of a record, in any mode and size, or the image that a model gets."""
         ...

@@ -28,7 +28,7 @@ class Sample(NamedTuple):
 class ImageSplit(Dataset[Sample]):
     """Records of a data set, loaded and transformed one at a time."""
 
-    def __init__(self, source: Source, records: list[Record], transform: Callable[[Image.Image], Tensor]) -> None:
+    def __init__(self, source: Source, records: list[Record], transform: Callable[[Any], Tensor]) -> None:
         self.source = source
         self.records = records
         self.transform = transform
@@ -47,9 +47,7 @@ class TrainingSplit(ImageSplit):
     What an image looks like in an epoch then doesn't depend on the order, the batches, the workers or the devices.
     """
 
-    def __init__(
-        self, source: Source, records: list[Record], transform: Callable[[Image.Image], Tensor], seed: int
-    ) -> None:
+    def __init__(self, source: Source, records: list[Record], transform: Callable[[Any], Tensor], seed: int) -> None:
         super().__init__(source, records, transform)
         self.seed = seed
 

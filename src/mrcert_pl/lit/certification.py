@@ -25,6 +25,7 @@ class Certification(L.LightningModule):
         token_budget: most tokens in one batch of mutants.
         store: has labels that are known already, and keeps the new ones.
         patch: for the share of its placements that can't change the label of an image, where the defender tells.
+        attacked: count what the defender makes of the images that the base model misreads.
 
     Attributes:
         rows: one dict per finished image: those of this device during the test, of all devices, ascending by id,
@@ -40,6 +41,7 @@ class Certification(L.LightningModule):
         token_budget: int = 8192,
         store: TableStore | None = None,
         patch: PatchSpec | None = None,
+        attacked: bool = False,
     ) -> None:
         super().__init__()
         self.model = model
@@ -47,7 +49,7 @@ class Certification(L.LightningModule):
         self.evaluator = MutantEvaluator(model, lattice, token_budget)  # type: ignore[arg-type]
         self.store = store
         self.patch = patch
-        self.metric = CertifiedRecoveryAccuracy()
+        self.metric = CertifiedRecoveryAccuracy(attacked)
         self.rows: list[dict[str, Any]] = []
         self.counts: dict[str, int] = {}
 
@@ -72,7 +74,7 @@ class Certification(L.LightningModule):
 
 
 def certify_stored(
-    store: TableStore, lattice: MutantSet, defender: Defender[Any], model: Any, patch: PatchSpec
+    store: TableStore, lattice: MutantSet, defender: Defender[Any], model: Any, patch: PatchSpec, attacked: bool = False
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Verdict rows and counts of one defender on tables that are there already: no weights, no images, seconds.
 
@@ -82,11 +84,12 @@ def certify_stored(
         defender: decides.
         model: a model of the same kind; only its geometry is read.
         patch: as for :class:`Certification`.
+        attacked: as for :class:`Certification`.
 
     Raises:
         ConfigurationError: if the tables lack labels that the defender needs.
     """
-    metric, rows = CertifiedRecoveryAccuracy(), []
+    metric, rows = CertifiedRecoveryAccuracy(attacked), []
     for images, table in store.batches(lattice):
         verdicts = defender.asked_for("map").decide(table)
         metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])

@@ -10,6 +10,8 @@ from mrcert_pl.defenders import Verdicts
 from mrcert_pl.errors import ConfigurationError
 
 ACCURACIES = ("base", "clean", "certified", "round_trip")
+ADVERSARIAL = "adversarial_certified"
+_STATES = (*ACCURACIES, ADVERSARIAL, "counted", "with_base")
 
 
 class CertifiedRecoveryAccuracy(Metric):
@@ -20,7 +22,15 @@ class CertifiedRecoveryAccuracy(Metric):
     - ``certified``: it is right and certified;
     - ``round_trip``: it is right and round-trip certified.
 
+    On images that were attacked there is one more, of those that the base model misreads:
+
+    - ``adversarial_certified``: the defender's label is right and certified.
+
     All states are integer counts, summed over processes, so the result is exact whatever the batches and devices.
+
+    Args:
+        attacked: whether to count the last one.
+        kwargs: of torchmetrics' ``Metric``.
     """
 
     full_state_update = False
@@ -30,12 +40,14 @@ class CertifiedRecoveryAccuracy(Metric):
     clean: Tensor
     certified: Tensor
     round_trip: Tensor
+    adversarial_certified: Tensor
     counted: Tensor
     with_base: Tensor
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, attacked: bool = False, **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        for name in (*ACCURACIES, "counted", "with_base"):
+        self.attacked = attacked
+        for name in _STATES:
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(self, verdicts: Verdicts, target: Tensor, base: Tensor | None = None) -> None:
@@ -44,7 +56,7 @@ class CertifiedRecoveryAccuracy(Metric):
         Args:
             verdicts: what the defender said, for ``[image]``.
             target: true labels ``[image]``.
-            base: labels ``[image]`` of the base model; without them there is no base accuracy.
+            base: labels ``[image]`` of the base model; without them there is no base accuracy, and no adversarial one.
 
         Raises:
             ConfigurationError: for labels of another shape, or verdicts that say nothing of certificates.
@@ -68,28 +80,31 @@ class CertifiedRecoveryAccuracy(Metric):
         if base is not None:
             self.with_base += len(target)
             self.base += (base == target).sum()
+            self.adversarial_certified += (right & certified & (base != target)).sum()
 
     def counts(self) -> dict[str, int]:
         """The numerators and their common denominator ``n`` over all processes (call it on every one).
 
-        ``base`` is among them only if it was given; it must be given for every image or for none.
+        ``base`` is among them only if it was given; it must be given for every image or for none. The denominator of
+        ``adversarial_certified`` is ``n - base``.
         """
         with self.sync_context():
-            sums = self._sums()
-        return _counts(sums)
-
-    def _sums(self) -> dict[str, int]:
-        return {name: int(getattr(self, name)) for name in (*ACCURACIES, "counted", "with_base")}
+            return self._counts()
 
     def compute(self) -> dict[str, float]:
-        """Shares of ``n``, and ``n``; NaN shares if nothing was counted."""
-        counts = _counts(self._sums())
+        """Shares of their denominators, and ``n``; NaN shares of none."""
+        counts = self._counts()
         n = counts.pop("n")
-        return {name: count / n if n else float("nan") for name, count in counts.items()} | {"n": float(n)}
+        of = dict.fromkeys(counts, n)
+        if ADVERSARIAL in of:
+            of[ADVERSARIAL] -= counts["base"]
+        shares = {name: count / of[name] if of[name] else float("nan") for name, count in counts.items()}
+        return shares | {"n": float(n)}
 
-
-def _counts(sums: dict[str, int]) -> dict[str, int]:
-    n, with_base = sums["counted"], sums["with_base"]
-    if with_base not in (0, n):
-        raise ConfigurationError(f"base labels were given for {with_base} of {n} images; give all or none")
-    return {name: sums[name] for name in ACCURACIES if name != "base" or with_base} | {"n": n}
+    def _counts(self) -> dict[str, int]:
+        sums = {name: int(getattr(self, name)) for name in _STATES}
+        n, with_base = sums["counted"], sums["with_base"]
+        if with_base not in (0, n):
+            raise ConfigurationError(f"base labels were given for {with_base} of {n} images; give all or none")
+        left_out = (set() if self.attacked else {ADVERSARIAL}) | (set() if with_base else {"base", ADVERSARIAL})
+        return {name: sums[name] for name in (*ACCURACIES, ADVERSARIAL) if name not in left_out} | {"n": n}

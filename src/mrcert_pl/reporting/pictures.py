@@ -1,4 +1,4 @@
-"""Pictures of verdicts: what a certificate rests on, and where on the image it holds."""
+"""Pictures of verdicts: what a certificate rests on, and where on the image it holds; and of attacks."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -71,6 +71,23 @@ def verdict_picture(
     for axis in axes:
         axis.set_xticks([])
         axis.set_yticks([])
+    return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+
+
+def contact_sheet(path: Path, pairs: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Path:
+    """Draw images before and after an attack, above each other, each with its title; write a PNG.
+
+    Args:
+        path: the PNG.
+        pairs: title and image ``[height, width, 3]`` in [0, 1], before and after.
+    """
+    figure = Figure(figsize=(1.8 * len(pairs), 4), layout="constrained")
+    axes = figure.subplots(2, len(pairs), squeeze=False)
+    for column, pair in enumerate(pairs):
+        for axis, (title, image) in zip(axes[:, column], pair, strict=True):
+            axis.imshow(image)
+            axis.set_title(title, fontsize=8)
+            axis.set_axis_off()
     return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
 
 

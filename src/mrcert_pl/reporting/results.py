@@ -31,13 +31,22 @@ def write_results(path: Path, counts: Mapping[str, int], reported: Mapping[str, 
 
     Args:
         path: the file.
-        counts: number of images by accuracy, and their total ``n``.
+        counts: number of images by accuracy, and their total ``n``. ``adversarial_certified`` is about the images that
+            the base model misreads alone; its share is ``None`` if there is none.
         reported: published shares by accuracy, where there are any; they stand beside the measured ones.
         facts: anything else that is worth keeping, as plain values.
     """
     n = counts["n"]
+    out_of = dict.fromkeys(counts, n)
+    if "adversarial_certified" in counts:
+        out_of["adversarial_certified"] = n - counts["base"]
     accuracies = {
-        name: {"count": count, "n": n, "measured": count / n, "reported": reported.get(name)}
+        name: {
+            "count": count,
+            "n": out_of[name],
+            "measured": count / out_of[name] if out_of[name] else None,
+            "reported": reported.get(name),
+        }
         for name, count in counts.items()
         if name != "n"
     }

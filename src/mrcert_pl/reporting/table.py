@@ -10,6 +10,7 @@ from rich.table import Table
 Result = Mapping[str, Any]
 
 _TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
+_ATTACKED = {"adversarial_certified": "adv. certified"}
 
 
 def show(results: Sequence[Result], console: Console | None = None) -> None:
@@ -31,12 +32,18 @@ def results_table(results: Sequence[Result]) -> Table:
     title = f"{one['dataset']}, {one['model']}, patch {size}, {one['n']} images: accuracy in %"
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.add_column("defender", no_wrap=True)
-    for heading in _TITLES.values():
-        table.add_column(heading, justify="right", no_wrap=True)
+    titles = _TITLES | (_ATTACKED if any(_is_attacked(result) for result in results) else {})
+    for heading in titles.values():
+        table.add_column(heading, justify="right", no_wrap=heading in _TITLES.values())
     table.add_column("mutants", justify="right", no_wrap=True)
     for result in results:
-        table.add_row(result["defender"], *(_share(result["accuracy"].get(name)) for name in _TITLES), _mean(result))
+        shares = (_share(result["accuracy"].get(name), one["n"]) for name in titles)
+        table.add_row(result["defender"], *shares, _mean(result))
     return table
+
+
+def _is_attacked(result: Result) -> bool:
+    return any(name in result["accuracy"] for name in _ATTACKED)
 
 
 def _mean(result: Result) -> str:
@@ -44,16 +51,19 @@ def _mean(result: Result) -> str:
     return "n/a" if mutants is None else f"{mutants:.0f}"
 
 
-def _share(accuracy: Mapping[str, Any] | None) -> str:
-    if accuracy is None:
+def _share(accuracy: Mapping[str, Any] | None, n: int) -> str:
+    if accuracy is None or accuracy["measured"] is None:
         return "n/a"
     reported = accuracy["reported"]
     published = "" if reported is None else f" \\[{100 * reported:.1f}]"
-    return f"{100 * accuracy['measured']:.1f} ({accuracy['count']}){published}"
+    of = "" if accuracy["n"] == n else f"/{accuracy['n']}"
+    return f"{100 * accuracy['measured']:.1f} ({accuracy['count']}{of}){published}"
 
 
 def _legend(results: Sequence[Result]) -> list[str]:
     published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
     lines = ["(number of images)" + (", [published figure]" if published else "") + "; mutants: mean per image"]
+    if any(_is_attacked(result) for result in results):
+        lines.append("adv. certified: clean and certified, of the images that the base model misreads under attack")
     notes = {result["defender"]: result.get("round_trip_note") for result in results}
     return lines + [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]

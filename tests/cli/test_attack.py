@@ -1,0 +1,200 @@
+"""Attacks from end to end, on a model of a few thousand weights."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from tiny import TINY
+
+from mrcert_pl.attacks import PatchIFGSM, Placement
+from mrcert_pl.cli.build import build_model
+from mrcert_pl.data.attacked import AttackedImages
+from mrcert_pl.defenders import PatchCURE, Verdicts
+from mrcert_pl.models.checkpoints import describe_model
+from mrcert_pl.reporting import read_results, read_verdicts
+
+Command = Callable[..., None]
+
+ATTACK = ["attack", *TINY, "patch=32", "trainer=cpu", "images=4", "attack.starts=3", "attack.steps=2"]
+CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
+
+
+@pytest.fixture
+def untrained(command: Command) -> Command:
+    """Commands in a folder with a checkpoint of random weights."""
+    from hydra import compose, initialize_config_module
+
+    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+        model = build_model(compose("eval", overrides=TINY))
+    for parameter in model.parameters():
+        parameter.data += 0.3 * torch.randn_like(parameter)
+    CHECKPOINT.parent.mkdir(parents=True)
+    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
+    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, CHECKPOINT)
+    return command
+
+
+def contents(folder: Path) -> dict[str, bytes]:
+    return {file.name: file.read_bytes() for file in folder.iterdir()}
+
+
+def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    untrained(*ATTACK, "pictures=2")
+    output = capsys.readouterr().out
+    (run,) = Path("outputs/attack/digits/vit_srf_p32").iterdir()
+    assert (run / "contact_sheet.png").is_file()
+    result = read_results(run / "results.json")
+    before, after = (result["accuracy"][name]["count"] for name in ("base_before", "base_after"))
+    assert result["n"] == 4
+    assert result["successes"] == 4 - after
+    assert re.search(
+        rf"4 images, patch 32: base accuracy .*\({before}\) before the attack, .*\({after}\) after", output
+    )
+
+    following = re.search(r"python eval.py (dataset=attacked \S+ defender=mrcert)", output)
+    assert following is not None
+    untrained("eval", *following[1].split(), "trainer=cpu")
+    output = capsys.readouterr().out
+    assert "digits, attacked, vit_srf, patch 32 px, 4 images" in output
+    assert "adv. certified: " in output
+    (file,) = Path("outputs/eval").rglob("results.json")
+    accuracy = read_results(file)["accuracy"]
+    assert accuracy["base"]["count"] == after
+    assert accuracy["adversarial_certified"]["n"] == 4 - after
+    rows = read_verdicts(file.with_name("verdicts.parquet"))
+    recovered = [r["base_prediction"] != r["label"] == r["prediction"] and r["certified"] for r in rows]
+    assert accuracy["adversarial_certified"]["count"] == sum(recovered)
+
+    table = next(Path("outputs/eval").rglob("mutants"))
+    again = ["eval", "dataset=attacked", f"dataset.path={run / 'attacked'}", "paths.output_dir=again"]
+    untrained(*again, f"table={table}", "defender=patchcure")
+    (file,) = Path("again").rglob("results.json")
+    assert read_results(file)["accuracy"]["adversarial_certified"]["n"] == 4 - after
+    capsys.readouterr()
+    untrained("report", "outputs")
+    assert "digits, attacked, vit_srf" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="1"):
+        untrained("report", "outputs/attack")
+    assert "there are no evaluations in outputs/attack" in capsys.readouterr().err
+
+
+def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for size in (1, 3):
+        untrained(*ATTACK, f"batch_size={size}", f"store=by{size}")
+    attack, seen = PatchIFGSM.attack, []
+
+    def stopped(self: PatchIFGSM, *arguments: object) -> object:
+        seen.append(1)
+        if len(seen) == 3:
+            raise KeyboardInterrupt
+        return attack(self, *arguments)  # type: ignore[arg-type]
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PatchIFGSM, "attack", stopped)
+        with pytest.raises((KeyboardInterrupt, SystemExit)):
+            untrained(*ATTACK)
+    assert "2 attacked images are kept" in capsys.readouterr().err
+    untrained(*ATTACK, "store=last")
+    assert "has 2 attacked images" in capsys.readouterr().out
+    (parts,) = Path("outputs/attack").rglob("attacked")
+    assert contents(Path("by1")) == contents(Path("by3")) == contents(parts)
+    assert len(contents(parts)) == 5
+
+
+def test_a_second_patch_is_put_on_images_that_have_one(untrained: Command) -> None:
+    untrained(*ATTACK, "store=first")
+    untrained("attack", "dataset=attacked", "dataset.path=first", *ATTACK[-3:], "trainer=cpu", "seed=1", "store=second")
+    once, twice = (AttackedImages(Path(name)) for name in ("first", "second"))
+    assert json.loads(Path("second/attack.json").read_text())["dataset"] == "digits"
+    for record, facts in zip(once.records("test"), twice.facts, strict=True):
+        before, after = (np.asarray(images.image(record)) for images in (once, twice))
+        changed = (before != after).any(2)
+        place = Placement(**facts["placement"])
+        assert changed.any()
+        assert not (changed & ~place.mask((224, 224))[0].numpy()).any()
+
+
+AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]
+
+
+def test_certificates_are_attacked(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    untrained(*AUDIT, "defender=patchcure")
+    output = capsys.readouterr().out
+    (file,) = Path("outputs/audit").rglob("certificates.json")
+    content = json.loads(file.read_text())
+    assert content["images"] == 3
+    assert content["certified"] > 0
+    assert content["placements"] == 9
+    assert content["attacks"]["adaptive"] == content["attacks"]["random"] == 9 * content["certified"]
+    assert (content["labels_broken"], content["certificates_broken"], content["breaks"]) == (0, 0, [])
+    assert f"patchcure: {content['certified']} certified of 3 images" in output
+
+
+def test_a_broken_certificate_is_written_and_the_command_fails(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def credulous(self: PatchCURE, table: Any) -> Verdicts:
+        """Certifies whatever the base model says."""
+        verdicts = decide(self, table)
+        return replace(verdicts, certified=torch.ones_like(verdicts.certified), label=table.labels[:, 0].long())
+
+    decide = PatchCURE._decide
+    wide = ["patch=224x48", "step_px=90", "adaptive.steps=20", f"checkpoint={CHECKPOINT}"]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(PatchCURE, "_decide", credulous)
+        with pytest.raises(SystemExit, match="1"):
+            untrained(*AUDIT, *wide, "defender=patchcure")
+    written = list(Path("outputs/audit").rglob("breaks/*.npz"))
+    assert written
+    message = capsys.readouterr().err
+    assert f"{len(written)} patches break what was certified" in message
+    assert "Traceback" not in message
+
+
+def test_an_audit_of_nothing_is_no_success(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        untrained(*AUDIT, "defender=undefended")
+    assert "none of the 3 images is certified" in capsys.readouterr().err
+
+
+def test_two_processes_make_the_files_of_one(untrained: Command) -> None:
+    """An odd number of images: none is attacked twice, none left out."""
+    script = [sys.executable, "-m", "mrcert_pl.cli.attack", *ATTACK[1:], "images=3", "trainer=ddp_cpu", "store=two"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(script, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=200)
+    untrained(*ATTACK, "images=3", "store=one")
+    assert contents(Path("one")) == contents(Path("two"))
+
+
+def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    def failure(*arguments: str) -> str:
+        with pytest.raises(SystemExit, match="1"):
+            untrained(*arguments)
+        return capsys.readouterr().err
+
+    untrained(*ATTACK, "images=2", "attack.quantize=false", "store=here")
+    assert {file.suffix for file in Path("here").iterdir()} == {".json", ".safetensors"}
+    message = failure(*ATTACK, "images=2", "attack.quantize=false", "attack.steps=3", "store=here")
+    assert "was made by something else:\n  attack: " in message
+    assert "unknown space of an attack 'raw'" in failure(*ATTACK, "attack.space=raw")
+    assert "dataset=attacked needs dataset.path" in failure("eval", "dataset=attacked")
+    assert "there is no attacked set in nowhere" in failure("eval", "dataset=attacked", "dataset.path=nowhere")
+    assert "no earlier run to go on with" in failure(*ATTACK, "store=last", "paths.output_dir=empty")
+    header = json.loads(Path("here/attack.json").read_text())
+    header["images"].append(12345)
+    Path("here/attack.json").write_text(json.dumps(header))
+    assert "1 of the 3 images" in failure("eval", "dataset=attacked", "dataset.path=here", "trainer=cpu")
+    CHECKPOINT.unlink()
+    message = failure("eval", "dataset=attacked", "dataset.path=here", "trainer=cpu")
+    assert "python train.py dataset=digits model=vit_srf patch=32" in message

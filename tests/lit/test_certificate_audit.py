@@ -1,0 +1,102 @@
+"""The audit of certificates: sound ones hold, and planted mistakes are found."""
+
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from noisy_srf import noisy_srf, random_images
+
+from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Verdicts
+from mrcert_pl.geometry import PatchSpec, UnionLattice
+from mrcert_pl.lit.certificate_audit import CertificateAudit, Findings
+from mrcert_pl.mutants import PredictionTable
+
+
+class OneMaskIsEnough(PatchCURE):
+    """Double masking without the second mask: a quantifier is missing."""
+
+    def _decide(self, table: PredictionTable) -> Verdicts:
+        one = table.labels[:, : table.lattice.size(1)]
+        return replace(super()._decide(table), certified=(one == one[:, :1]).all(1))
+
+
+class RoundTripsForFree(MRCert):
+    """Every certificate is taken for one that survives a patch."""
+
+    def _decide(self, table: PredictionTable) -> Verdicts:
+        verdicts = super()._decide(table)
+        return replace(verdicts, round_trip=verdicts.certified)
+
+
+def audit(
+    defender: Defender,
+    columns: int = 6,
+    lattice: UnionLattice | None = None,
+    images: int = 4,
+    seed: int = 0,
+    step_px: int = 28,
+) -> Findings:
+    """Attack a small model with columns of 16 px by patches that are as high as the image and 12 px wide."""
+    px = 16 * columns
+    size = {"img_size": px, "embed_dim": 32, "depth": 3, "num_heads": 2}
+    model = noisy_srf(seed, split=1, window=(columns, 1), backbone_args=size).requires_grad_(False)
+    patch = PatchSpec((px, 12))
+    lattice = lattice or defender.mutants(model, patch)
+    pictures = random_images(images, px)
+    attacks = [AdaptivePatch(lattice.hidden, steps=8, step_size=0.2, mutants=8), CheapPatches(pictures[:1])]
+    found = CertificateAudit(model, lattice, defender, placement_grid(patch, (px, px), step_px), attacks)
+    for key, picture in enumerate(pictures):
+        found.image(picture, key)
+    return found.findings
+
+
+@pytest.mark.parametrize("defender", [PatchCURE(), MRCert(1, "sharp"), MRCertCascade(1)], ids=lambda d: d.name)
+def test_nothing_breaks_what_is_proven(defender: Defender) -> None:
+    findings = audit(defender)
+    assert findings.images == 4
+    assert findings.certified >= 2
+    assert findings.attacks["adaptive"] == findings.attacks["random"] == 4 * findings.certified
+    assert findings.breaks == []
+
+
+def test_a_proven_round_trip_holds_against_a_second_patch() -> None:
+    findings = audit(MRCert(2, "sharp"), columns=10, images=1, seed=3, step_px=44)
+    assert findings.round_trip == 1
+    assert findings.attacks["second adaptive"] == findings.attacks["adaptive"] == 5
+    assert findings.breaks == []
+
+
+def test_masks_that_are_a_window_too_small_are_found() -> None:
+    single = UnionLattice([1 << window for window in range(6)], windows=6, order=2)
+    findings = audit(PatchCURE(), lattice=single)
+    assert findings.broken("label") > 0
+    # Only where the patch lies in two windows.
+    assert {found.placement.left % 16 > 4 for found in findings.breaks} == {True}
+
+
+def test_a_missing_quantifier_is_found() -> None:
+    assert audit(OneMaskIsEnough()).broken("label") > 0
+
+
+def test_a_round_trip_that_is_not_proven_is_found() -> None:
+    findings = audit(RoundTripsForFree(2, "sharp"), columns=10, images=1, seed=1, step_px=44)
+    assert findings.round_trip > 0
+    assert findings.broken("certificate") > 0
+    assert findings.attacks["second adaptive"] == findings.attacks["adaptive"]
+
+
+def test_a_break_can_be_checked_from_its_file_alone(tmp_path: Path) -> None:
+    found = audit(OneMaskIsEnough()).breaks[0]
+    content = np.load(found.write(tmp_path / "break.npz"))
+    top, left, height, width = content["placement"]
+    patched = content["image"].copy()
+    patched[:, top : top + height, left : left + width] = content["patch"]
+    assert np.array_equal(patched, content["patched"])
+    lattice = UnionLattice([0b11 << window for window in range(5)], windows=6, order=2)
+    table = PredictionTable(lattice, torch.from_numpy(content["table"])[None])
+    assert int(OneMaskIsEnough().decide(table).label) == int(content["label"]) != int(content["promised"])
+    assert content["margins"].shape == content["table"].shape
+    assert str(content["kind"]) == "label"
