@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mrcert_pl.errors import ResultsError
 from mrcert_pl.reporting.pictures import contact_sheet, examples, kind_of, verdict_picture
 
 RIGHT = {"label": 3, "prediction": 3, "base_prediction": 3, "certified": False, "round_trip": False}
@@ -28,6 +29,13 @@ def test_examples_are_of_every_kind_in_turn() -> None:
     assert [row["id"] for row in examples(rows, 5)] == [0, 10, 1, 11, 2]
     assert len(examples(rows, 100)) == 12
     assert examples([], 3) == []
+
+
+def test_images_can_be_asked_for_by_their_ids() -> None:
+    rows = [KINDS["certified"] | {"id": i} for i in range(10)]
+    assert [row["id"] for row in examples(rows, [7, 2])] == [7, 2]
+    with pytest.raises(ResultsError, match=r"no verdicts on the images \[11\]"):
+        examples(rows, [2, 11])
 
 
 def colours(path: Path) -> np.ndarray:

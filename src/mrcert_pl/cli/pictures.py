@@ -15,7 +15,7 @@ from mrcert_pl.data.attacked import AttackedImages
 def draw_verdicts(
     cfg: DictConfig, run_dir: Path, rows: Sequence[Mapping[str, Any]], data: ImageDataModule, model: Any, lattice: Any
 ) -> None:
-    """Draw ``cfg.pictures`` images of all kinds of verdicts into the run's folder ``pictures``."""
+    """Draw ``cfg.pictures`` images of all kinds of verdicts, or those with these ids, into the run's ``pictures``."""
     if not cfg.pictures:
         return
     from rich.progress import track

@@ -9,6 +9,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
 
 _SAFE, _UNSAFE = "#2a9d5c", "#c8442f"
@@ -29,13 +30,22 @@ def kind_of(row: Mapping[str, Any]) -> str:
     return "recovered" if row["base_prediction"] != row["label"] else "not certified"
 
 
-def examples(rows: Sequence[Mapping[str, Any]], number: int) -> list[Mapping[str, Any]]:
-    """At most ``number`` rows that show what there is: of every kind in turn, the first ones of each."""
+def examples(rows: Sequence[Mapping[str, Any]], wanted: int | Sequence[int]) -> list[Mapping[str, Any]]:
+    """At most ``wanted`` rows that show what there is: of every kind in turn, the first ones of each; or those wanted.
+
+    Raises:
+        ResultsError: for the id of an image that isn't there.
+    """
+    if not isinstance(wanted, int):
+        found = {row["id"]: row for row in rows}
+        if missing := [key for key in wanted if key not in found]:
+            raise ResultsError(f"there are no verdicts on the images {missing}; verdicts.parquet has the ids of all")
+        return [found[key] for key in wanted]
     kinds: dict[str, list[Mapping[str, Any]]] = {}
     for row in rows:
         kinds.setdefault(kind_of(row), []).append(row)
-    turns = [(place, order, row) for order, found in enumerate(kinds.values()) for place, row in enumerate(found)]
-    return [row for *_, row in sorted(turns, key=lambda turn: turn[:2])[:number]]
+    turns = [(place, order, row) for order, alike in enumerate(kinds.values()) for place, row in enumerate(alike)]
+    return [row for *_, row in sorted(turns, key=lambda turn: turn[:2])[:wanted]]
 
 
 def verdict_picture(
