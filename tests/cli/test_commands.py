@@ -111,10 +111,13 @@ def test_two_stages(command: Command, capsys: pytest.CaptureFixture[str]) -> Non
     assert "Best checkpoint (val/unmasked_accuracy" in output
     assert CHECKPOINT.with_name("srf_vanilla.ckpt").is_file()
     assert not CHECKPOINT.exists()
+    refused = failure(command, capsys, *authors, "stage=split", "seed=5", "ckpt_path=last")
+    assert "stage: srf_vanilla there, split here" in refused
+    assert "seed: 0 there, 5 here" in refused
     command(*authors, "stage=split")
     assert CHECKPOINT.is_file()
-    # Runs that start within the same second have folders of their own.
-    assert len(list(Path("outputs/train/digits/vit_srf_p32").iterdir())) == 3
+    # Runs that start within the same second have folders of their own; so has each one that was refused.
+    assert len(list(Path("outputs/train/digits/vit_srf_p32").iterdir())) == 4
     assert "unknown stage 'two'" in failure(command, capsys, *TRAIN, "stage=two")
 
 
@@ -187,6 +190,11 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
         (["model.split=9"], "split must be from 0 to the 2 blocks"),
         (["model.backbone=resnet50"], "can't make 'resnet50'|not a plain ViT"),
         (["batch_size=0"], "batch size must be at least 1"),
+        pytest.param(
+            ["trainer=gpu"],
+            "wants a GPU, and torch finds none here; take trainer=cpu",
+            marks=pytest.mark.skipif(torch.cuda.is_available(), reason="here it gets one"),
+        ),
         (["trainr.devices=2"], "Could not override 'trainr.devices'"),
         (["paths.output_dir=/dev/null/outputs"], r"Not a directory: /dev/null/outputs.*paths\.output_dir"),
     ],
@@ -273,6 +281,7 @@ def test_defenders_share_the_labels_of_mutants(trained: Command, capsys: pytest.
         for name, expected in verdicts.items():
             again = evaluated(trained, f"defender={name}", "table=shared", "checkpoint=nowhere")
             assert without_counts(again) == without_counts(expected)
+        assert len(evaluated(trained, "table=shared", "dataset.limit=2")) == 2
         assert encoded == [5]
     assert without_counts(shared) == without_counts(verdicts["mrcert"])
     assert "patch 32 px, 5 images" in capsys.readouterr().out
@@ -343,7 +352,19 @@ def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.Ca
     (file,) = Path("outputs/audit").rglob("numerics.json")
     content = json.loads(file.read_text())
     largest = max(spread["delta"] for spread in content["spreads"] if spread["precision"] == "float32")
-    assert 2 * largest <= content["margin"]["float32"] <= 2.2 * largest
+    assert largest <= content["delta"]["float32"] <= 2 * largest
+    assert 2 * content["delta"]["float32"] <= content["margin"]["float32"] <= 2.2 * content["delta"]["float32"]
+    assert content["delta"]["bfloat16"] > content["delta"]["float32"]
+
+    margin = f"defender.margin={content['margin']['float32']}"
+    evaluated(trained, "defender=mrcert_sharp", margin, f"numerics={file}")
+    (result,) = (read_results(found) for found in Path("outputs/eval").rglob("results.json"))
+    assert (result["margin"], result["delta"]) == (content["margin"]["float32"], content["delta"])
+    file.write_text(json.dumps(content | {"weights_sha256": "0" * 64}))
+    assert "is about other weights" in failure(trained, capsys, *EVAL, f"numerics={file}")
+    file.write_text("{}")
+    assert "is no numerics.json" in failure(trained, capsys, *EVAL, f"numerics={file}")
+    assert "compare at least one, not mutants=0" in failure(trained, capsys, "audit", "numerics", *SMALL, "mutants=0")
     with pytest.raises(SystemExit):
         trained("audit", "nothing")
     assert "no audit 'nothing'" in capsys.readouterr().err

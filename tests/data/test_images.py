@@ -51,11 +51,13 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     intact = io.BytesIO()
     Image.fromarray(PIXELS).save(intact, format="JPEG")
     Image.fromarray(PIXELS.astype(np.float32)[..., 0]).save(tmp_path / "float.tif")
+    Image.fromarray(PIXELS.astype(np.int32)[..., 0] * 1000).save(tmp_path / "deep.tif")
     (tmp_path / "truncated.jpg").write_bytes(intact.getvalue()[:-300])
     (tmp_path / "text.jpg").write_text("not a picture")
     (tmp_path / "empty.jpg").touch()
     for name, reason in (
         ("float.tif", "floating-point"),
+        ("deep.tif", "whole numbers from"),
         ("truncated.jpg", "truncated"),
         ("text.jpg", "cannot identify"),
         ("empty.jpg", r"empty \(0 bytes\)"),

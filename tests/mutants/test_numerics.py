@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mrcert_pl.defenders import MRCert, MRCertCascade
-from mrcert_pl.errors import NumericalError
+from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants import MutantEvaluator, PredictionTable
 from mrcert_pl.mutants.numerics import LogitSpread
@@ -70,8 +70,11 @@ def test_without_a_margin_rounding_breaks_a_certificate(make) -> None:
 @pytest.mark.parametrize("certainty", [0.5, 1.5, 2.5, 3.5, 9.0])
 def test_with_twice_the_spread_as_margin_it_does_not(make, certainty: float) -> None:
     model = RoundingModel(certainty)
-    ways = LogitSpread(model, LATTICE, torch.zeros(1, 3, 1, 1), mutants=60).ways()
-    margin = 2 * max(compare().delta for way, compare in ways.items() if way != "bfloat16")
+    spread = LogitSpread(model, LATTICE, torch.zeros(1, 3, 1, 1), mutants=60)
+    ways = spread.ways()
+    for compare in ways.values():
+        compare()
+    margin = 2 * spread.delta("float32")
     assert margin == 2.0
     runs = [table_of(model, budget) for budget in (10_000, 1)]
     for run, smallest in zip(runs, (certainty, certainty - 1), strict=True):
@@ -93,6 +96,24 @@ def test_a_model_that_rounds_alike_everywhere_needs_a_tiny_margin(tiny_vit) -> N
         assert found.mutants == 2 * len(lattice)
         assert found.delta < (0.1 if found.precision == "bfloat16" else 1e-4)
     assert spreads["bfloat16"].delta > spreads["whole batches"].delta
+
+
+def test_delta_is_between_any_two_runs(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> None:
+    """One run is off by 100 to one side, another by 50 to the other: neither's own difference is all of it."""
+    lattice = UnionLattice([0b111, 0b111000], windows=14, order=2)
+    spread = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), mutants=1)
+    honest = tiny_vit.classify_mutants
+    offsets = iter((100.0, -50.0))
+    monkeypatch.setattr(tiny_vit, "classify_mutants", lambda *arguments: honest(*arguments) + offset)
+    for offset, way in zip(offsets, ("whole batches", "one thread"), strict=True):
+        assert spread.ways()[way]().delta == pytest.approx(abs(offset), rel=1e-3)
+    assert spread.delta("float32") == pytest.approx(150, rel=1e-3)
+
+
+@pytest.mark.parametrize(("images", "mutants"), [(0, 4), (1, 0)])
+def test_nothing_to_compare(tiny_vit, images: int, mutants: int) -> None:
+    with pytest.raises(ConfigurationError, match="at least one image and one mutant"):
+        LogitSpread(tiny_vit, UnionLattice([1], 14, 1), torch.rand(images, 3, 224, 224), mutants)
 
 
 def test_what_differs_is_found(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -43,6 +43,7 @@ def test_what_comes_back_is_what_was_put_in(tmp_path: Path) -> None:
         ((facts, stored),) = opened.batches(LATTICES[2])
         assert facts == {"id": [3, 5, 7], "path": ["3.png", "5.png", "7.png"], "label": [0, 2, 1]}
         assert stored.labels.tolist() == table.labels[[1, 2, 0]].tolist()
+        assert [facts["id"] for facts, _ in opened.batches(LATTICES[2], only={5, 3, 8}, size=1)] == [[3], [5]]
     assert stored_header(tmp_path / "new") == HEADER
     assert not opened.table(LATTICES[2], [8], images(8)).evaluated.any()
 

@@ -53,7 +53,7 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
     if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename} (outputs go below paths.output_dir; give one that can be written)"
+        return f"{error.strerror}: {error.filename} (if it was to be written: outputs go below paths.output_dir)"
     return None
 
 

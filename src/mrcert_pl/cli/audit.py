@@ -9,6 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli import audit_certificates
 from mrcert_pl.cli.app import command
+from mrcert_pl.errors import ConfigurationError
 
 _USAGE = """usage: mrcert audit AUDIT [settings]
 
@@ -45,6 +46,9 @@ def numerics(cfg: DictConfig) -> None:
     from mrcert_pl.mutants.numerics import LogitSpread
     from mrcert_pl.reporting import environment
 
+    for name in ("images", "mutants"):
+        if cfg[name] < 1:
+            raise ConfigurationError(f"compare at least one, not {name}={cfg[name]}")
     run_dir = start(cfg)
     model = build_model(cfg, start=False)
     lattice = instantiate(cfg.defender, _convert_="all").mutants(model, patch_of(cfg), cfg.stride)
@@ -56,18 +60,18 @@ def numerics(cfg: DictConfig) -> None:
     spread = LogitSpread(model.eval(), lattice, images, cfg.mutants, cfg.seed)
     spreads = [compare() for compare in track(spread.ways().values(), "Comparing", transient=True)]
 
-    margins = {
-        precision: _rounded_up(2 * max(s.delta for s in spreads if s.precision in ("float32", precision)))
-        for precision in dict.fromkeys(s.precision for s in spreads)
-    }
+    gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    deltas = {precision: spread.delta(precision) for precision in dict.fromkeys(s.precision for s in spreads)}
+    margins = {precision: _rounded_up(2 * delta) for precision, delta in deltas.items()}
     content = {
         "images": len(images),
         "mutants": spreads[0].mutants,
         "spreads": [vars(s) for s in spreads],
+        "delta": deltas,
         "margin": margins,
         "weights_sha256": weights_digest(model),
         "seed": cfg.seed,
-        "environment": environment("cpu", "32-true"),
+        "environment": environment(" and ".join(["cpu", *gpus]), ", ".join(deltas)),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }
     file = write_whole(run_dir / "numerics.json", lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
@@ -99,7 +103,7 @@ def _show(spreads: list[Any], margins: dict[str, float]) -> None:
     for precision, margin in margins.items():
         console.print(
             f"{precision}: certificates that no such difference can break need "
-            f"[bold]defender.margin={margin:.1e}[/bold], twice the largest one",
+            f"[bold]defender.margin={margin:.1e}[/bold], twice the largest one between any two runs",
             highlight=False,
         )
 

@@ -29,7 +29,14 @@ def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
     Args:
         cfg: the configuration; learns the run's folder.
         run_dir: the folder of an earlier run that goes on; by default the one that Hydra made.
+
+    Raises:
+        ConfigurationError: for a GPU that isn't there.
     """
+    if cfg.trainer.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+        raise ConfigurationError(
+            "this trainer wants a GPU, and torch finds none here; take trainer=cpu or trainer=ddp_cpu"
+        )
     # Notices about hardware and other products; warnings and errors still come through.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)

@@ -58,6 +58,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     trainer = build_trainer(cfg, [ImageProgressBar()])
     digest = weights_digest(model)
+    rounding = _rounding(cfg, digest)
     header = {
         "dataset": cfg.dataset.name,
         "weights_sha256": digest,
@@ -96,6 +97,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
             "mutants": lattice.summary(),
             "checkpoint": str(cfg.checkpoint),
             "weights_sha256": digest,
+            **rounding,
             "seconds": round(seconds, 3),
             "environment": environment(device_of(trainer), str(trainer.precision)),
         }
@@ -125,19 +127,31 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     here = {"dataset": cfg.dataset.name, "model": describe_model(model), "mutants": lattice.identity()}
     store = TableStore(folder, {**stored, **here})
 
+    data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
+    # Which images a limit leaves only the data set knows; without one it needn't be there.
+    only = None if cfg.dataset.limit is None else {record.id for record in data.split("test").records}
+
     started = time.perf_counter()
-    rows, counts = certify_stored(
-        store, lattice, defender, model, patch_of(cfg), attacked=description_of(cfg).attacked is not None
-    )
+    attacked = description_of(cfg).attacked is not None
+    rows, counts = certify_stored(store, lattice, defender, model, patch_of(cfg), attacked, only)
     facts = {
         "mutants": lattice.summary(),
         "table": str(folder),
         "weights_sha256": stored["weights_sha256"],
+        **_rounding(cfg, stored["weights_sha256"]),
         "seconds": round(time.perf_counter() - started, 3),
         "environment": environment("stored tables", stored["precision"]),
     }
     _report(cfg, run_dir, defender, rows, counts, facts)
-    draw_verdicts(cfg, run_dir, rows, build_data(cfg, model.image_px, batch_size=cfg.batch_size), model, lattice)
+    draw_verdicts(cfg, run_dir, rows, data, model, lattice)
+
+
+def _rounding(cfg: DictConfig, weights_sha256: str) -> dict[str, Any]:
+    """The margin of the certificates, and the spread of logits that it is chosen by, if that has been measured."""
+    from mrcert_pl.reporting.numerics import read_deltas
+
+    deltas = None if cfg.numerics is None else read_deltas(Path(cfg.numerics), weights_sha256)
+    return {"margin": cfg.defender.get("margin"), "delta": deltas}
 
 
 def _report(

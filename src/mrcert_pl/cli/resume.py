@@ -1,17 +1,33 @@
 """Where a training or an evaluation that was stopped goes on."""
 
 from pathlib import Path
+from typing import Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.errors import CheckpointError, ResultsError
+
+# What a training must share with the one that it goes on with; where its weights came from doesn't matter any more.
+_SAME = (
+    "dataset.name",
+    "dataset.limit",
+    "dataset.resize",
+    "model",
+    "patch",
+    "patches",
+    "stride",
+    "seed",
+    "stage",
+    "recipe",
+)
+_MAY_DIFFER = ("model.pretrained", "model.weights", "model.head_rows", "recipe.epochs")
 
 
 def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
     """The checkpoint that ``ckpt_path`` means: none, a file, or with ``last`` the newest of this configuration's runs.
 
     Raises:
-        CheckpointError: if there is no such file.
+        CheckpointError: if there is no such file, or it belongs to a run of another configuration.
     """
     if cfg.ckpt_path is None:
         return None
@@ -19,14 +35,53 @@ def checkpoint_to_resume(cfg: DictConfig) -> Path | None:
         path = Path(cfg.ckpt_path)
         if not path.is_file():
             raise CheckpointError(f"there is no checkpoint {path} to resume from; ckpt_path=last takes the newest one")
-        return path
-    runs = Path(cfg.paths.output_dir, "train", cfg.dataset.name, f"{cfg.model.name}_p{cfg.patch}")
-    found = list(runs.glob("*/checkpoints/last.ckpt"))
-    if not found:
+        found = [path]
+    else:
+        runs = Path(cfg.paths.output_dir, "train", cfg.dataset.name, f"{cfg.model.name}_p{cfg.patch}")
+        found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: -path.stat().st_mtime)
+        if not found:
+            raise CheckpointError(
+                f"there is no training to resume in {runs}: no run has finished an epoch there; "
+                "start one without ckpt_path"
+            )
+    fitting = [path for path in found if not _differences(cfg, path)]
+    if not fitting:
         raise CheckpointError(
-            f"there is no training to resume in {runs}: no run has finished an epoch there; start one without ckpt_path"
+            f"{found[0]} belongs to a training with other settings:\n  "
+            + "\n  ".join(_differences(cfg, found[0]))
+            + "\ngive the settings that it was started with, or start a new training without ckpt_path"
         )
-    return max(found, key=lambda path: path.stat().st_mtime)
+    return fitting[0]
+
+
+def _differences(cfg: DictConfig, checkpoint: Path) -> list[str]:
+    """Settings of the run that a checkpoint belongs to which are not those of this one, in words."""
+    run = run_folder(checkpoint)
+    if run is None:
+        return []
+    theirs, ours = _settings(OmegaConf.load(run / "config.yaml")), _settings(cfg)
+    return [
+        f"{name}: {theirs.get(name)} there, {ours.get(name)} here"
+        for name in sorted({*theirs, *ours})
+        if theirs.get(name) != ours.get(name)
+    ]
+
+
+def _settings(cfg: Any) -> dict[str, Any]:
+    """The settings that make a training what it is, by their full names."""
+    settings: dict[str, Any] = {}
+
+    def collect(name: str, value: Any) -> None:
+        if isinstance(value, dict):
+            for key, part in value.items():
+                collect(f"{name}.{key}", part)
+        elif name not in _MAY_DIFFER:
+            settings[name] = value
+
+    for name in _SAME:
+        node = OmegaConf.select(cfg, name)
+        collect(name, OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node)
+    return settings
 
 
 def store_folder(cfg: DictConfig, run_dir: Path, name: str = "mutants") -> Path:

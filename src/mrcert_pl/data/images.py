@@ -39,13 +39,16 @@ def rgb(image: Image.Image) -> Image.Image:
     """A picture of any mode in 8-bit RGB: 16 bit are scaled, transparency is dropped.
 
     Raises:
-        ImageError: for a picture of floating-point numbers, whose range is unknown.
+        ImageError: for a picture of floating-point numbers, whose range is unknown, or of more than 16 bits.
     """
     if image.mode == "F":
         raise ImageError("it holds floating-point numbers without a known range (mode F); save it with 8 or 16 bits")
     if image.mode == "I" or image.mode.startswith("I;16"):
         # Pillow would clip at 255. It opens some 16-bit files in the 32-bit mode I.
-        image = Image.fromarray(np.round(np.asarray(image).clip(0, 65535) / 257).astype(np.uint8))
+        pixels = np.asarray(image)
+        if pixels.min() < 0 or pixels.max() > 65535:
+            raise ImageError(f"it holds whole numbers from {pixels.min()} to {pixels.max()}; save it with 8 or 16 bits")
+        image = Image.fromarray(np.round(pixels / 257).astype(np.uint8))
     if image.mode == "P" and "transparency" in image.info:
         # Pillow warns when it has to drop the transparency of a palette on its own.
         image = image.convert("RGBA")

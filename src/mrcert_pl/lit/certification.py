@@ -1,6 +1,6 @@
 """Evaluation: as a LightningModule, so that Lightning gives devices, DDP and progress, or from stored tables."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import lightning as L
@@ -74,7 +74,13 @@ class Certification(L.LightningModule):
 
 
 def certify_stored(
-    store: TableStore, lattice: MutantSet, defender: Defender[Any], model: Any, patch: PatchSpec, attacked: bool = False
+    store: TableStore,
+    lattice: MutantSet,
+    defender: Defender[Any],
+    model: Any,
+    patch: PatchSpec,
+    attacked: bool = False,
+    only: Collection[int] | None = None,
 ) -> tuple[list[dict[str, Any]], dict[str, int]]:
     """Verdict rows and counts of one defender on tables that are there already: no weights, no images, seconds.
 
@@ -85,12 +91,13 @@ def certify_stored(
         model: a model of the same kind; only its geometry is read.
         patch: as for :class:`Certification`.
         attacked: as for :class:`Certification`.
+        only: ids of the images; by default all that have a table.
 
     Raises:
         ConfigurationError: if the tables lack labels that the defender needs.
     """
     metric, rows = CertifiedRecoveryAccuracy(attacked), []
-    for images, table in store.batches(lattice):
+    for images, table in store.batches(lattice, only):
         verdicts = defender.asked_for("map").decide(table)
         metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])
         rows += verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch)

@@ -144,7 +144,7 @@ class WindowedViT(nn.Module, ABC):
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
         """Layers by depth, for timm's layer decay: the embedding, each block, the last norm with the last of them."""
         return {
-            "stem": r"^cls_token|reg_token|pos_embed|patch_embed|norm_pre",
+            "stem": r"^(?:cls_token|reg_token|pos_embed|patch_embed|norm_pre)",
             "blocks": [(r"^blocks\.(\d+)", None), (r"^(?:fc_)?norm\.", (99999,))],
         }
 

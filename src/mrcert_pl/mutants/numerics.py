@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcert_pl.errors import NumericalError
+from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.mutants.table import MutantSet
 
 
@@ -43,10 +43,15 @@ class LogitSpread:
         seed: of the draws.
 
     Raises:
+        ConfigurationError: for less than one image or mutant.
         NumericalError: for logits that are not finite.
     """
 
     def __init__(self, model: Any, lattice: MutantSet, images: Tensor, mutants: int = 32, seed: int = 0) -> None:
+        if len(images) < 1 or mutants < 1:
+            raise ConfigurationError(
+                f"the spread of logits needs at least one image and one mutant of it, not {len(images)} and {mutants}"
+            )
         draws = torch.Generator().manual_seed(seed)
         others = min(mutants, len(lattice)) - 1
         columns = [torch.randperm(len(lattice) - 1, generator=draws)[:others] + 1 for _ in images]
@@ -60,6 +65,7 @@ class LogitSpread:
             hidden = self.hidden[self.image == i]
             alone.append(self._logits(model, images[i : i + 1], torch.zeros(len(hidden), dtype=torch.long), hidden, 1))
         self._alone = torch.cat(alone)
+        self._runs = [("float32", self._alone)]
         if not self._alone.isfinite().all():
             raise NumericalError("there are logits that are not finite: the weights or an image are damaged")
 
@@ -69,17 +75,29 @@ class LogitSpread:
             "whole batches": ("float32", self._whole),
             "three at a time, other neighbours": ("float32", self._neighbours),
             "one thread": ("float32", self._one_thread),
-            "bfloat16": ("bfloat16", self._bfloat16),
+            "bfloat16": ("bfloat16", partial(self._bfloat16, self._whole)),
+            "bfloat16, other neighbours": ("bfloat16", partial(self._bfloat16, self._neighbours)),
         }
         if hasattr(self.model, "classify"):
             runs["dense path"] = ("float32", self._dense)
         if torch.cuda.is_available():
-            runs["GPU"] = ("float32", self._gpu)
+            runs["GPU"] = ("float32", partial(self._gpu, "_whole"))
+            runs["GPU, other neighbours"] = ("float32", partial(self._gpu, "_neighbours"))
         return {way: partial(self._compare, way, *run) for way, run in runs.items()}
+
+    def delta(self, precision: str) -> float:
+        """Largest difference of any logit between any two of the runs so far in float32 and in this precision.
+
+        This is the ``δ`` of docs/theory.md, Theorem 6: it can be twice as large as each run's own difference from
+        computing every mutant alone.
+        """
+        runs = torch.stack([logits for other, logits in self._runs if other in ("float32", precision)])
+        return float((runs.amax(0) - runs.amin(0)).max())
 
     @torch.inference_mode()
     def _compare(self, way: str, precision: str, run: Callable[[], Tensor]) -> Spread:
         logits = run().float().cpu()
+        self._runs.append((precision, logits))
         flips = int((logits.argmax(1) != self._alone.argmax(1)).sum())
         return Spread(way, precision, float((logits - self._alone).abs().max()), flips, len(logits))
 
@@ -115,10 +133,11 @@ class LogitSpread:
         device = self.images.device
         return self.model.classify(self.model.encode(self.images)[self.image.to(device)], self.hidden.to(device))
 
-    def _bfloat16(self) -> Tensor:
+    def _bfloat16(self, run: Callable[[], Tensor]) -> Tensor:
         with torch.autocast(self.images.device.type, torch.bfloat16):
-            return self._whole()
+            return run()
 
-    def _gpu(self) -> Tensor:
-        model = copy.deepcopy(self.model).cuda()
-        return self._logits(model, self.images.cuda(), self.image, self.hidden, len(self.image))
+    def _gpu(self, run: str) -> Tensor:
+        there = copy.copy(self)
+        there.model, there.images = copy.deepcopy(self.model).cuda(), self.images.cuda()
+        return getattr(there, run)()

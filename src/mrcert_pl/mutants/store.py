@@ -3,7 +3,7 @@
 import hashlib
 import json
 import time
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -145,10 +145,16 @@ class TableStore:
         self._written = time.monotonic()
 
     def batches(
-        self, lattice: MutantSet, size: int = 64
+        self, lattice: MutantSet, only: Collection[int] | None = None, size: int = 64
     ) -> Iterator[tuple[dict[str, list[Any]], PredictionTable[Any]]]:
-        """All stored tables in batches of images, ascending by id, each with their ``id``, ``path`` and ``label``."""
-        ids = self.ids()
+        """All stored tables in batches of images, ascending by id, each with their ``id``, ``path`` and ``label``.
+
+        Args:
+            lattice: the mutants that the columns shall stand for.
+            only: ids of the images, of which those without a table are left out; by default all.
+            size: images in one batch.
+        """
+        ids = [key for key in self.ids() if only is None or key in only]
         for start in range(0, len(ids), size):
             rows = [self._row(key) for key in ids[start : start + size]]
             table = PredictionTable.empty(lattice, len(rows))
