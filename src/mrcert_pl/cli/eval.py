@@ -148,7 +148,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
 
 def _rounding(cfg: DictConfig, weights_sha256: str) -> dict[str, Any]:
     """The margin of the certificates, and the spread of logits that it is chosen by, if that has been measured."""
-    from mrcert_pl.reporting.numerics import read_deltas
+    from mrcert_pl.reporting.logit_spread import read_deltas
 
     deltas = None if cfg.numerics is None else read_deltas(Path(cfg.numerics), weights_sha256)
     return {"margin": cfg.defender.get("margin"), "delta": deltas}

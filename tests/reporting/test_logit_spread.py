@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.reporting.numerics import read_deltas
+from mrcert_pl.reporting.logit_spread import read_deltas
 
 CONTENT = {"weights_sha256": "ab" * 32, "delta": {"float32": 2e-6, "bfloat16": 0.04}}
 
