@@ -41,7 +41,7 @@ def test_train_then_vote(command: Command, capsys: pytest.CaptureFixture[str]) -
     assert set(results) == {"vot", "vot_sharp", "undefended"}
     for defender in ("vot", "vot_sharp"):
         file = results[defender]
-        assert read_results(file)["mutants"]["delta"] == 50
+        assert read_results(file)["mutants"]["delta"] == 56 + 32 - 1
         accuracy, rows = read_results(file)["accuracy"], read_verdicts(file.with_name("verdicts.parquet"))
         assert accuracy["clean"]["count"] == sum(row["prediction"] == row["label"] for row in rows)
         assert accuracy["base"]["count"] == sum(row["base_prediction"] == row["label"] for row in rows)
@@ -49,7 +49,7 @@ def test_train_then_vote(command: Command, capsys: pytest.CaptureFixture[str]) -
 
     # Stored in the checkpoint, so that no vote is counted by another rule than the one it was trained for.
     stored = torch.load(CHECKPOINT, weights_only=True)["mrcert"]["config"]
-    assert (stored["token_mode"], stored["fill"], stored["kind"], stored["width"]) == ("drop", "black", "column", 19)
+    assert (stored["token_mode"], stored["fill"], stored["kind"], stored["width"]) == ("drop", "black", "column", 56)
     message = failure(command, capsys, *EVAL, "defender=vot", "model.token_mode=mask")
     assert "token_mode: 'drop' in the checkpoint, 'mask' in the configuration" in message
 
