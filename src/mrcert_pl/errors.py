@@ -4,7 +4,8 @@ The command line prints these as one message without a stack trace. Any other ex
 program and keeps its trace.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
+from typing import Any
 
 
 class MRCertError(Exception):
@@ -34,3 +35,17 @@ class ResultsError(MRCertError):
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigurationError:
     """The error for a name that nobody knows, with the names that would do."""
     return ConfigurationError(f"unknown {kind} {name!r}; choose one of: {', '.join(sorted(known))}")
+
+
+def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> list[str]:
+    """Values that differ, one line each for an error: what it is ``where`` theirs come from, and here."""
+    return [
+        f"{name}: {_short(theirs.get(name))} {where}, {_short(ours.get(name))} here"
+        for name in sorted({*theirs, *ours})
+        if theirs.get(name) != ours.get(name)
+    ]
+
+
+def _short(value: object) -> str:
+    text = str(value)
+    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -1,4 +1,4 @@
-"""Patches that cost nothing: noise, a checkerboard, pictures of other classes."""
+"""Patches that cost nothing: noise, a checkerboard, pictures of the data set."""
 
 from collections.abc import Iterator
 from typing import Any

@@ -5,7 +5,7 @@ from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mrcert_pl.errors import CheckpointError, ResultsError
+from mrcert_pl.errors import CheckpointError, ResultsError, differences
 
 # What a training must share with the one that it goes on with; where its weights came from doesn't matter any more.
 _SAME = (
@@ -59,12 +59,7 @@ def _differences(cfg: DictConfig, checkpoint: Path) -> list[str]:
     run = run_folder(checkpoint)
     if run is None:
         return []
-    theirs, ours = _settings(OmegaConf.load(run / "config.yaml")), _settings(cfg)
-    return [
-        f"{name}: {theirs.get(name)} there, {ours.get(name)} here"
-        for name in sorted({*theirs, *ours})
-        if theirs.get(name) != ours.get(name)
-    ]
+    return differences(_settings(OmegaConf.load(run / "config.yaml")), _settings(cfg), "there")
 
 
 def _settings(cfg: Any) -> dict[str, Any]:

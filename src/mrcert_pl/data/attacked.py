@@ -15,7 +15,7 @@ from torchvision.transforms.functional import to_pil_image
 from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.images import ImageError
 from mrcert_pl.data.records import Record, Split
-from mrcert_pl.errors import ConfigurationError, DataError
+from mrcert_pl.errors import ConfigurationError, DataError, differences
 from mrcert_pl.files import write_whole
 
 _FORMAT = 1
@@ -73,15 +73,11 @@ class AttackedSet:
         return write_whole(path, lambda partial: save_file(content, partial, metadata={_FACTS: text}))
 
     def _check(self, found: Mapping[str, Any]) -> None:
-        differences = [
-            f"{name}: {_short(found.get(name))} in the set, {_short(self.header.get(name))} here"
-            for name in sorted({*found, *self.header} - {*_NOT_COMPARED})
-            if found.get(name) != self.header.get(name)
-        ]
-        if differences:
+        theirs, ours = ({k: v for k, v in header.items() if k not in _NOT_COMPARED} for header in (found, self.header))
+        if different := differences(theirs, ours, "in the set"):
             raise DataError(
                 f"the attacked set in {self.folder} was made by something else:\n  "
-                + "\n  ".join(differences)
+                + "\n  ".join(different)
                 + "\ngive the settings that it was made with, or another folder as store="
             )
 
@@ -188,8 +184,3 @@ def read_facts(file: Path) -> dict[str, Any]:
 def _files(folder: Path) -> dict[int, Path]:
     found: Iterable[Path] = (path for path in folder.glob("*") if path.suffix in _ENDINGS and path.stem.isdigit())
     return {int(path.stem): path for path in found}
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

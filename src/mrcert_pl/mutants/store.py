@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
-from mrcert_pl.errors import ResultsError
+from mrcert_pl.errors import ResultsError, differences
 from mrcert_pl.files import write_whole
 from mrcert_pl.mutants.table import NOT_EVALUATED, MutantSet, PredictionTable
 
@@ -163,16 +163,10 @@ class TableStore:
             yield {name: [row[name] for row in rows] for name in ("id", "path", "label")}, table
 
     def _check(self, shard: Path) -> None:
-        header = _header(shard)
-        differences = [
-            f"{name}: {_short(header.get(name))} in the store, {_short(self.header.get(name))} here"
-            for name in sorted({*header, *self.header})
-            if header.get(name) != self.header.get(name)
-        ]
-        if differences:
+        if found := differences(_header(shard), self.header, "in the store"):
             raise ResultsError(
                 f"the tables in {self.folder} were made by something else:\n  "
-                + "\n  ".join(differences)
+                + "\n  ".join(found)
                 + "\ngive the settings that they were made with, or another folder as store="
             )
 
@@ -232,8 +226,3 @@ def _fill(table: PredictionTable[Any], row: int, stored: Mapping[str, Any]) -> N
 
 def _evaluated(stored: Mapping[str, Any]) -> int:
     return sum(label != NOT_EVALUATED for label in stored["labels"])
-
-
-def _short(value: object) -> str:
-    text = str(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."
