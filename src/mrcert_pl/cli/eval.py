@@ -96,6 +96,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         facts = {
             "mutants": lattice.summary(),
             "checkpoint": str(cfg.checkpoint),
+            "table": str(store.folder.absolute()),
             "weights_sha256": digest,
             **rounding,
             "seconds": round(seconds, 3),
@@ -136,7 +137,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     rows, counts = certify_stored(store, lattice, defender, model, patch_of(cfg), attacked, only)
     facts = {
         "mutants": lattice.summary(),
-        "table": str(folder),
+        "table": str(folder.absolute()),
         "weights_sha256": stored["weights_sha256"],
         **_rounding(cfg, stored["weights_sha256"]),
         "seconds": round(time.perf_counter() - started, 3),
