@@ -22,7 +22,7 @@ class Certification(L.LightningModule):
         model: a base model whose windows can be hidden.
         lattice: the mutants that the defender needs, ``defender.mutants(model, patch, stride)``.
         defender: decides.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
         store: has labels that are known already, and keeps the new ones.
         patch: for the share of its placements that can't change the label of an image, where the defender tells.
         attacked: count what the defender makes of the images that the base model misreads.
@@ -38,7 +38,7 @@ class Certification(L.LightningModule):
         model: nn.Module,
         lattice: MutantSet,
         defender: Defender[Any],
-        token_budget: int = 8192,
+        token_budget: int | None = None,
         store: TableStore | None = None,
         patch: PatchSpec | None = None,
         attacked: bool = False,
