@@ -12,9 +12,7 @@ from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
 from mrcert_pl.data.attacked import AttackedImages
 
 
-def draw_verdicts(
-    cfg: DictConfig, run_dir: Path, rows: Sequence[Mapping[str, Any]], data: ImageDataModule, model: Any, lattice: Any
-) -> None:
+def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: Any, lattice: Any) -> None:
     """Draw ``cfg.pictures`` images of all kinds of verdicts, or those with these ids, into the run's ``pictures``."""
     if not cfg.pictures:
         return
@@ -22,8 +20,10 @@ def draw_verdicts(
 
     from mrcert_pl.cli.build import patch_of
     from mrcert_pl.geometry import location_maps
+    from mrcert_pl.reporting import read_verdicts
     from mrcert_pl.reporting.pictures import examples, kind_of, verdict_picture
 
+    rows = read_verdicts(run_dir / "verdicts.parquet")
     split, classes = data.split("test"), data.description.classes
     places = {record.id: position for position, record in enumerate(split.records)}
     folder = run_dir / "pictures"
