@@ -1,0 +1,79 @@
+"""What all views of results share: which stand together, in which columns, in which words."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+Result = Mapping[str, Any]
+
+_TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
+_ATTACKED = {"adversarial_certified": "adv. certified"}
+
+
+def titles(results: Sequence[Result]) -> dict[str, str]:
+    """The accuracies that some results have, by their names in ``results.json``, and what they are called."""
+    attacked = any(name in result["accuracy"] for result in results for name in _ATTACKED)
+    return _TITLES | (_ATTACKED if attacked else {})
+
+
+def grouped(results: Sequence[Result], *keys: str) -> list[list[Result]]:
+    """Results that agree in some facts together, in their order."""
+    groups: dict[tuple[Any, ...], list[Result]] = {}
+    for result in results:
+        groups.setdefault(tuple(str(result[key]) for key in keys), []).append(result)
+    return list(groups.values())
+
+
+def patch_text(patch: object) -> str:
+    """A patch with its unit."""
+    return f"{patch} px" if isinstance(patch, int) else str(patch)
+
+
+def percent(share: float) -> str:
+    """A share in per cent, with one digit."""
+    return f"{100 * share:.1f}"
+
+
+def share_text(accuracy: Mapping[str, Any] | None, n: int) -> str:
+    """An accuracy in per cent with its number of images, or with its spread over seeds, and the published one beside.
+
+    Args:
+        accuracy: of one result, or of several seeds (:func:`mrcert_pl.reporting.seeds.over_seeds`).
+        n: images of the result; the accuracy's own number is named where it is another one.
+    """
+    if accuracy is None or accuracy["measured"] is None:
+        return "n/a"
+    published = "" if accuracy["reported"] is None else f" [{percent(accuracy['reported'])}]"
+    if "spread" in accuracy:
+        spread = "" if accuracy["spread"] is None else f" ± {percent(accuracy['spread'])}"
+        return f"{percent(accuracy['measured'])}{spread}{published}"
+    of = "" if accuracy["n"] == n else f"/{accuracy['n']}"
+    return f"{percent(accuracy['measured'])} ({accuracy['count']}{of}){published}"
+
+
+def mutants_text(result: Result) -> str:
+    """Mean number of mutants per image."""
+    mutants = result.get("mutants_per_image")
+    return "n/a" if mutants is None else f"{mutants:.0f}"
+
+
+def seeds_text(result: Result) -> str:
+    """The seeds of a result over several, or its own."""
+    return ", ".join(map(str, result.get("seeds", [result.get("seed", "n/a")])))
+
+
+def legend(results: Sequence[Result]) -> list[str]:
+    """What the figures of a table mean, and why some of them can't be better."""
+    seeds = any("seeds" in result for result in results)
+    figures = "accuracy in %" + (", mean ± standard deviation over seeds" if seeds else " (number of images)")
+    published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
+    lines = [figures + (", [published figure]" if published else "") + "; mutants: mean per image"]
+    if titles(results).keys() & _ATTACKED.keys():
+        lines.append("adv. certified: clean and certified, of the images that the base model misreads under attack")
+    notes = {result["defender"]: result.get("round_trip_note") for result in results}
+    lines += [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]
+    alike = dict.fromkeys(result["defender"] for result in results if _same_weights(result))
+    return lines + [f"{defender}: some seeds are of the same weights, so the spread is too small" for defender in alike]
+
+
+def _same_weights(result: Result) -> bool:
+    return len(result.get("seeds", ())) > result.get("weights", 1) and "weights" in result
