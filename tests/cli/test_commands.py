@@ -15,6 +15,7 @@ from tiny import TINY
 
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.reporting import read_results, read_verdicts
+from mrcert_pl.reporting.locations import read_locations
 
 SMALL = [*TINY, "patch=32", "trainer=cpu"]
 TRAIN = ["train", *SMALL, "dataset.limit=32", "recipe.batch_size=8", "trainer.max_epochs=2"]
@@ -315,7 +316,14 @@ def test_verdicts_can_be_drawn_and_say_where_an_image_is_safe(trained: Command) 
         assert len(row["safe_masks"]) == 12
         assert (row["certified_fraction"] == 1) == all(row["safe_masks"]) == row["certified"]
         assert row["certified"] == (row["certified_patches"] >= 1)
+    (maps,) = Path("outputs").rglob("locations.npz")
+    (count,) = read_locations(maps).counts
+    right = [row for row in rows if row["prediction"] == row["label"]]
+    assert count.shape == (193, 193)
+    assert count.mean() == pytest.approx(sum(row["certified_fraction"] for row in right))
+    assert count.min() >= sum(row["certified"] for row in right)
     assert {row["safe_masks"] for row in evaluated(trained, "defender=undefended")} == {None}
+    assert list(Path("outputs").rglob("locations.npz")) == [maps]
 
 
 def without_counts(rows: list[dict]) -> list[dict]:

@@ -43,6 +43,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         finish,
         patch_of,
     )
+    from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.cli.stopwatch import announce
@@ -102,6 +103,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
             "environment": environment(device_of(trainer), str(trainer.precision)),
         }
         _report(cfg, run_dir, defender, rows, counts, facts)
+        count_locations(cfg, run_dir, rows, model, lattice)
         draw_verdicts(cfg, run_dir, rows, data, model, lattice)
     finish(trainer)
 
@@ -112,6 +114,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.cli.build import build_data, build_model, description_of, patch_of
+    from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
@@ -143,6 +146,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
         "environment": environment("stored tables", stored["precision"]),
     }
     _report(cfg, run_dir, defender, rows, counts, facts)
+    count_locations(cfg, run_dir, rows, model, lattice)
     draw_verdicts(cfg, run_dir, rows, data, model, lattice)
 
 
