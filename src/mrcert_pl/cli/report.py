@@ -1,4 +1,4 @@
-"""``mrcert report``: evaluations side by side as tables; two of them image by image."""
+"""``mrcert report``: evaluations side by side, as tables and as a page; two of them image by image."""
 
 import argparse
 from pathlib import Path
@@ -8,6 +8,7 @@ from mrcert_pl.errors import MRCertError
 
 _EXAMPLES = """examples:
   mrcert report                                         all results in outputs/
+  mrcert report outputs/demo --html report.html         and a page with figures, maps and pictures
   mrcert report outputs --format latex > table.tex      a table for a paper
   mrcert report outputs --over-seeds                    mean and spread of runs that differ in the seed alone
   mrcert report --compare outputs/eval/.../A outputs/eval/.../B    which images only one of them certifies
@@ -18,7 +19,10 @@ def main() -> None:
     """Show results in the way that the arguments ask for."""
     arguments = _parse()
     try:
-        _compare(arguments) if arguments.compare else _report(arguments)
+        if arguments.compare:
+            _compare(arguments)
+        else:
+            _report(arguments)
     except MRCertError as error:
         fail(str(explain(error)))
 
@@ -33,6 +37,7 @@ def _parse() -> argparse.Namespace:
     add = parser.add_argument
     add("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
     add("--format", choices=["table", "markdown", "csv", "latex"], default="table", help="how to print (%(default)s)")
+    add("--html", type=Path, metavar="FILE", help="also write one HTML page with everything that the runs left")
     add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
     add(
         "--compare",
@@ -42,8 +47,8 @@ def _parse() -> argparse.Namespace:
         help="two evaluations of the same images, image by image; --format csv lists the images that differ",
     )
     arguments = parser.parse_args()
-    if arguments.compare and (arguments.paths or arguments.over_seeds):
-        parser.error("--compare takes two evaluations, and no paths or --over-seeds beside them")
+    if arguments.compare and (arguments.paths or arguments.html or arguments.over_seeds):
+        parser.error("--compare takes two evaluations, and no paths, --html or --over-seeds beside them")
     if arguments.compare and arguments.format not in ("table", "csv"):
         parser.error("--compare prints a table or, with --format csv, the images that differ")
     arguments.paths = arguments.paths or [Path("outputs")]
@@ -62,6 +67,10 @@ def _report(arguments: argparse.Namespace) -> None:
         show(results)
     else:
         print(FORMATS[arguments.format](results), end="")
+    if arguments.html:
+        from mrcert_pl.reporting.page import write_page
+
+        print(write_page(arguments.html, arguments.paths, runs, results))
 
 
 def _compare(arguments: argparse.Namespace) -> None:

@@ -24,7 +24,9 @@ def grouped(results: Sequence[Result], *keys: str) -> list[list[Result]]:
 
 
 def patch_text(patch: object) -> str:
-    """A patch with its unit."""
+    """A patch with its unit, or the patches of a set."""
+    if isinstance(patch, list):
+        return ", ".join(map(patch_text, patch))
     return f"{patch} px" if isinstance(patch, int) else str(patch)
 
 
@@ -48,6 +50,11 @@ def share_text(accuracy: Mapping[str, Any] | None, n: int) -> str:
         return f"{percent(accuracy['measured'])}{spread}{published}"
     of = "" if accuracy["n"] == n else f"/{accuracy['n']}"
     return f"{percent(accuracy['measured'])} ({accuracy['count']}{of}){published}"
+
+
+def possible(result: Result, name: str) -> bool:
+    """Whether an accuracy was measured: the 0 of a defender that can't certify round trips is its rule's."""
+    return name != "round_trip" or not result.get("round_trip_note")
 
 
 def mutants_text(result: Result) -> str:
