@@ -149,6 +149,14 @@ def test_two_processes_give_the_verdicts_of_one(trained: Command, capfd: pytest.
     assert counts[0] == counts[1]
 
 
+def test_a_set_of_patch_shapes_stands_in_the_result(trained: Command) -> None:
+    rows = evaluated(trained, "patch=[16x32,32x16]", f"checkpoint={CHECKPOINT}", "defender=mrcert_sharp", "pictures=1")
+    assert len(rows) == 5
+    (file,) = Path("outputs/eval").rglob("results.json")
+    assert read_results(file)["patch"] == ["16x32", "32x16"]
+    assert len(read_locations(file.with_name("locations.npz")).counts) == 2
+
+
 def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command("train", "--help")

@@ -58,7 +58,7 @@ def test_seeds(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[s
     [
         (["nowhere"], "there is no nowhere"),
         (["--compare", "outputs/a", "outputs"], "outputs has 2 evaluations; name one of them"),
-        (["outputs/a/verdicts.parquet"], r"verdicts.parquet is"),
+        (["outputs/a/verdicts.parquet"], "outputs/a/verdicts.parquet is no results.json"),
         (["--html", "outputs"], "outputs is a folder; name the file"),
     ],
 )

@@ -171,17 +171,18 @@ def _report(
     from mrcert_pl.reporting import read_results, show, write_results, write_verdicts
 
     verdicts = write_verdicts(run_dir / "verdicts.parquet", rows)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     result = {
         "dataset": description_of(cfg).name,
         "model": cfg.model.name,
-        "patch": cfg.patch,
+        "patch": config["patch"],
         "defender": defender.name,
         "round_trip_note": defender.round_trip_note,
         "mutants_per_image": round(sum(row["mutants_evaluated"] for row in rows) / len(rows), 2),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": config,
     }
     file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
     print()

@@ -6,18 +6,9 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mrcert_pl.reporting.intervals import wilson
-from mrcert_pl.reporting.summary import (
-    Result,
-    grouped,
-    legend,
-    mutants_text,
-    patch_text,
-    seeds_text,
-    share_text,
-    titles,
-)
+from mrcert_pl.reporting.summary import Result, cells, grouped, legend, patch_text, seeds_text, titles
 
-_FACTS = ("data set", "model", "patch", "images", "defender")
+_FACTS = ("data set", "model", "patch", "images")
 _LATEX = {
     "\\": r"\textbackslash{}",
     "±": r"$\pm$",
@@ -30,7 +21,7 @@ _LATEX = {
 def markdown(results: Sequence[Result]) -> str:
     """One table, accuracies in per cent with the number of images; what they mean stands below it."""
     header, rows = _cells(results)
-    aligned = [":---" if place < len(_FACTS) and place != 3 else "---:" for place in range(len(header))]
+    aligned = [":---" if side == "l" else "---:" for side in _alignments(len(header))]
     lines = [" | ".join(map(_in_markdown, row)) for row in (header, aligned, *rows)]
     return "\n".join([*(f"| {line} |" for line in lines), "", *legend(results)]) + "\n"
 
@@ -38,7 +29,7 @@ def markdown(results: Sequence[Result]) -> str:
 def latex(results: Sequence[Result]) -> str:
     r"""One ``tabular`` with the rules of booktabs; what the figures mean stands in comments above it."""
     header, rows = _cells(results)
-    aligned = "".join("l" if place < len(_FACTS) and place != 3 else "r" for place in range(len(header)))
+    aligned = "".join(_alignments(len(header)))
     lines = [" & ".join(map(_in_latex, row)) + r" \\" for row in (header, *rows)]
     notes = [r"% \usepackage{booktabs}", *(f"% {line}" for line in legend(results))]
     body = [rf"\begin{{tabular}}{{{aligned}}}", r"\toprule", lines[0], r"\midrule", *lines[1:], r"\bottomrule"]
@@ -82,23 +73,15 @@ FORMATS: dict[str, Callable[[Sequence[Result]], str]] = {
 
 def _cells(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of the table for people."""
-    accuracies = titles(results)
-    seeds = any("seeds" in result for result in results)
-    header = [*_FACTS, *accuracies.values(), "mutants", *(["seeds"] if seeds else [])]
-    rows = [
-        [
-            str(result["dataset"]),
-            str(result["model"]),
-            patch_text(result["patch"]),
-            str(result["n"]),
-            str(result["defender"]),
-            *(share_text(result["accuracy"].get(name), result["n"]) for name in accuracies),
-            mutants_text(result),
-            *([seeds_text(result)] if seeds else []),
-        ]
-        for result in _ordered(results)
-    ]
-    return header, rows
+    ordered = _ordered(results)
+    header, rows = cells(ordered)
+    facts = [[str(r["dataset"]), str(r["model"]), patch_text(r["patch"]), str(r["n"])] for r in ordered]
+    return [*_FACTS, *header], [[*fact, *row] for fact, row in zip(facts, rows, strict=True)]
+
+
+def _alignments(columns: int) -> list[str]:
+    """``l`` for words and ``r`` for numbers, column by column."""
+    return ["l", "l", "l", "r", "l", *"r" * (columns - 5)]
 
 
 def _ordered(results: Sequence[Result]) -> list[Result]:

@@ -1,6 +1,6 @@
 """What all views of results share: which stand together, in which columns, in which words."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 Result = Mapping[str, Any]
@@ -57,10 +57,28 @@ def possible(result: Result, name: str) -> bool:
     return name != "round_trip" or not result.get("round_trip_note")
 
 
-def mutants_text(result: Result) -> str:
-    """Mean number of mutants per image."""
-    mutants = result.get("mutants_per_image")
-    return "n/a" if mutants is None else f"{mutants:.0f}"
+def cells(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of defenders, in words."""
+    names, (heading, last) = titles(results), last_column(results)
+    rows = [
+        [
+            str(result["defender"]),
+            *(share_text(result["accuracy"].get(name), result["n"]) for name in names),
+            last(result),
+        ]
+        for result in results
+    ]
+    return ["defender", *names.values(), heading], rows
+
+
+def last_column(results: Sequence[Result]) -> tuple[str, Callable[[Result], str]]:
+    """What stands behind the accuracies, and how it is called: what they cost, or the seeds that they are a mean of."""
+    return ("seeds", seeds_text) if are_over_seeds(results) else ("mutants", _mutants_text)
+
+
+def are_over_seeds(results: Sequence[Result]) -> bool:
+    """Whether these are results of :func:`mrcert_pl.reporting.seeds.over_seeds`."""
+    return any("seeds" in result for result in results)
 
 
 def seeds_text(result: Result) -> str:
@@ -68,18 +86,28 @@ def seeds_text(result: Result) -> str:
     return ", ".join(map(str, result.get("seeds", [result.get("seed", "n/a")])))
 
 
+def are_published(results: Sequence[Result]) -> bool:
+    """Whether there is a published figure beside some accuracy."""
+    return any(accuracy["reported"] is not None for result in results for accuracy in result["accuracy"].values())
+
+
 def legend(results: Sequence[Result]) -> list[str]:
     """What the figures of a table mean, and why some of them can't be better."""
-    seeds = any("seeds" in result for result in results)
+    seeds = are_over_seeds(results)
     figures = "accuracy in %" + (", mean ± standard deviation over seeds" if seeds else " (number of images)")
-    published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
-    lines = [figures + (", [published figure]" if published else "") + "; mutants: mean per image"]
+    figures += ", [published figure]" if are_published(results) else ""
+    lines = [figures if seeds else f"{figures}; mutants: mean per image"]
     if titles(results).keys() & _ATTACKED.keys():
         lines.append("adv. certified: clean and certified, of the images that the base model misreads under attack")
     notes = {result["defender"]: result.get("round_trip_note") for result in results}
     lines += [f"{defender}, round trip: {note}" for defender, note in notes.items() if note]
     alike = dict.fromkeys(result["defender"] for result in results if _same_weights(result))
     return lines + [f"{defender}: some seeds are of the same weights, so the spread is too small" for defender in alike]
+
+
+def _mutants_text(result: Result) -> str:
+    mutants = result.get("mutants_per_image")
+    return "n/a" if mutants is None else f"{mutants:.0f}"
 
 
 def _same_weights(result: Result) -> bool:

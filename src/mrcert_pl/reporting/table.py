@@ -7,16 +7,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from mrcert_pl.reporting.summary import (
-    Result,
-    grouped,
-    legend,
-    mutants_text,
-    patch_text,
-    seeds_text,
-    share_text,
-    titles,
-)
+from mrcert_pl.reporting.summary import Result, are_published, cells, grouped, legend, patch_text
 
 
 def show(results: Sequence[Result], console: Console | None = None) -> None:
@@ -33,15 +24,11 @@ def results_table(results: Sequence[Result]) -> Table:
     one = results[0]
     title = f"{one['dataset']}, {one['model']}, patch {patch_text(one['patch'])}, {one['n']} images: accuracy in %"
     table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-    table.add_column("defender", no_wrap=True)
-    accuracies = titles(results)
-    for name, heading in accuracies.items():
-        table.add_column(heading, justify="right", no_wrap=name != "adversarial_certified")
-    table.add_column("mutants", justify="right", no_wrap=True)
-    seeds = any("seeds" in result for result in results)
-    if seeds:
-        table.add_column("seeds", justify="right")
-    for result in results:
-        shares = (escape(share_text(result["accuracy"].get(name), one["n"])) for name in accuracies)
-        table.add_row(result["defender"], *shares, mutants_text(result), *([seeds_text(result)] if seeds else []))
+    header, rows = cells(results)
+    table.add_column(header[0], no_wrap=True)
+    for heading in header[1:]:
+        wraps = are_published(results) or heading in ("adv. certified", "seeds")
+        table.add_column(heading, justify="right", no_wrap=not wraps)
+    for row in rows:
+        table.add_row(*map(escape, row))
     return table

@@ -122,7 +122,7 @@ def test_it_says_what_the_files_say(tmp_path: Path, runs: list[Run], others: Non
     page, _ = written(tmp_path, runs)
     text = re.sub(r"\s+", " ", page.text)
     assert "70.0 7 of 10 39.7 to 89.2 published: 61.0" in text
-    assert "none not possible" in text
+    assert "0.0 not possible" in text
     assert "10 (7)" not in text
     assert "8 (7) 2 (0)" in text
     assert "80.0 to 80.0 % of the images by place" in text

@@ -8,13 +8,13 @@ from mrcert_pl.reporting.page.parts import Section, Share, Table
 from mrcert_pl.reporting.page.plots import against_patch_size, side_by_side
 from mrcert_pl.reporting.summary import (
     Result,
+    are_over_seeds,
     grouped,
+    last_column,
     legend,
-    mutants_text,
     patch_text,
     percent,
     possible,
-    seeds_text,
     titles,
 )
 
@@ -48,26 +48,20 @@ def accuracy_sections(results: Sequence[Result]) -> Iterator[Section]:
 
 
 def _table(results: Sequence[Result]) -> Table:
-    one, accuracies = results[0], titles(results)
-    seeds = any("seeds" in result for result in results)
-    how = "mean and standard deviation over seeds" if seeds else "number of images and 95 % interval (Wilson)"
+    one, names, (heading, last) = results[0], titles(results), last_column(results)
+    how = "number of images and 95 % interval (Wilson); mutants: mean per image"
+    if are_over_seeds(results):
+        how = "mean and standard deviation over seeds"
     return Table(
-        f"Accuracy in %, patch {patch_text(one['patch'])}, {one['n']} images: {how}; mutants: mean per image",
-        ["defender", *accuracies.values(), "mutants", *(["seeds"] if seeds else [])],
-        [
-            [
-                result["label"],
-                *(_cell(result, name) for name in accuracies),
-                mutants_text(result),
-                *([seeds_text(result)] if seeds else []),
-            ]
-            for result in results
-        ],
+        f"Accuracy in %, patch {patch_text(one['patch'])}, {one['n']} images: {how}",
+        ["defender", *names.values(), heading],
+        [[result["label"], *(_cell(result, name) for name in names), last(result)] for result in results],
     )
 
 
 def _cell(result: Result, name: str) -> Share:
-    return share_cell(result["accuracy"].get(name)) if possible(result, name) else Share("none", ["not possible"])
+    cell = share_cell(result["accuracy"].get(name))
+    return cell if possible(result, name) else Share(cell.share, ["not possible"])
 
 
 def share_cell(accuracy: Mapping[str, Any] | None) -> Share:

@@ -20,15 +20,17 @@ def attack_section(paths: Sequence[Path]) -> Section | None:
     attacks = {file: result for file, result in results.items() if "base_after" in result["accuracy"]}
     if not attacks:
         return None
-    rows = [
-        [
-            f"{attack['dataset']}, {attack['model']}, {patch_text(attack['patch'])}",
-            attack["attack"]["attack"],
-            *(share_cell(attack["accuracy"][name]) for name in ("base_before", "base_after")),
-            str(attack["successes"]),
-        ]
-        for attack in attacks.values()
-    ]
+    rows: list[list[Any]] = []
+    for file, attack in attacks.items():
+        with _explained(file, "mrcert attack"):
+            rows.append(
+                [
+                    f"{attack['dataset']}, {attack['model']}, {patch_text(attack['patch'])}",
+                    attack["attack"]["attack"],
+                    *(share_cell(attack["accuracy"][name]) for name in ("base_before", "base_after")),
+                    str(attack["successes"]),
+                ]
+            )
     table = Table(
         "Accuracy of the base model in %, number of images and 95 % interval (Wilson)",
         ["attacked", "attack", "before", "after", "successes"],

@@ -9,7 +9,16 @@ from matplotlib.ticker import PercentFormatter
 
 from mrcert_pl.reporting.intervals import bounds
 from mrcert_pl.reporting.page.svg import INK, Picture, drawing, embedded
-from mrcert_pl.reporting.summary import Result, grouped, patch_text, percent, possible, titles
+from mrcert_pl.reporting.summary import (
+    Result,
+    are_over_seeds,
+    are_published,
+    grouped,
+    patch_text,
+    percent,
+    possible,
+    titles,
+)
 
 _WIDTH = 4.6
 # Told apart by their shapes too; each readable on white and on black.
@@ -46,8 +55,7 @@ def side_by_side(results: Sequence[Result]) -> Picture:
         axis.set_ylim(len(labels) - 0.5, -0.5)
         _percent_axis(axis.xaxis, axis.set_xlim)
         figure.legend(loc="outside upper left", ncols=5, fontsize=8, columnspacing=1, handletextpad=0.3)
-        published = any(a["reported"] is not None for result in results for a in result["accuracy"].values())
-        said_where = "; upright strokes: published figures" if published else ""
+        said_where = "; upright strokes: published figures" if are_published(results) else ""
         patch = f"Patch {patch_text(results[0]['patch'])}"
         return embedded(figure, f"{patch}. {_in_words(results, names)}", f"{patch}. {_bars(results)}{said_where}.")
 
@@ -130,7 +138,7 @@ def _errors(accuracies: Sequence[Mapping[str, Any]]) -> np.ndarray:
 
 
 def _bars(results: Sequence[Result]) -> str:
-    if any("seeds" in result for result in results):
+    if are_over_seeds(results):
         return "Bars: one standard deviation over seeds"
     return "Bars: 95 % intervals"
 
