@@ -43,6 +43,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         finish,
         patch_of,
     )
+    from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.cli.stopwatch import announce
@@ -110,6 +111,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
             "environment": environment(device_of(trainer), str(trainer.precision)),
         }
         _report(cfg, run_dir, defender, certification.counts, facts)
+        count_locations(cfg, run_dir, model, lattice)
         draw_verdicts(cfg, run_dir, data, model, lattice)
     finish(trainer)
 
@@ -120,6 +122,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.cli.build import build_data, build_model, description_of, patch_of
+    from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
@@ -154,6 +157,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
         "environment": environment("stored tables", stored["precision"]),
     }
     _report(cfg, run_dir, defender, counts, facts)
+    count_locations(cfg, run_dir, model, lattice)
     draw_verdicts(cfg, run_dir, data, model, lattice)
 
 
@@ -177,17 +181,18 @@ def _report(
     from mrcert_pl.reporting import read_results, show, verdict_column, write_results
 
     verdicts = run_dir / "verdicts.parquet"
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     result = {
         "dataset": description_of(cfg).name,
         "model": cfg.model.name,
-        "patch": cfg.patch,
+        "patch": config["patch"],
         "defender": defender.name,
         "round_trip_note": defender.round_trip_note,
         "mutants_per_image": round(sum(verdict_column(verdicts, "mutants_evaluated")) / counts["n"], 2),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": config,
     }
     file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
     print()

@@ -13,7 +13,7 @@ _COMMANDS = {
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
     "convert": "make a small safetensors of a checkpoint, or of one of PatchCURE's, that eval takes",
     "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
-    "report": "show the results of evaluations as one table",
+    "report": "results side by side: tables, an HTML page, two evaluations image by image",
 }
 
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
 from mrcert_pl.data.attacked import AttackedImages
@@ -22,11 +22,13 @@ def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: 
     from mrcert_pl.geometry import location_maps
     from mrcert_pl.reporting import read_verdicts
     from mrcert_pl.reporting.pictures import examples, kind_of, verdict_picture
+    from mrcert_pl.reporting.summary import patch_text
 
     rows = read_verdicts(run_dir / "verdicts.parquet")
     split, classes = data.split("test"), data.description.classes
     places = {record.id: position for position, record in enumerate(split.records)}
     folder = run_dir / "pictures"
+    patch = patch_text(OmegaConf.to_object(cfg)["patch"])  # type: ignore[call-overload, index]
     for row in track(examples(rows, cfg.pictures), "Drawing", transient=True):
         hidden, maps = None, []
         if hasattr(model, "borders"):
@@ -40,7 +42,7 @@ def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: 
         if row["prediction"] != row["label"]:
             title += f", but it is {classes[row['label']]}"
         if row.get("certified_patches") is not None:
-            title += f" (patches of {cfg.patch} px that can't change it: {max(row['certified_patches'], 0)})"
+            title += f" (patches of {patch} that can't change it: {max(row['certified_patches'], 0)})"
         verdict_picture(folder / f"{row['id']}.png", image, title, hidden, maps)
     print(f"{folder}")
 

@@ -1,6 +1,6 @@
 """``verdicts.parquet``: one row per image."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +12,7 @@ from mrcert_pl.files import write_whole
 
 # Rows that are kept in memory before they are written.
 _GROUP = 4096
+_BATCH = 256
 
 SCHEMA = pa.schema(
     [
@@ -95,6 +96,13 @@ def write_verdicts(path: Path, rows: Sequence[dict[str, Any]]) -> Path:
 def verdict_column(path: Path, name: str) -> list[Any]:
     """One column of a file of verdicts."""
     return pq.read_table(path, columns=[name])[name].to_pylist()
+
+
+def verdict_batches(path: Path, columns: Sequence[str]) -> Iterator[list[dict[str, Any]]]:
+    """Some columns of a file of verdicts, a few hundred rows at a time."""
+    with pq.ParquetFile(path) as file:
+        for batch in file.iter_batches(_BATCH, columns=list(columns)):
+            yield batch.to_pylist()
 
 
 def read_verdicts(path: Path) -> list[dict[str, Any]]:
