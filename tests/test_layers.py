@@ -19,6 +19,7 @@ BELOW = {
     "attacks": {"errors", "geometry", "models"},
     "data": {"errors", "files"},
     "lit": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data"},
+    "bench": {"errors", "geometry", "mutants", "defenders", "models"},
     "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
     "reporting": {"errors", "files"},
     "verification": {"errors", "geometry.patch"},

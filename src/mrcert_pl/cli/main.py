@@ -11,6 +11,7 @@ _COMMANDS = {
     "attack": "attack a base model with patches; the attacked images are a data set that eval takes",
     "audit": "try to break certificates (audit certificates), measure rounding (audit numerics)",
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
+    "bench": "time the ways to label mutants, to train and to attack against each other",
     "convert": "make a small safetensors of a checkpoint, or of one of PatchCURE's, that eval takes",
     "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
     "report": "results side by side: tables, an HTML page, two evaluations image by image",

@@ -1,0 +1,75 @@
+"""What a machine can do at best, and how much time and memory a piece of work takes on it."""
+
+import math
+import time
+from collections.abc import Callable
+from contextlib import AbstractContextManager, suppress
+from functools import partial
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+
+Result = TypeVar("Result")
+
+# Sides of the square matrices whose product is timed: the peak is that of the fastest.
+_SIDES = (1024, 2048, 4096)
+_PRODUCTS = 3
+
+
+class Machine:
+    """A device and the precision of its arithmetic.
+
+    Args:
+        device: where the work is done.
+        precision: as Lightning names it; anything with ``bf16`` is bfloat16 by autocast, else float32.
+    """
+
+    def __init__(self, device: torch.device, precision: str) -> None:
+        self.device = device
+        self.dtype = torch.bfloat16 if "bf16" in precision else torch.float32
+
+    def arithmetic(self) -> AbstractContextManager[object]:
+        """The context in which models compute in this precision."""
+        return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
+
+    def timed(self, work: Callable[[], Result]) -> tuple[float, Result]:
+        """How many seconds some work takes until the device has finished it, and its result."""
+        self._wait()
+        started = time.perf_counter()
+        result = work()
+        self._wait()
+        return time.perf_counter() - started, result
+
+    def peak_flops(self) -> float:
+        """Floating point operations per second of the fastest of a few large matrix products."""
+        best = 0.0
+        for side in _SIDES:
+            a, b = torch.randn(2, side, side, device=self.device, dtype=self.dtype)
+            torch.mm(a, b)
+            for _ in range(_PRODUCTS):
+                seconds, _ = self.timed(partial(torch.mm, a, b))
+                best = max(best, 2 * side**3 / seconds)
+        return best
+
+    def forget_peak_memory(self) -> None:
+        """Begin to watch the memory anew."""
+        if self.device.type == "cuda":
+            torch.cuda.reset_peak_memory_stats(self.device)
+        else:
+            with suppress(OSError):
+                Path("/proc/self/clear_refs").write_text("5")
+
+    def peak_mib(self) -> float:
+        """Most MiB in use since then: on a GPU by tensors, else by the process; NaN where nobody counts."""
+        if self.device.type == "cuda":
+            return torch.cuda.max_memory_allocated(self.device) / 2**20
+        with suppress(OSError):
+            for line in Path("/proc/self/status").read_text().splitlines():
+                if line.startswith("VmHWM:"):
+                    return int(line.split()[1]) / 2**10
+        return math.nan
+
+    def _wait(self) -> None:
+        if self.device.type == "cuda":
+            torch.cuda.synchronize(self.device)

@@ -1,0 +1,95 @@
+"""Ways to label the mutants of images: as published, and as the engine does it."""
+
+from collections.abc import Callable, Sequence
+from math import comb
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mrcert_pl.bench.rows import Way
+from mrcert_pl.defenders import Defender
+from mrcert_pl.defenders.base import Want
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants import MutantEvaluator
+from mrcert_pl.mutants.evaluator import Queries
+
+_DENSE_BATCH = 16
+_WANTS: tuple[Want, ...] = ("label", "certificate", "round_trip")
+
+
+def labelling_ways(
+    model: Any,
+    lattice: UnionLattice,
+    images: Tensor,
+    defenders: Sequence[Defender[Any]],
+    sample: int,
+    token_budget: int | None = None,
+) -> list[Way]:
+    """The ways, the slowest first.
+
+    - *direct*: a whole dense forward pass for every tuple of ``order`` masks with repetition, each on its own;
+    - *direct, encoded once*: the same, but what no mask changes is computed once for each image;
+    - *distinct*: a dense forward pass for every distinct union;
+    - *engine*: all distinct unions by the mutant engine, at the cost of what is visible;
+    - *lazy*: of these the ones that a defender asks for, for the label, with its certificate, with its round trip.
+
+    Args:
+        model: a model with a dense path ``classify``.
+        lattice: the mutants.
+        images: ``[image, channel, height, width]``.
+        defenders: those that are asked lazily; none if the labels of the model mean nothing.
+        sample: dense forward passes that are timed instead of all of them.
+        token_budget: most tokens in one batch of the engine.
+    """
+    tuples = comb(len(lattice.masks) + lattice.order - 1, lattice.order)
+    # Every dense forward pass costs the same, whatever is hidden.
+    hidden = lattice.hidden[torch.randint(len(lattice), (sample,))].to(images.device)
+    nothing: Any = torch.zeros(1, lattice.windows, dtype=torch.bool)
+    encoding, dense = model.encode_flops(), float(model.mutant_flops(nothing))
+    costs = model.mutant_flops(lattice.hidden).double().cpu()
+
+    def whole() -> tuple[float, float]:
+        for rows in hidden.split(_DENSE_BATCH):
+            model(images[:1].expand(len(rows), *images.shape[1:]), rows)
+        return sample, sample * (encoding + dense)
+
+    # Once for all the mutants of an image: too little to be timed with a sample of them.
+    with torch.no_grad():
+        features = model.encode(images[:1])
+
+    def classified() -> tuple[float, float]:
+        for rows in hidden.split(_DENSE_BATCH):
+            model.classify(features.expand(len(rows), *features.shape[1:]), rows)
+        return sample, sample * dense
+
+    def engine(defender: Queries) -> Callable[[], tuple[float, float]]:
+        def work() -> tuple[float, float]:
+            table = MutantEvaluator(model, lattice, token_budget).evaluate(images, defender)
+            asked = table.evaluated.cpu()
+            return float(asked.sum()), float(asked.double().sum(0) @ costs) + len(images) * encoding
+
+        return work
+
+    ways = [
+        Way("direct", whole, 1, tuples / sample, sample),
+        Way("direct, encoded once", classified, 1, tuples / sample, sample),
+        Way("distinct, encoded once", classified, 1, len(lattice) / sample, sample),
+        Way("engine, all mutants", engine(_Everything()), len(images)),
+    ]
+    for defender in defenders:
+        for want in _WANTS:
+            name = f"lazy {defender.name}, {want.replace('_', ' ')}"
+            ways.append(Way(name, engine(defender.asked_for(want)), len(images)))
+    return [_without_gradients(way) for way in ways]
+
+
+class _Everything:
+    """Wants the whole table."""
+
+    def next_queries(self, table: Any) -> Any:
+        return ~table.evaluated
+
+
+def _without_gradients(way: Way) -> Way:
+    return Way(way.name, torch.inference_mode()(way.work), way.items, way.scale, way.sample)

@@ -1,0 +1,140 @@
+"""``mrcert bench``: what the ways to label mutants, to train and to attack cost on this machine."""
+
+import json
+import sys
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from omegaconf import DictConfig, OmegaConf
+
+from mrcert_pl.cli.app import command
+from mrcert_pl.errors import ConfigurationError, unknown
+
+if TYPE_CHECKING:
+    from rich.table import Table
+
+    from mrcert_pl.bench import Row
+
+
+@command("bench")
+def main(cfg: DictConfig) -> None:
+    """Print the tables; leave ``bench.json`` and ``bench.png``."""
+    import torch
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mrcert_pl.bench import Machine, compare
+    from mrcert_pl.cli.build import build_trainer, device_of, start
+    from mrcert_pl.files import write_whole
+    from mrcert_pl.reporting import environment
+    from mrcert_pl.reporting.bars import bars
+
+    if cfg.images < 1 or cfg.rounds < 1 or cfg.sample < 1:
+        raise ConfigurationError("a benchmark needs at least one image, one round and a sample of one forward pass")
+    run_dir = start(cfg)
+    trainer = build_trainer(cfg, [])
+    device = trainer.strategy.root_device
+    machine = Machine(device, str(trainer.precision))
+    console = Console()
+    rows: list[dict[str, Any]] = []
+    facts: dict[str, Any] = {}
+    for part, ways, about in _parts(cfg, device):
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(part, total=len(ways) * cfg.rounds)
+            measured = compare(ways, machine, cfg.rounds, partial(progress.advance, task))
+        rows += [{"part": part, **asdict(row)} for row in measured]
+        facts |= about
+        console.print(_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", measured))
+    content = {
+        "format": 1,
+        "rows": rows,
+        **facts,
+        "peak_gflops": machine.peak_flops() / 1e9,
+        "threads": torch.get_num_threads(),
+        "environment": environment(device_of(trainer), str(trainer.precision)),
+        "command": " ".join(sys.argv),
+        "config": OmegaConf.to_container(cfg, resolve=True),
+    }
+    print(write_whole(run_dir / "bench.json", lambda partial: _dump(partial, content)))
+    labelling = [row for row in rows if row["part"] == _LABELLING]
+    title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
+    print(bars(run_dir / "bench.png", {row["way"]: row["faster"] for row in labelling}, title))
+
+
+_LABELLING = "labels of mutants"
+
+
+def _parts(cfg: DictConfig, device: Any) -> Any:
+    """Name, ways and facts of every part of the benchmark."""
+    import torch
+
+    from mrcert_pl.bench import gradient_ways, labelling_ways
+    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
+    from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE
+    from mrcert_pl.lit import MaskSampler
+    from mrcert_pl.models.checkpoints import read_checkpoint, restore
+
+    known = {
+        "patchcure": PatchCURE(),
+        "mrcert": MRCert(cfg.patches),
+        "mrcert_sharp": MRCert(cfg.patches, "sharp"),
+        "mrcert_cascade": MRCertCascade(cfg.patches),
+    }
+    for name in cfg.defenders:
+        if name not in known:
+            raise unknown("defender that can be lazy", name, known)
+    model = build_model(cfg, start=False).eval()
+    if not hasattr(model, "covering_masks"):
+        raise ConfigurationError(
+            f"model={cfg.model.name} votes instead of hiding masks; take model=vit_srf or masked_vit"
+        )
+    if cfg.checkpoint is not None:
+        restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
+    cfg.dataset.limit = max(cfg.images, cfg.train_batch)
+    split = build_data(cfg, model.image_px).split("test")
+    model = model.to(device)
+    images = torch.stack([split[i % len(split)].image for i in range(cfg.dataset.limit)]).to(device)
+    labels = torch.tensor([split[i % len(split)].label for i in range(cfg.dataset.limit)], device=device)
+
+    defender: Any = known["mrcert"]
+    lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
+    lazy = [known[name] for name in cfg.defenders] if cfg.checkpoint is not None else []
+    facts = {"mutants": lattice.summary(), "model": cfg.model.name, "patch": OmegaConf.to_container(cfg)["patch"]}  # type: ignore[call-overload, index]
+    yield (
+        _LABELLING,
+        labelling_ways(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
+        facts | {"images": cfg.images},
+    )
+    if n := cfg.train_batch:
+        masks = MaskSampler(lattice.masks, model.windows, cfg.mask_orders)
+        yield "gradients", gradient_ways(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
+
+
+def _subject(cfg: DictConfig, device: Any, precision: str) -> str:
+    weights = "random weights" if cfg.checkpoint is None else "trained weights"
+    return f"{cfg.model.name} ({cfg.model.backbone}), patch {cfg.patch}, {weights}, {precision}, {device.type}"
+
+
+def _table(title: str, rows: "list[Row]") -> "Table":
+    from rich.box import SIMPLE_HEAD
+    from rich.table import Table
+
+    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.add_column("per image")
+    for heading in ("mutants", "GFLOPs", "seconds", "times faster", "of peak, %", "memory, MiB"):
+        table.add_column(heading, justify="right")
+    for row in rows:
+        name = row.way if row.sample is None else f"{row.way} (from {row.sample})"
+        numbers = (f"{row.mutants:,.0f}", f"{row.gflops:,.1f}", f"{row.seconds:.3g}", f"{row.faster:.1f}")
+        table.add_row(name, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
+    return table
+
+
+def _dump(path: Path, content: dict[str, Any]) -> None:
+    path.write_text(json.dumps(content, indent=2) + "\n")
+
+
+if __name__ == "__main__":
+    main()
