@@ -20,6 +20,7 @@ BELOW = {
     "data": {"errors", "files"},
     "lit": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data"},
     "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
+    "guard": {"errors", "geometry", "mutants", "defenders", "models", "data"},
     "reporting": {"errors", "files"},
     "conf": set(),
 }

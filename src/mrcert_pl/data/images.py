@@ -29,7 +29,7 @@ def read_image(path: Path) -> Image.Image:
         with Image.open(path) as image:
             return rgb(image)
     except FileNotFoundError as error:
-        raise ImageError(f"{path} is missing; it was there, or listed, when the data set was opened") from error
+        raise ImageError(f"{path} is missing: it is listed, but there is no such file") from error
     except Exception as error:  # decoders raise whatever they stumble over
         reason = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise ImageError(f"{path} can't be read as a picture: {reason}. Replace it by an intact copy") from error
