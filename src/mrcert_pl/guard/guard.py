@@ -186,6 +186,10 @@ class Guard:
             )
         return image
 
+    def legend(self) -> str:
+        """What a number of patches beside a verdict means."""
+        return f"n patches: {meaning_of(None, self.patch, self.model.image_px)}"
+
     def _verdicts(self, images: Sequence[Tensor], names: Sequence[str], want: Want) -> list[GuardVerdict]:
         if not images:
             return []

@@ -51,15 +51,20 @@ class GuardVerdict:
     maps: tuple[BoolTensor, ...] = field(default=(), repr=False, compare=False)
 
     def row(self) -> dict[str, Any]:
-        """All but the maps, in the order of the attributes, for JSON and tables."""
-        return {each.name: getattr(self, each.name) for each in fields(self) if each.name != "maps"}
+        """All but the maps, for JSON and tables."""
+        return {name: getattr(self, name) for name in self.columns()}
+
+    @classmethod
+    def columns(cls) -> list[str]:
+        """Names of the fields of a row, in their order."""
+        return [each.name for each in fields(cls) if each.name != "maps"]
 
 
-def meaning_of(patches: int, patch: PatchSpec, image_px: tuple[int, int]) -> str:
-    """What it means that an image is certified for so many patches (docs/theory.md, section 8)."""
+def meaning_of(patches: int | None, patch: PatchSpec, image_px: tuple[int, int]) -> str:
+    """What it means that an image is certified for so many patches, ``n`` if not given (docs/theory.md, section 8)."""
     shapes = " or ".join(f"{height}x{width}" for height, width in patch.shapes_px(image_px))
+    count = "n patches" if patches is None else f"{patches} patch{'' if patches == 1 else 'es'}"
     return (
-        f"every image that differs from this one in at most {patches} {'patch' if patches == 1 else 'patches'} of at "
-        f"most {shapes} px gets this label, including the clean original if this image was patched; it does not say "
-        "that the label is correct"
+        f"every image that differs from this one in at most {count} of at most {shapes} px gets this label, including "
+        "the clean original if this image was patched; it does not say that the label is correct"
     )
