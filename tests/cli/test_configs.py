@@ -39,7 +39,7 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
-    commands = ("train", "eval", "predict", "attack", "plan", "audit_certificates", "audit_numerics")
+    commands = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
     assert rest == {Path(f"{name}.yaml") for name in commands}
 
 
@@ -135,9 +135,10 @@ def test_a_vote_and_its_model_choose_each_other(command: str, overrides: list[st
     assert instantiate(cfg.defender, _convert_="all").name == defender
 
 
+@pytest.mark.parametrize("command", ["predict", "serve"])
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "defender"])
-def test_every_defender_can_predict(option: str) -> None:
-    cfg = composed("predict", f"defender={option}")
+def test_every_defender_can_predict(command: str, option: str) -> None:
+    cfg = composed(command, f"defender={option}")
     assert instantiate(cfg.defender, _convert_="all").name == option
 
 

@@ -1,7 +1,8 @@
-"""A small random model of every kind, with what it needs to be guarded, and the labels of all its mutants."""
+"""A small random model of every kind, its checkpoint, images for it, and the labels of all their mutants."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -10,6 +11,7 @@ from torch import Tensor
 from mrcert_pl.defenders import ColumnVote, Defender, MRCert, MRCertCascade, PatchCURE, Undefended
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import AblatedViT, BlackBox, MaskedViT, ViTSRF
+from mrcert_pl.models.checkpoints import describe_model, write_weights
 from mrcert_pl.mutants import PredictionTable
 
 PATCH = PatchSpec(1)
@@ -74,3 +76,16 @@ def full_table(model: Any, defender: Defender[Any], images: Tensor) -> Predictio
     logits = torch.stack([model.classify(features, row.expand(len(images), -1)) for row in lattice.hidden], dim=1)
     best = logits.sort(dim=2, descending=True).values
     return PredictionTable(lattice, logits.argmax(2), best[..., 0] - best[..., 1])
+
+
+def save(kind: Kind, path: Path, **changes: Any) -> Path:
+    """A checkpoint as ``train.py`` writes them, or a safetensors."""
+    classes = [f"class {label}" for label in range(5)]
+    origin = {**describe_model(kind.model), "dataset": "digits", "classes": classes, "patch": "1", **changes}
+    origin = {name: value for name, value in origin.items() if value is not None}
+    weights = kind.model.state_dict()
+    if path.suffix == ".safetensors":
+        write_weights(path, weights, origin)
+    else:
+        torch.save({"state_dict": {f"model.{name}": w for name, w in weights.items()}, "mrcert": origin}, path)
+    return path

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 import torch
 from PIL import Image
-from small_models import PATCH, Kind, full_table, images_for, kinds
+from small_models import PATCH, full_table, images_for, kinds, save
 from torchvision.transforms.functional import to_pil_image
 
 import mrcert_pl
@@ -18,26 +18,12 @@ from mrcert_pl.data import ImageError
 from mrcert_pl.defenders import MRCert
 from mrcert_pl.errors import CheckpointError, ConfigurationError, DataError
 from mrcert_pl.guard import GuardVerdict, Policy
-from mrcert_pl.models.checkpoints import describe_model, write_weights
 from mrcert_pl.mutants import PredictionTable
 
 KINDS = kinds()
 CASES = [(kind, position) for kind in KINDS for position in range(len(KINDS[kind].defenders))]
 WANTS = {"label": 0, "certificate": 1, "round_trip": 2, "map": 4, "table": 4}
 CLAIMS = ("certified", "round_trip", "certified_patches", "certified_fraction")
-
-
-def save(kind: Kind, path: Path, **changes: Any) -> Path:
-    """A checkpoint as ``train.py`` writes them, or a safetensors."""
-    classes = [f"class {label}" for label in range(5)]
-    origin = {**describe_model(kind.model), "dataset": "digits", "classes": classes, "patch": "1", **changes}
-    origin = {name: value for name, value in origin.items() if value is not None}
-    weights = kind.model.state_dict()
-    if path.suffix == ".safetensors":
-        write_weights(path, weights, origin)
-    else:
-        torch.save({"state_dict": {f"model.{name}": w for name, w in weights.items()}, "mrcert": origin}, path)
-    return path
 
 
 @pytest.fixture
