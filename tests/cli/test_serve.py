@@ -64,12 +64,15 @@ def client(folder: Path) -> Iterator["httpx.Client"]:
             stdout=output,
             stderr=subprocess.STDOUT,
             start_new_session=True,
+            # Not ignored, as it is for jobs in the background.
+            preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
         )
     try:
         with httpx.Client(base_url=f"http://127.0.0.1:{port}", timeout=60) as client:
             wait_until_ready(client, server, log)
             yield client
-        server.terminate()
+        # As a terminal does it: every process gets the signal.
+        os.killpg(server.pid, signal.SIGINT)
         assert server.wait(timeout=30) == 0
         assert "Traceback" not in log.read_text()
     finally:

@@ -48,20 +48,21 @@ def main(cfg: DictConfig) -> None:
         f"curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg http://localhost:{cfg.port}{PATH}",
         flush=True,
     )
-    _stop_when_terminated()
+    _stop_together()
     server.run(host=cfg.host, port=cfg.port, log_level=cfg.log_level, generate_client_file=False)
 
 
-def _stop_when_terminated() -> None:
-    """Take SIGTERM, which containers are stopped with, for Ctrl-C: the workers are stopped as well."""
+def _stop_together() -> None:
+    """Take SIGTERM, which containers are stopped with, for Ctrl-C, and leave it to this process to stop the others."""
     process = os.getpid()
 
     def interrupt(number: int, frame: FrameType | None) -> None:
-        # The processes of the server inherit this, and have their own ways.
+        # The processes of the HTTP server inherit this, and are told to stop.
         if os.getpid() == process:
             raise KeyboardInterrupt
 
-    signal.signal(signal.SIGTERM, interrupt)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, interrupt)
 
 
 if __name__ == "__main__":

@@ -2,6 +2,8 @@
 
 import base64
 import io
+import multiprocessing
+import signal
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
@@ -89,6 +91,9 @@ class GuardAPI(litserve.LitAPI):
         self.max_pixels = max_pixels
 
     def setup(self, device: str) -> None:
+        if multiprocessing.parent_process() is not None:
+            # Ctrl-C reaches every process of a terminal; the first one stops this one.
+            signal.signal(signal.SIGINT, signal.SIG_IGN)
         torch.backends.cudnn.allow_tf32 = False
         self.guard = Guard.from_checkpoint(**{**self.settings, "device": device})
 
