@@ -248,10 +248,11 @@ def test_checkpoints_that_do_not_say_enough(tmp_path: Path) -> None:
     kind = KINDS["vit_srf"]
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         Guard.from_checkpoint(tmp_path / "none.ckpt")
-    nothing = save(kind, tmp_path / "nothing.ckpt", patch=None, classes=None)
+    nothing = save(kind, tmp_path / "nothing.ckpt", patch=None, classes=None, dataset=None)
     with pytest.raises(ConfigurationError, match="doesn't say which patch it was trained for: give patch="):
         Guard.from_checkpoint(nothing)
-    assert Guard.from_checkpoint(nothing, patch=1).class_names == ("0", "1", "2", "3", "4")
+    guard = Guard.from_checkpoint(nothing, patch=1)
+    assert (guard.class_names, guard.preprocessing.resize) == (("0", "1", "2", "3", "4"), "crop")
     assert Guard.from_checkpoint(nothing, patch=1, class_names="abcde").class_names == tuple("abcde")
 
 

@@ -1,7 +1,7 @@
 """The guard: from images to verdicts."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,15 +113,12 @@ class Guard:
         model = rebuild(content).to(device)
         if patch is None and "patch" not in origin:
             raise ConfigurationError(f"{checkpoint} doesn't say which patch it was trained for: give patch=")
-        if resize is None:
-            # Checkpoints of earlier versions name the data set alone.
-            resize = origin.get("resize") or describe(origin["dataset"]).resize
         return cls(
             model,
             defender_named(defender) if isinstance(defender, str) else defender,
             PatchSpec(origin["patch"] if patch is None else patch),
             origin.get("classes") if class_names is None else class_names,
-            resize,
+            _resize(origin) if resize is None else resize,
             stride=_stride(origin.get("stride", 1)) if stride is None else stride,
             **settings,
         )
@@ -239,6 +236,13 @@ def _listed(images: Picture | Sequence[Picture]) -> list[Picture]:
     if isinstance(images, Sequence):
         return list(images)
     raise DataError(f"images are pictures, their paths or a tensor, not {type(images).__name__}")
+
+
+def _resize(origin: Mapping[str, Any]) -> Resize:
+    """How the model's training resized; checkpoints of earlier versions name the data set alone."""
+    if "resize" in origin:
+        return origin["resize"]
+    return describe(origin["dataset"]).resize if "dataset" in origin else "crop"
 
 
 def _stride(stride: int | Sequence[int]) -> int | tuple[int, int]:
