@@ -21,6 +21,7 @@ BELOW = {
     "lit": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data"},
     "bench": {"errors", "geometry", "mutants", "defenders", "models"},
     "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
+    "guard": {"errors", "geometry", "mutants", "defenders", "models", "data"},
     "reporting": {"errors", "files"},
     "verification": {"errors", "geometry.patch"},
     "conf": set(),

@@ -39,9 +39,8 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
-    assert rest == {
-        Path(f"{name}.yaml") for name in ("train", "eval", "attack", "plan", "audit_certificates", "audit_numerics")
-    }
+    commands = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
+    assert rest == {Path(f"{name}.yaml") for name in commands}
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
@@ -134,6 +133,13 @@ def test_a_vote_and_its_model_choose_each_other(command: str, overrides: list[st
     cfg = composed(command, *overrides)
     assert cfg.model.name == model
     assert instantiate(cfg.defender, _convert_="all").name == defender
+
+
+@pytest.mark.parametrize("command", ["predict", "serve"])
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "defender"])
+def test_every_defender_can_predict(command: str, option: str) -> None:
+    cfg = composed(command, f"defender={option}")
+    assert instantiate(cfg.defender, _convert_="all").name == option
 
 
 def test_the_recipe_depends_on_the_model() -> None:

@@ -5,6 +5,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from PIL import Image
+
+from mrcert_pl.defenders import MRCert
+from mrcert_pl.guard import Guard
 
 Command = Callable[..., None]
 
@@ -29,6 +33,15 @@ def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.Captu
     )
     (file,) = Path("five").rglob("results.json")
     assert json.loads(file.read_text())["mutants"]["masks"] == 9
+
+    # The checkpoint knows the stride and the patch: it is all that a prediction takes.
+    Image.new("L", (20, 30), 90).save("photo.png")
+    command("predict", "images=photo.png", "checkpoint=checkpoints/digits/masked_vit_p32/best.ckpt", "patches=1")
+    (row,) = Path("outputs/predict").rglob("verdicts.jsonl")
+    assert 10 <= json.loads(row.read_text())["mutants_evaluated"] <= 46
+    guard = Guard.from_checkpoint("checkpoints/digits/masked_vit_p32/best.ckpt", MRCert(patches=1))
+    assert guard.evaluator.lattice.summary() == found["mutants"]
+    assert guard.preprocessing.resize == "whole"
 
 
 def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -66,3 +66,9 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         with pytest.raises(ImageError, match=reason) as error:
             read_image(tmp_path / name)
         assert str(error.value).startswith(str(tmp_path / name))
+
+
+def test_a_picture_that_is_too_large_is_not_called_damaged(tmp_path: Path) -> None:
+    Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
+    with pytest.raises(ImageError, match=r"huge\.png is larger than Pillow opens .*; save it with fewer pixels"):
+        read_image(tmp_path / "huge.png")

@@ -1,4 +1,4 @@
-"""Maps of safe places against a loop over all pixels."""
+"""Maps of safe places, and boxes of hidden windows, against loops over all pixels."""
 
 import pytest
 import torch
@@ -6,7 +6,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, certified_fraction, covering_masks, location_maps, window_borders
+from mrcert_pl.geometry import (
+    PatchSpec,
+    certified_fraction,
+    covering_masks,
+    hidden_boxes,
+    location_maps,
+    window_borders,
+)
 
 
 def touched_by(top, left, patch_px, grid, window_px):
@@ -95,3 +102,27 @@ def test_masks_of_another_lattice_are_refused(shape):
         location_maps(
             torch.zeros(shape, dtype=torch.bool), covering_masks(*layout), window_borders(*layout[:2]), layout[2]
         )
+
+
+BORDERS = ((0, 10, 25, 30), (0, 4, 8, 20))
+
+
+def test_hidden_boxes_by_hand():
+    """Two columns that touch make one box; a window below only half of it makes a second one."""
+    hidden = torch.tensor([[1, 1, 0], [1, 1, 0], [0, 1, 0]]).bool().flatten()
+    assert hidden_boxes(hidden, BORDERS) == [(0, 0, 25, 8), (25, 4, 30, 8)]
+    assert hidden_boxes(torch.zeros(9).bool(), BORDERS) == []
+    assert hidden_boxes(torch.ones(9).bool(), BORDERS) == [(0, 0, 30, 20)]
+
+
+def test_hidden_boxes_cover_what_is_hidden_once():
+    """All sets of nine windows, painted pixel by pixel."""
+    for number in range(512):
+        hidden = torch.tensor([number >> window & 1 for window in range(9)]).bool()
+        painted = torch.zeros(30, 20, dtype=torch.int)
+        for top, left, bottom, right in hidden_boxes(hidden, BORDERS):
+            painted[top:bottom, left:right] += 1
+        for window in range(9):
+            row, column = divmod(window, 3)
+            rows, columns = (slice(*along[at : at + 2]) for along, at in zip(BORDERS, (row, column), strict=True))
+            assert (painted[rows, columns] == hidden[window].int()).all()

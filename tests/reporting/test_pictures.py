@@ -65,6 +65,20 @@ def test_without_witness_and_map_it_is_the_image_alone(tmp_path: Path) -> None:
     assert Image.open(wide).width == 2 * Image.open(alone).width
 
 
+def test_hidden_pixels_are_outlined_on_the_image(tmp_path: Path) -> None:
+    """Blue, twice as much around two separate boxes as around one of them."""
+    blue = []
+    for boxes in ([], [(4, 10)], [(4, 10), (20, 26)]):
+        hidden = np.zeros((32, 32), dtype=bool)
+        for first, last in boxes:
+            hidden[first:last, first:last] = True
+        pixels = colours(verdict_picture(tmp_path / "outlined.png", np.full((32, 32, 3), 0.5), "", hidden))
+        blue.append(coloured(pixels, 2))
+    assert blue[0] == 0
+    assert blue[1] > 100
+    assert blue[2] == pytest.approx(2 * blue[1], rel=0.15)
+
+
 def test_a_contact_sheet_has_an_image_above_the_other(tmp_path: Path) -> None:
     red, blue = (np.eye(3)[channel] * np.ones((8, 8, 1)) for channel in (0, 2))
     sheet = contact_sheet(tmp_path / "sheet.png", [[("3", red), ("8", blue)]] * 2)

@@ -45,9 +45,13 @@ def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
     # Our metric sums its counts over all devices by itself.
     warnings.filterwarnings("ignore", message=".*recommended to use `self.log.*sync_dist=True")
     L.seed_everything(cfg.seed, workers=True, verbose=False)
+    return open_run(cfg, run_dir or Path(HydraConfig.get().runtime.output_dir))
+
+
+def open_run(cfg: DictConfig, run_dir: Path) -> Path:
+    """Fix the arithmetic, and write the resolved configuration, which learns the run's folder, into it."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
-    run_dir = run_dir or Path(HydraConfig.get().runtime.output_dir)
     cfg.paths.run_dir = str(run_dir)
     cfg.paths.run_id = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:12]
     _keep_earlier_log(run_dir)

@@ -8,6 +8,8 @@ from mrcert_pl import __version__
 _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
     "eval": "certify a test set with a defender (same as python eval.py)",
+    "predict": "label pictures of your own, and say what is certain about each label",
+    "serve": "the same over HTTP",
     "attack": "attack a base model with patches; the attacked images are a data set that eval takes",
     "audit": "try to break certificates (audit certificates), measure rounding (audit numerics)",
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",

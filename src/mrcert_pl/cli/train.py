@@ -74,12 +74,15 @@ def _finetuning(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "MaskedFinetun
     from mrcert_pl.data import describe
     from mrcert_pl.models.checkpoints import describe_model
 
-    classes = describe(cfg.dataset.name).classes
+    description = describe(cfg.dataset.name)
+    classes = description.classes
     origin = {
         "name": cfg.model.name,
         "dataset": cfg.dataset.name,
         "classes": list(classes),
+        "resize": cfg.dataset.get("resize") or description.resize,
         "patch": str(cfg.patch),
+        "stride": cfg.stride if isinstance(cfg.stride, int) else list(cfg.stride),
         "seed": cfg.seed,
     }
     return instantiate(cfg.recipe.finetuning, _partial_=True, _convert_="all")(

@@ -23,13 +23,15 @@ def read_image(path: Path) -> Image.Image:
     """The RGB picture in a file, completely decoded. A rotation in its EXIF data is not applied, as in the papers.
 
     Raises:
-        ImageError: naming the file, if it is missing, empty, truncated, or no picture.
+        ImageError: naming the file, if it is missing, empty, truncated, too large, or no picture.
     """
     try:
         with Image.open(path) as image:
             return rgb(image)
     except FileNotFoundError as error:
-        raise ImageError(f"{path} is missing; it was there, or listed, when the data set was opened") from error
+        raise ImageError(f"{path} is missing: it is listed, but there is no such file") from error
+    except Image.DecompressionBombError as error:
+        raise ImageError(f"{path} is larger than Pillow opens ({error}); save it with fewer pixels") from error
     except Exception as error:  # decoders raise whatever they stumble over
         reason = "it is empty (0 bytes)" if path.is_file() and path.stat().st_size == 0 else str(error)
         raise ImageError(f"{path} can't be read as a picture: {reason}. Replace it by an intact copy") from error

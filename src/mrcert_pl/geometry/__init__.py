@@ -2,7 +2,7 @@
 
 from mrcert_pl.geometry.ablations import AblationKind, ColumnAblations, PatchedAblations
 from mrcert_pl.geometry.covering import Borders, check_covering, covering_masks, window_borders
-from mrcert_pl.geometry.locations import certified_fraction, location_maps
+from mrcert_pl.geometry.locations import certified_fraction, hidden_boxes, location_maps
 from mrcert_pl.geometry.patch import PatchSpec
 from mrcert_pl.geometry.unions import UnionLattice, covering_lattice
 
@@ -17,6 +17,7 @@ __all__ = [
     "check_covering",
     "covering_lattice",
     "covering_masks",
+    "hidden_boxes",
     "location_maps",
     "window_borders",
 ]

@@ -1,6 +1,7 @@
-"""Where an image is safe: from the masks that it is safe under to the placements of the patch."""
+"""Where on an image: the placements of the patch at which it is safe, and the rectangles that are hidden."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from itertools import groupby
 
 import torch
 from torch import BoolTensor, Tensor
@@ -49,3 +50,31 @@ def location_maps(
 def certified_fraction(maps: Sequence[BoolTensor]) -> Tensor:
     """Share of the placements, over all shapes, at which each image is safe: double ``[image]``."""
     return torch.cat([safe.flatten(1) for safe in maps], 1).double().mean(1)
+
+
+def hidden_boxes(hidden: BoolTensor, borders: Borders) -> list[tuple[int, int, int, int]]:
+    """Rectangles ``(top, left, bottom, right)`` in px, the last two exclusive, that make up the hidden windows.
+
+    They don't overlap; windows that are hidden beside or below each other share one wherever that is a rectangle.
+
+    Args:
+        hidden: ``[window]``.
+        borders: borders of the windows in px, those of the model.
+    """
+    rows, columns = borders
+    grid: list[list[bool]] = hidden.view(len(rows) - 1, len(columns) - 1).tolist()
+    boxes, begun = [], dict[tuple[int, int], int]()
+    for row, line in enumerate([*grid, []]):
+        runs = set(_runs(line))
+        for run in begun.keys() - runs:
+            boxes.append((rows[begun.pop(run)], columns[run[0]], rows[row], columns[run[1]]))
+        begun |= dict.fromkeys(runs - begun.keys(), row)
+    return sorted(boxes)
+
+
+def _runs(line: Sequence[bool]) -> Iterator[tuple[int, int]]:
+    """First position, and the one after the last, of each run of true values."""
+    for value, run in groupby(range(len(line)), line.__getitem__):
+        positions = list(run)
+        if value:
+            yield positions[0], positions[-1] + 1

@@ -6,6 +6,7 @@ from textwrap import fill
 from typing import Any
 
 import numpy as np
+from matplotlib.collections import LineCollection
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
@@ -14,6 +15,7 @@ from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
 
 _SAFE, _UNSAFE = "#2a9d5c", "#c8442f"
+_OUTLINE = "#2563c9"
 _HIDDEN = 0.55
 
 
@@ -58,6 +60,8 @@ def verdict_picture(
 ) -> Path:
     """Draw an image, what its witness saw of it, and where a patch can't change its label; write a PNG.
 
+    What the witness has hidden is outlined on the image.
+
     Args:
         path: the PNG.
         image: ``[height, width, 3]`` in [0, 1].
@@ -74,6 +78,8 @@ def verdict_picture(
     for axis, (name, picture) in zip(axes, panels, strict=False):
         axis.imshow(picture)
         axis.set_title(name, fontsize=9)
+    if hidden is not None:
+        _outline(axes[0], hidden)
     for axis, safe in zip(axes[len(panels) :], maps, strict=True):
         _draw_map(axis, image, safe)
     if maps:
@@ -100,6 +106,15 @@ def contact_sheet(path: Path, pairs: Sequence[Sequence[tuple[str, np.ndarray]]])
             axis.set_title(title, fontsize=8)
             axis.set_axis_off()
     return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
+
+
+def _outline(axis: Any, hidden: np.ndarray) -> None:
+    """The borders between pixels ``[height, width]`` that are hidden and all others."""
+    padded = np.pad(hidden, 1)
+    across, down = np.argwhere(padded[1:] != padded[:-1]) - 0.5, np.argwhere(padded[:, 1:] != padded[:, :-1]) - 0.5
+    lines = [[(x - 1, y), (x, y)] for y, x in across] + [[(x, y - 1), (x, y)] for y, x in down]
+    for colour, width in (("white", 3.5), (_OUTLINE, 1.8)):
+        axis.add_collection(LineCollection(lines, colors=colour, linewidths=width, capstyle="projecting"))
 
 
 def _draw_map(axis: Any, image: np.ndarray, safe: np.ndarray) -> None:

@@ -1,0 +1,7 @@
+"""The guard: verdicts on single images at run time, when nobody knows their labels."""
+
+from mrcert_pl.guard.guard import Guard
+from mrcert_pl.guard.policy import Decision, Policy
+from mrcert_pl.guard.verdict import GuardVerdict
+
+__all__ = ["Decision", "Guard", "GuardVerdict", "Policy"]

@@ -1,0 +1,54 @@
+"""Which files are meant."""
+
+from pathlib import Path
+
+import pytest
+
+from mrcert_pl.data.listing import find_pictures
+from mrcert_pl.errors import DataError
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Ten files; what is in them doesn't matter."""
+    monkeypatch.chdir(tmp_path)
+    names = ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/c.tif", "sub/deep/d.webp", ".cache/e.jpg", "f [1].jpg")
+    for name in names:
+        Path("photos", name).parent.mkdir(parents=True, exist_ok=True)
+        Path("photos", name).touch()
+    Path("empty").mkdir()
+    return tmp_path
+
+
+@pytest.mark.parametrize(
+    ("places", "expected"),
+    [
+        (["photos"], ["a.PNG", "b.jpg", "f [1].jpg", "sub/c.tif", "sub/deep/d.webp"]),
+        (["photos/*.jpg"], ["b.jpg", "f [1].jpg"]),
+        (["photos/**/*.tif", "photos/**/*.webp"], ["sub/c.tif", "sub/deep/d.webp"]),
+        (["photos/*"], ["a.PNG", "b.jpg", "f [1].jpg", "notes.txt"]),
+        (["photos/f [1].jpg"], ["f [1].jpg"]),
+        (["photos/sub", "photos/b.jpg", "photos/sub/c.tif"], ["sub/c.tif", "sub/deep/d.webp", "b.jpg"]),
+        (["photos/notes.txt", "photos/none.jpg"], ["notes.txt", "none.jpg"]),
+    ],
+)
+def test_places(places: list[str], expected: list[str]) -> None:
+    assert find_pictures(places) == [Path("photos") / name for name in expected]
+
+
+def test_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    assert find_pictures(["~/photos/b.jpg"]) == [folder / "photos" / "b.jpg"]
+
+
+@pytest.mark.parametrize(
+    ("places", "message"),
+    [
+        (["empty"], r"no picture in empty or below it \(\.jpg, "),
+        (["photos/*.gif"], r"no file matches photos/\*\.gif; patterns are relative to /"),
+        ([], "there are no images; name files, folders or patterns"),
+    ],
+)
+def test_places_without_pictures(places: list[str], message: str) -> None:
+    with pytest.raises(DataError, match=message):
+        find_pictures(places)

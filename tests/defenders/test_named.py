@@ -1,0 +1,28 @@
+"""Defenders by name: the same as in the configuration."""
+
+import importlib.resources
+from pathlib import Path
+
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+
+from mrcert_pl.defenders.named import defender_named
+from mrcert_pl.errors import ConfigurationError
+
+NAMES = sorted(file.stem for file in Path(str(importlib.resources.files("mrcert_pl.conf"))).glob("defender/*.yaml"))
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_every_defender_of_the_configuration_has_its_name_and_settings(name: str) -> None:
+    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+        configured = instantiate(compose("eval", [f"defender={name}"]).defender, _convert_="all")
+    named = defender_named(name)
+    assert type(named) is type(configured)
+    assert vars(named) == vars(configured)
+    assert named.name == name
+
+
+def test_an_unknown_name_lists_the_known_ones() -> None:
+    with pytest.raises(ConfigurationError, match=f"choose one of: {', '.join(NAMES)}"):
+        defender_named("none")

@@ -1,0 +1,272 @@
+"""The guard: its verdicts are the defender's on the full table, from checkpoints alone, for images of every kind."""
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from PIL import Image
+from small_models import PATCH, full_table, images_for, kinds, save
+from torchvision.transforms.functional import to_pil_image
+
+import mrcert_pl
+from mrcert_pl import Guard
+from mrcert_pl.data import ImageError
+from mrcert_pl.defenders import MRCert
+from mrcert_pl.errors import CheckpointError, ConfigurationError, DataError
+from mrcert_pl.guard import GuardVerdict, Policy
+from mrcert_pl.mutants import PredictionTable
+
+KINDS = kinds()
+CASES = [(kind, position) for kind in KINDS for position in range(len(KINDS[kind].defenders))]
+WANTS = {"label": 0, "certificate": 1, "round_trip": 2, "map": 4, "table": 4}
+CLAIMS = ("certified", "round_trip", "certified_patches", "certified_fraction")
+
+
+@pytest.fixture
+def checkpoint(tmp_path: Path) -> Path:
+    return save(KINDS["masked_vit"], tmp_path / "best.ckpt")
+
+
+@functools.cache
+def full_table_of(name: str, position: int) -> PredictionTable:
+    return full_table(KINDS[name].model, KINDS[name].defenders[position], images_for(KINDS[name].model))
+
+
+@pytest.mark.parametrize("want", WANTS)
+@pytest.mark.parametrize(("name", "position"), CASES)
+def test_verdicts_are_those_of_the_full_table(name: str, position: int, want: str) -> None:
+    kind = KINDS[name]
+    defender, images = kind.defenders[position], images_for(kind.model)
+    table = full_table_of(name, position)
+    expected = defender.decide(table)
+    verdicts = Guard(kind.model, defender, PATCH, batch_size=4)(images, want)  # type: ignore[arg-type]
+
+    assert [v.label for v in verdicts] == expected.label.tolist()
+    assert [v.case for v in verdicts] == expected.case.tolist()
+    assert [v.base_label for v in verdicts] == table.labels[:, 0].tolist()
+    for row, verdict in enumerate(verdicts):
+        column = int(expected.witness[row])
+        hidden = None if column < 0 else tuple(torch.arange(len(table.lattice.hidden[0]))[table.lattice.hidden[column]])
+        assert verdict.witness == hidden
+        for number, claim in enumerate(CLAIMS):
+            value = getattr(expected, claim, None)
+            given = getattr(verdict, claim)
+            if number >= WANTS[want]:
+                assert given is None
+            elif value is not None:
+                assert given == value[row]
+        if column >= 0:
+            assert verdict.margin == pytest.approx(float(table.margins[row, column]), abs=1e-4)
+        assert verdict.mutants_evaluated <= len(table.lattice)
+    if want == "table":
+        assert {v.mutants_evaluated for v in verdicts} == {table.lattice.hidden.shape[0]}
+
+
+def test_the_models_of_these_tests_give_verdicts_of_many_kinds() -> None:
+    """Otherwise equal verdicts would say little."""
+    found: dict[str, set] = {}
+    for name, kind in KINDS.items():
+        for defender in kind.defenders:
+            for verdict in Guard(kind.model, defender, PATCH)(images_for(kind.model), "certificate"):
+                found.setdefault(name, set()).add((verdict.decision, verdict.case))
+    assert {case for _, case in found["vit_srf"]} == {1, 2, 3, 4}
+    assert {decision for decision, _ in found["masked_vit"]} == {"accept", "recovered", "abstain"}
+    assert {decision for decision, _ in found["column_vit"]} == {"accept", "abstain"}
+
+
+@pytest.mark.parametrize("ending", ["ckpt", "safetensors"])
+@pytest.mark.parametrize("name", KINDS)
+def test_a_checkpoint_is_all_that_it_takes(name: str, ending: str, tmp_path: Path) -> None:
+    kind = KINDS[name]
+    defender = kind.defenders[0]
+    guard = Guard.from_checkpoint(save(kind, tmp_path / f"best.{ending}"), defender.name)
+    images = images_for(kind.model)
+    expected = Guard(kind.model, defender, PATCH)(images)
+    assert [comparable(v) for v in guard(images)] == [
+        comparable(v) | {"name": f"class {v.label}", "base_name": f"class {v.base_label}"} for v in expected
+    ]
+
+
+def comparable(verdict: GuardVerdict) -> dict[str, Any]:
+    """All but the time, and the margin without what other batches change in it."""
+    margin = None if verdict.margin is None else round(verdict.margin, 3)
+    return verdict.row() | {"seconds": None, "margin": margin}
+
+
+def test_stride_and_resize_are_those_of_the_training(tmp_path: Path) -> None:
+    def guard(name: str, **settings: Any) -> Guard:
+        return Guard.from_checkpoint(tmp_path / name, "patchcure", **settings)
+
+    def masks(guard: Guard) -> int:
+        return guard.evaluator.lattice.summary()["masks"]
+
+    save(KINDS["vit_srf"], tmp_path / "new.ckpt", stride=[1, 2], resize="crop")
+    save(KINDS["vit_srf"], tmp_path / "old.ckpt")
+    assert (masks(guard("new.ckpt")), guard("new.ckpt").preprocessing.resize) == (4, "crop")
+    # Those of the data set, in whose name it was made.
+    assert (masks(guard("old.ckpt")), guard("old.ckpt").preprocessing.resize) == (7, "whole")
+    chosen = guard("new.ckpt", stride=1, resize="whole")
+    assert (masks(chosen), chosen.preprocessing.resize) == (7, "whole")
+
+
+@pytest.mark.parametrize(
+    ("mode", "ending"),
+    [("RGB", "png"), ("L", "png"), ("CMYK", "jpg"), ("I;16", "png"), ("P", "gif"), ("RGBA", "png"), ("1", "png")],
+)
+def test_pictures_of_every_mode_and_size(mode: str, ending: str, checkpoint: Path, tmp_path: Path) -> None:
+    pixels = np.random.default_rng(0).integers(0, 256, (31, 203, 3), dtype=np.uint8)
+    picture = Image.fromarray(pixels).convert("RGB" if mode == "I;16" else mode)
+    if mode == "I;16":
+        picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    path = tmp_path / f"a picture.{ending}"
+    picture.save(path)
+    guard = Guard.from_checkpoint(checkpoint)
+    by_path, by_string = guard([path, str(path)])
+    (opened,) = guard(Image.open(path))
+    assert comparable(by_path) == comparable(by_string)
+    assert by_path.image == str(path)
+    assert comparable(opened) | {"image": str(path)} == comparable(by_path)
+
+
+def test_a_picture_and_its_tensor_have_one_verdict(checkpoint: Path) -> None:
+    guard = Guard.from_checkpoint(checkpoint)
+    pixels = (images_for(guard.model) * 255).round() / 255
+    pictures = [to_pil_image(image) for image in pixels]
+    assert [comparable(v) for v in guard(pictures)] == [comparable(v) for v in guard(pixels)]
+    assert [v.image for v in guard(pixels[:2])] == ["image 0", "image 1"]
+    assert [v.image for v in guard(pixels[:2], names=["a", "b"])] == ["a", "b"]
+    assert len(guard(pixels[0])) == 1
+    assert guard([]) == guard(pixels[:0]) == []
+
+
+def test_verdicts_do_not_depend_on_the_batch(checkpoint: Path) -> None:
+    images = images_for(KINDS["vit_srf"].model)
+    alone, together = (Guard.from_checkpoint(checkpoint, batch_size=size)(images) for size in (1, 6))
+    assert [comparable(v) for v in alone] == [comparable(v) for v in together]
+
+
+def test_each_file_has_its_outcome(checkpoint: Path, tmp_path: Path) -> None:
+    """A damaged file in a batch, a batch of damaged ones, and the order of all."""
+    files = [tmp_path / name for name in ("a.png", "broken.png", "b.png", "missing.png", "broken.png", "c.png")]
+    for number, file in enumerate(files):
+        if len(file.stem) == 1:
+            Image.new("RGB", (50, 40), (40 * number, 9, 9)).save(file)
+    files[1].write_text("no picture")
+    outcomes = list(Guard.from_checkpoint(checkpoint, batch_size=2).each(files))
+    assert [type(outcome) for outcome in outcomes] == [
+        GuardVerdict,
+        ImageError,
+        GuardVerdict,
+        ImageError,
+        ImageError,
+        GuardVerdict,
+    ]
+    assert [v.image for v in outcomes if isinstance(v, GuardVerdict)] == [str(files[0]), str(files[2]), str(files[5])]
+    assert str(outcomes[3]).startswith(f"{files[3]} is missing")
+
+
+def test_less_is_asked_for_less(checkpoint: Path) -> None:
+    guard = Guard.from_checkpoint(checkpoint)
+    counts = [
+        sum(v.mutants_evaluated for v in guard(images_for(guard.model), want))  # type: ignore[arg-type]
+        for want in WANTS
+    ]
+    assert counts == sorted(counts)
+    assert counts[0] < counts[-1]
+
+
+def test_the_meaning_is_that_of_the_theory(checkpoint: Path) -> None:
+    guard = Guard.from_checkpoint(checkpoint, patch="1x1,2x1")
+    verdicts = guard(images_for(guard.model))
+    assert any(v.certified for v in verdicts)
+    for verdict in verdicts:
+        if not verdict.certified:
+            assert verdict.meaning is None
+            continue
+        patches = {1: "1 patch", 2: "2 patches"}[verdict.certified_patches or 0]
+        assert verdict.meaning == (
+            f"every image that differs from this one in at most {patches} of at most 1x1 or 2x1 px gets this label, "
+            "including the clean original if this image was patched; it does not say that the label is correct"
+        )
+        assert len(verdict.maps) == 2
+        assert all(bool(safe.all()) for safe in verdict.maps)
+
+
+def test_the_policy_decides(checkpoint: Path) -> None:
+    guard = Guard.from_checkpoint(checkpoint, policy=Policy("round_trip"))
+    images = images_for(guard.model)
+    for verdict in guard(images):
+        assert (verdict.decision == "abstain") == (not verdict.round_trip)
+    assert {v.decision for v in guard(images, "certificate")} == {None}
+
+
+@pytest.mark.parametrize(
+    ("images", "message"),
+    [
+        (torch.zeros(1, 3, 64, 64), r"made for another model: \[3, 64, 112\] is needed"),
+        (torch.zeros(2, 64, 112), r"an image of \[2, 64, 112\]"),
+        (torch.full((1, 3, 64, 112), 255.0), r"values in \[0, 1\], not torch.float32 from 255 to 255"),
+        (torch.full((1, 3, 64, 112), torch.nan), "from nan to nan"),
+        (torch.zeros(1, 3, 64, 112, dtype=torch.uint8), "not torch.uint8"),
+        ([np.zeros((64, 112, 3))], "not ndarray"),
+        (7, "not int"),
+    ],
+    ids=str,
+)
+def test_images_that_are_none(images: Any, message: str, checkpoint: Path) -> None:
+    with pytest.raises(DataError, match=message):
+        Guard.from_checkpoint(checkpoint)(images)
+
+
+def test_a_file_that_is_no_picture(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no picture")
+    with pytest.raises(ImageError, match=r"notes\.txt can't be read as a picture"):
+        Guard.from_checkpoint(checkpoint)([tmp_path / "notes.txt"])
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"defender": "mrcrt"}, "unknown defender 'mrcrt'; choose one of: mrcert, mrcert_cascade"),
+        ({"defender": "vot"}, "votes over ablations, and MaskedViT has none"),
+        ({"patch": 60}, "can hide all 7 windows"),
+        ({"class_names": ["a"]}, "the model has 5 classes, and 1 have a name"),
+        ({"batch_size": 0}, "at least 1, not 0"),
+        ({"resize": "stretch"}, "unknown way to resize 'stretch'"),
+    ],
+)
+def test_settings_that_cannot_work(settings: dict[str, Any], message: str, checkpoint: Path) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        Guard.from_checkpoint(checkpoint, **settings)
+
+
+def test_checkpoints_that_do_not_say_enough(tmp_path: Path) -> None:
+    kind = KINDS["vit_srf"]
+    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+        Guard.from_checkpoint(tmp_path / "none.ckpt")
+    nothing = save(kind, tmp_path / "nothing.ckpt", patch=None, classes=None, dataset=None)
+    with pytest.raises(ConfigurationError, match="doesn't say which patch it was trained for: give patch="):
+        Guard.from_checkpoint(nothing)
+    guard = Guard.from_checkpoint(nothing, patch=1)
+    assert (guard.class_names, guard.preprocessing.resize) == (("0", "1", "2", "3", "4"), "crop")
+    assert Guard.from_checkpoint(nothing, patch=1, class_names="abcde").class_names == tuple("abcde")
+
+
+def test_names_and_wants_are_checked(checkpoint: Path) -> None:
+    guard = Guard.from_checkpoint(checkpoint, MRCert())
+    images = images_for(guard.model, 2)
+    with pytest.raises(ConfigurationError, match="2 images need as many names, not 1"):
+        guard(images, names=["a"])
+    with pytest.raises(ConfigurationError, match="unknown want 'everything'"):
+        guard(images, "everything")  # type: ignore[arg-type]
+
+
+def test_importing_the_package_does_not_wait_for_torch(run_python: Callable[[str], str]) -> None:
+    assert run_python("import sys, mrcert_pl; print('torch' in sys.modules, mrcert_pl.__version__)").startswith("False")
+    assert mrcert_pl.Guard is Guard
+    with pytest.raises(AttributeError, match="has no attribute 'Gard'"):
+        mrcert_pl.Gard  # noqa: B018
