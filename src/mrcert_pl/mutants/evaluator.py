@@ -49,6 +49,9 @@ class MutantEvaluator:
         model: a model whose windows can be hidden.
         lattice: the mutants that may be asked for.
         token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants.
+
+    Attributes:
+        labelled: mutants that have been labelled so far.
     """
 
     def __init__(self, model: MaskableModel, lattice: MutantSet, token_budget: int = 16384) -> None:
@@ -61,6 +64,7 @@ class MutantEvaluator:
         self.model = model
         self.lattice = lattice
         self.token_budget = token_budget
+        self.labelled = 0
 
     @torch.inference_mode()
     def evaluate(
@@ -114,6 +118,7 @@ class MutantEvaluator:
                         "the weights or this image are damaged, "
                         "or the precision is too low (try trainer.precision=32-true)"
                     )
+                self.labelled += len(rows)
                 best = logits.topk(min(2, logits.shape[1]), dim=1)
                 table.labels[rows, columns] = logits.argmax(1).to(table.labels.dtype)
                 table.margins[rows, columns] = best.values[:, 0] - best.values[:, -1]
