@@ -103,9 +103,13 @@ def test_pieces_are_artifacts_and_one_that_two_runs_name_is_the_same(tmp_path: P
 
 
 def test_a_run_that_fails_is_closed_as_failed(tmp_path: Path) -> None:
-    with pytest.raises(SystemExit), run_closed():
-        assert Board.of([WandbLogger(save_dir=tmp_path, offline=True)])
-        raise SystemExit(1)
+    def fail() -> None:
+        with run_closed():
+            assert Board.of([WandbLogger(save_dir=tmp_path, offline=True)])
+            raise SystemExit(1)
+
+    with pytest.raises(SystemExit):
+        fail()
     assert wandb.run is None
     assert only_run(tmp_path).exit_code == 1
 

@@ -114,17 +114,21 @@ def build_loggers(cfg: DictConfig) -> list[Logger]:
     return loggers
 
 
+# Commands that are about the base model alone.
+_WITHOUT_DEFENDER = ("attack", "audit_numerics")
+
+
 def _begin(cfg: DictConfig, loggers: list[Logger]) -> None:
     if board := Board.of(loggers):
-        board.begin(
-            {
-                "command": cfg.paths.command,
-                "dataset": description_of(cfg).name,
-                "model": cfg.model.name,
-                "patch": f"p{cfg.patch}",
-                "defender": instantiate(cfg.defender, _convert_="all").name,
-            }
-        )
+        about = {
+            "command": cfg.paths.command,
+            "dataset": description_of(cfg).name,
+            "model": cfg.model.name,
+            "patch": f"p{cfg.patch}",
+        }
+        if cfg.paths.command not in _WITHOUT_DEFENDER:
+            about["defender"] = instantiate(cfg.defender, _convert_="all").name
+        board.begin(about)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 

@@ -13,6 +13,7 @@ _COMMANDS = {
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
     "convert": "make a small safetensors of a checkpoint, or of one of PatchCURE's, that eval takes",
     "report": "show the results of evaluations as one table",
+    "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 
 
@@ -32,7 +33,7 @@ def main() -> None:
 
 
 def _usage() -> str:
-    lines = [f"  {name:8} {what}" for name, what in _COMMANDS.items()]
+    lines = [f"  {name:9} {what}" for name, what in _COMMANDS.items()]
     return "\n".join(
         [
             "Certified recovery from adversarial patches.\n",

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -55,8 +56,26 @@ class Board:
         if logger is None or rank_zero_only.rank:  # type: ignore[attr-defined]
             return cls()
         if not logger._offline:
-            _check_account()
+            check_account("logger.wandb.offline=false")
+        # W&B warns of this argument of Lightning's, which does nothing any more.
+        logger._wandb_init.pop("anonymous", None)
         return cls(logger.experiment)
+
+    @classmethod
+    def opened(cls, project: str, entity: str | None, folder: Path, offline: bool = True) -> "Board":
+        """The board of a run that no logger has opened.
+
+        Args:
+            project: of the run.
+            entity: team or user of the account; ``None`` is its own.
+            folder: where the run's files go.
+            offline: keep it there.
+        """
+        import wandb
+
+        folder.mkdir(parents=True, exist_ok=True)
+        mode: Any = "offline" if offline else "online"
+        return cls(wandb.init(project=project, entity=entity, dir=folder.resolve(), mode=mode, job_type="dashboard"))
 
     def __bool__(self) -> bool:
         return self._run is not None
@@ -157,12 +176,19 @@ def _artifact(piece: Piece) -> Any:
     return artifact
 
 
-def _check_account() -> None:
+def check_account(wanted_by: str) -> None:
+    """See that there is an account, which W&B itself would stop and ask for.
+
+    Args:
+        wanted_by: the setting that needs one.
+
+    Raises:
+        ConfigurationError: if there is none.
+    """
     import wandb
 
-    # W&B itself would stop and ask.
     if wandb.api.api_key is None:
         raise ConfigurationError(
-            "logger.wandb.offline=false needs an account of W&B: call wandb login once, or set WANDB_API_KEY; "
-            "an offline run can be sent later with wandb sync"
+            f"{wanted_by} needs an account of W&B: call wandb login once, or set WANDB_API_KEY; "
+            "what is kept offline can be sent later"
         )
