@@ -112,3 +112,12 @@ def test_an_evaluation_shows_its_verdicts(command: Command, recorded: Callable[.
     (again,) = recorded(*EVAL, "defender=patchcure", f"table={mutants}", "checkpoint=nowhere")
     assert again.used()["mutants"].digest == run.made()["mutants"].digest
     assert again.summary["test/n"] == 5
+
+
+def test_the_second_stage_of_a_training_names_the_first(recorded: Callable[..., list[OfflineRun]]) -> None:
+    authors = [*TRAIN, "recipe=authors", "trainer.max_epochs=1"]
+    (first,) = recorded(*authors, "stage=srf_vanilla")
+    assert "best/unmasked_accuracy" in first.summary
+    assert first.made()["model"].name == "digits-vit_srf-srf_vanilla-p32"
+    (second,) = recorded(*authors, "stage=split")
+    assert second.used()["model"].digest == first.made()["model"].digest

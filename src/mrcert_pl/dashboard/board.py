@@ -157,8 +157,10 @@ def run_closed() -> Iterator[None]:
         failed = False
     finally:
         wandb = sys.modules.get("wandb")
-        if wandb is not None and wandb.run is not None:
-            wandb.run.finish(exit_code=int(failed))
+        if wandb is not None and (run := wandb.run) is not None:
+            run.finish(exit_code=int(failed))
+            if run.offline and not run.disabled:
+                print(f"The W&B run is kept offline; send it with:  wandb sync {Path(run.dir).parent}")
 
 
 def _artifact(piece: Piece) -> Any:
