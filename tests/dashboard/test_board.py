@@ -1,6 +1,7 @@
 """The run of a command, read back from its offline file."""
 
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -8,7 +9,7 @@ import pytest
 import wandb
 from lightning.pytorch.loggers import CSVLogger, WandbLogger
 from lightning.pytorch.utilities import rank_zero_only
-from offline_run import OfflineRun, only_run
+from offline_run import only_run
 
 from mrcert_pl.dashboard import Board, Piece, run_closed
 from mrcert_pl.errors import ConfigurationError
@@ -19,16 +20,10 @@ def _quiet(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("WANDB_SILENT", "true")
 
 
-@pytest.fixture
-def board(tmp_path: Path) -> Iterator[Board]:
+@contextmanager
+def opened(folder: Path) -> Iterator[Board]:
     with run_closed():
-        yield Board.of([WandbLogger(save_dir=tmp_path, offline=True, project="tests")])
-
-
-def read(folder: Path) -> OfflineRun:
-    with run_closed():
-        pass
-    return only_run(folder)
+        yield Board.of([WandbLogger(save_dir=folder, offline=True, project="tests")])
 
 
 def test_without_its_logger_and_in_other_processes_there_is_none(
@@ -42,11 +37,12 @@ def test_without_its_logger_and_in_other_processes_there_is_none(
     assert not list(tmp_path.rglob("*.wandb"))
 
 
-def test_a_run_says_what_it_is_about_and_keeps_the_best(board: Board, tmp_path: Path) -> None:
-    board.begin({"command": "train", "patch": "p32"})
-    for value in (0.2, 0.6, 0.4):
-        board.numbers({"val/certified_accuracy": value, "val/loss": value})
-    run = read(tmp_path)
+def test_a_run_says_what_it_is_about_and_keeps_the_best(tmp_path: Path) -> None:
+    with opened(tmp_path) as board:
+        board.begin({"command": "train", "patch": "p32"})
+        for value in (0.2, 0.6, 0.4):
+            board.numbers({"val/certified_accuracy": value, "val/loss": value})
+    run = only_run(tmp_path)
     assert run.name == "train p32"
     assert run.config["about"] == {"command": "train", "patch": "p32"}
     assert run.summary["val/certified_accuracy"] == {"max": 0.6, "last": 0.4}
@@ -55,18 +51,19 @@ def test_a_run_says_what_it_is_about_and_keeps_the_best(board: Board, tmp_path: 
     assert run.exit_code == 0
 
 
-def test_tables_charts_and_images_with_overlays(board: Board, tmp_path: Path) -> None:
+def test_tables_charts_and_images_with_overlays(tmp_path: Path) -> None:
     image, hidden = np.zeros((8, 6, 3)), np.zeros((8, 6), dtype=bool)
     hidden[:, 2:4] = True
-    rows = [[1, board.image(image, {"witness": (hidden, {1: "hidden"})}), None], [2, board.image(image), 0.5]]
-    board.table("some/images", ("id", "image", "share"), rows)
-    board.bars("some/bars", "Bars", ("case", "share"), [("Case 1", 0.5)])
-    board.lines("some/lines", "Lines", "px", {"across": ([0, 1], [0.5, 1.0]), "down": ([0, 2], [0.0, 0.25])})
-    run = read(tmp_path)
+    with opened(tmp_path) as board:
+        rows = [[1, board.image(image), None], [2, board.image(image, {"witness": (hidden, {1: "hidden"})}), 0.5]]
+        board.table("some/images", ("id", "image", "share"), rows)
+        board.bars("some/bars", "Bars", ("case", "share"), [("Case 1", 0.5)])
+        board.lines("some/lines", "Lines", "px", {"across": ([0, 1], [0.5, 1.0]), "down": ([0, 2], [0.0, 0.25])})
+    run = only_run(tmp_path)
     table = run.table("some/images")
     assert table["columns"] == ["id", "image", "share"]
     assert [row[2] for row in table["data"]] == [None, 0.5]
-    assert table["data"][0][1]["masks"]["witness"]["path"].endswith(".png")
+    assert table["data"][1][1]["masks"]["witness"]["path"].endswith(".png")
     assert run.table("some/bars_table")["data"] == [["Case 1", 0.5]]
     assert sorted(run.table("some/lines_table")["data"]) == [
         [0, "across", 0.5],
@@ -83,8 +80,7 @@ def test_pieces_are_artifacts_and_one_that_two_runs_name_is_the_same(tmp_path: P
     piece = Piece("model", "digits", {"n": 1}, {"a.json": "1"}, references={"best.ckpt": tmp_path / "best.ckpt"})
     runs = []
     for number in range(2):
-        with run_closed():
-            board = Board.of([WandbLogger(save_dir=tmp_path / str(number), offline=True)])
+        with opened(tmp_path / str(number)) as board:
             if number:
                 board.uses(piece)
                 board.makes(Piece("results", "eval", files={"results.json": tmp_path / "results.json"}))
@@ -104,14 +100,20 @@ def test_pieces_are_artifacts_and_one_that_two_runs_name_is_the_same(tmp_path: P
 
 def test_a_run_that_fails_is_closed_as_failed(tmp_path: Path) -> None:
     def fail() -> None:
-        with run_closed():
-            assert Board.of([WandbLogger(save_dir=tmp_path, offline=True)])
+        with opened(tmp_path):
             raise SystemExit(1)
 
     with pytest.raises(SystemExit):
         fail()
     assert wandb.run is None
     assert only_run(tmp_path).exit_code == 1
+
+
+def test_a_run_of_somebody_else_is_left_open(tmp_path: Path) -> None:
+    with wandb.init(dir=tmp_path, mode="offline") as theirs:
+        with run_closed():
+            pass
+        assert wandb.run is theirs
 
 
 def test_without_an_account_an_online_run_is_refused_and_nobody_is_asked(

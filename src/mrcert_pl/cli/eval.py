@@ -91,6 +91,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     finally:
         store.flush()
     seconds = time.perf_counter() - started
+    trainer.strategy.barrier()
     rows, counts = certification.rows, certification.counts
     _check_complete([row["id"] for row in rows], [record.id for record in data.split("test").records], counts["n"])
     if trainer.is_global_zero:

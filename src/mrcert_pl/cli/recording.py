@@ -10,7 +10,8 @@ import numpy as np
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.build import description_of, patch_of
-from mrcert_pl.cli.pictures import Example, attack_examples, verdict_examples
+from mrcert_pl.cli.image_tables import show_attacked, show_verdicts
+from mrcert_pl.cli.pictures import attack_examples, verdict_examples
 from mrcert_pl.dashboard import (
     Board,
     Piece,
@@ -30,9 +31,6 @@ if TYPE_CHECKING:
 
 # Images in a table of W&B: as many as one looks at.
 _EXAMPLES = 32
-# Numbers of overlays; no two mean different things.
-_HIDDEN = {1: "hidden, the witness doesn't see it"}
-_SAFE = {2: "a patch centred here has no effect", 3: "not certified"}
 
 
 def record_training(
@@ -91,7 +89,7 @@ def record_evaluation(
         lines = figures.by_place(_safe(rows, model, lattice, patch_of(cfg)))
         board.lines("evaluation/places", "Share of images that a patch can't change", "its top left pixel", lines)
     try:
-        _show_verdicts(board, verdict_examples(cfg, rows, _EXAMPLES, data, model, lattice), description_of(cfg).classes)
+        show_verdicts(board, verdict_examples(cfg, rows, _EXAMPLES, data, model, lattice), description_of(cfg).classes)
     except DataError as error:
         # Stored tables are enough for verdicts.
         print(f"no images for W&B: {error}")
@@ -125,22 +123,7 @@ def record_attack(loggers: Iterable[Any], cfg: DictConfig, data: "ImageDataModul
     board.numbers({f"attack/{name}": share for name, share in shares.items()})
     board.numbers({"attack/n": result["n"], "attack/success": result["successes"] / result["n"]})
     board.bars("attack/accuracy", "Base accuracy before and after the attack", ("accuracy", "share"), shares.items())
-    columns = ("id", "label", "before", "after", "success", "loss", "image", "attacked image")
-    board.table(
-        "attack/images",
-        columns,
-        [
-            [
-                facts["id"],
-                *(classes[facts[name]] for name in ("label", "clean_prediction", "prediction")),
-                facts["success"],
-                facts["loss"],
-                board.image(before),
-                board.image(after),
-            ]
-            for facts, before, after in attack_examples(attacked, data, _EXAMPLES)
-        ],
-    )
+    show_attacked(board, attack_examples(attacked, data, _EXAMPLES), classes)
     board.uses(_images(cfg, data), _checkpoint(cfg.checkpoint, result["weights_sha256"]))
     board.makes(attacked_piece(attacked.folder, read_header(attacked.folder)))
     board.makes(outcome_piece(run_dir, _name(cfg), shares))
@@ -174,33 +157,15 @@ def record_audit(
     board.makes(outcome_piece(run_dir, _name(cfg), numbers))
 
 
-def _show_verdicts(board: Board, examples: Iterable[Example], classes: Sequence[str]) -> None:
-    """A table of images: what became of them, with what the witness has hidden and the map as overlays."""
-    from mrcert_pl.reporting.pictures import kind_of
-
-    plain = ("id", "case", "certified", "round_trip", "certified_patches", "certified_fraction", "mutants_evaluated")
-    rows = []
-    for row, image, hidden, maps in examples:
-        nothing = np.zeros(image.shape[:2], dtype=bool)
-        overlays = {"witness": (nothing if hidden is None else hidden, _HIDDEN)}
-        for number, safe in enumerate(maps, 1):
-            overlays["map" if len(maps) == 1 else f"map of shape {number}"] = (
-                figures.centred(safe, image.shape[:2]),
-                _SAFE,
-            )
-        names = [classes[row[name]] for name in ("label", "base_prediction", "prediction")]
-        rows.append([board.image(image, overlays), kind_of(row), *names, *(row[name] for name in plain)])
-    columns = ("image", "verdict", "label", "base prediction", "prediction", *plain)
-    board.table("evaluation/verdicts", columns, rows)
-
-
 def _safe(rows: Sequence[Mapping[str, Any]], model: Any, lattice: Any, patch: Any) -> np.ndarray:
     """``[top, left]``: share of the images that are right and stay so with a patch there (of the first shape)."""
     import torch
 
     from mrcert_pl.geometry import location_maps
 
-    right = Counter(tuple(row["safe_masks"]) for row in rows if row["prediction"] == row["label"])
+    right: Counter[tuple[bool, ...]] = Counter()
+    for row in rows:
+        right[tuple(row["safe_masks"])] += row["prediction"] == row["label"]
     total: Any = 0.0
     for safe_masks, images in right.items():
         alike: Any = torch.tensor([safe_masks])

@@ -27,7 +27,6 @@ _STEP = "trainer/global_step"
 Overlay = tuple[np.ndarray, Mapping[int, str]]
 """Numbers ``[height, width]``, 0 for nothing, and what the others mean."""
 
-
 Lines = Mapping[str, tuple[Sequence[float], Sequence[float]]]
 """By name, where the points of a line are, and their heights."""
 
@@ -127,8 +126,8 @@ class Board:
         for piece in pieces:
             artifact = _artifact(piece)
             if self._run.offline:
-                # What use_artifact does with one that the server may not know; it refuses before it has to, though:
-                # the file of the run has a field for just that, and the synchronisation obeys it.
+                # Offline, use_artifact refuses. This is what it does online with an artifact that may be new: the file
+                # of the run keeps it, and wandb sync does it later.
                 self._run._log_artifact(artifact, is_user_created=True, use_after_commit=True)
             else:
                 self._run.use_artifact(artifact)
@@ -151,16 +150,21 @@ def run_closed() -> Iterator[None]:
 
     Else the next job of a multirun would go on with it.
     """
+    before = _open_run()
     failed = True
     try:
         yield
         failed = False
     finally:
-        wandb = sys.modules.get("wandb")
-        if wandb is not None and (run := wandb.run) is not None:
+        if (run := _open_run()) is not None and run is not before:
             run.finish(exit_code=int(failed))
             if run.offline and not run.disabled:
                 print(f"The W&B run is kept offline; send it with:  wandb sync {Path(run.dir).parent}")
+
+
+def _open_run() -> Any:
+    # Who has not imported it, which takes its time, has no run either.
+    return getattr(sys.modules.get("wandb"), "run", None)
 
 
 def _artifact(piece: Piece) -> Any:
