@@ -116,6 +116,15 @@ def test_a_run_of_somebody_else_is_left_open(tmp_path: Path) -> None:
         assert wandb.run is theirs
 
 
+def test_a_server_that_cannot_be_reached_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def unreachable(**settings: object) -> None:
+        raise wandb.errors.CommError("no such host")
+
+    monkeypatch.setattr(wandb, "init", unreachable)
+    with pytest.raises(ConfigurationError, match=r"W&B can't open a run: no such host\nKeep it offline"):
+        Board.of([WandbLogger(save_dir=tmp_path, offline=True)])
+
+
 def test_without_an_account_an_online_run_is_refused_and_nobody_is_asked(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -46,7 +46,7 @@ class Board:
         """The board of Lightning's W&B logger, if it is one of these and this is the first process of all.
 
         Raises:
-            ConfigurationError: if the run is to go to an account, and there is none.
+            ConfigurationError: if the run is to go to an account, and there is none, or it can't be reached.
         """
         from lightning.pytorch.loggers import WandbLogger
         from lightning.pytorch.utilities import rank_zero_only
@@ -58,7 +58,8 @@ class Board:
             check_account("logger.wandb.offline=false")
         # W&B warns of this argument of Lightning's, which does nothing any more.
         logger._wandb_init.pop("anonymous", None)
-        return cls(logger.experiment)
+        with _reached():
+            return cls(logger.experiment)
 
     @classmethod
     def opened(cls, project: str, entity: str | None, folder: Path, offline: bool = True) -> "Board":
@@ -69,12 +70,17 @@ class Board:
             entity: team or user of the account; ``None`` is its own.
             folder: where the run's files go.
             offline: keep it there.
+
+        Raises:
+            ConfigurationError: if the account can't be reached.
         """
         import wandb
 
         folder.mkdir(parents=True, exist_ok=True)
         mode: Any = "offline" if offline else "online"
-        return cls(wandb.init(project=project, entity=entity, dir=folder.resolve(), mode=mode, job_type="dashboard"))
+        with _reached():
+            run = wandb.init(project=project, entity=entity, dir=folder.resolve(), mode=mode, job_type="dashboard")
+        return cls(run)
 
     def __bool__(self) -> bool:
         return self._run is not None
@@ -162,6 +168,18 @@ def run_closed() -> Iterator[None]:
                 print(f"The W&B run is kept offline; send it with:  wandb sync {Path(run.dir).parent}")
 
 
+@contextmanager
+def _reached() -> Iterator[None]:
+    import wandb
+
+    try:
+        yield
+    except wandb.errors.Error as error:
+        raise ConfigurationError(
+            f"W&B can't open a run: {error}\nKeep it offline, which is the default, and send it later with wandb sync"
+        ) from error
+
+
 def _open_run() -> Any:
     # Who has not imported it, which takes its time, has no run either.
     return getattr(sys.modules.get("wandb"), "run", None)
@@ -193,7 +211,7 @@ def check_account(wanted_by: str) -> None:
     """
     import wandb
 
-    if wandb.api.api_key is None:
+    if not wandb.login(prompt=False, verify=False):
         raise ConfigurationError(
             f"{wanted_by} needs an account of W&B: call wandb login once, or set WANDB_API_KEY; "
             "what is kept offline can be sent later"
