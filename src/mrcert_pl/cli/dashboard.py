@@ -54,8 +54,8 @@ def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, onl
         print(
             f"Nothing was sent. With an account (wandb login) and --online this would save the workspace and the\n"
             f"report {views.TITLE!r} in the project {project} of {entity or 'your account'}, and send a run with the "
-            "results.\n"
-            "Runs that were kept offline are sent with:  wandb sync $(find outputs -name 'offline-run-*')"
+            "results.\nRuns that were kept offline are sent with:  "
+            "wandb sync -n 1 $(ls -dtr $(find outputs -name 'offline-run-*'))"
         )
 
 
