@@ -13,6 +13,8 @@ from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from mrcert_pl.reporting import write_results
 
+pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")
+
 Command = Callable[..., None]
 
 SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))

@@ -116,6 +116,17 @@ def test_a_run_of_somebody_else_is_left_open(tmp_path: Path) -> None:
         assert wandb.run is theirs
 
 
+def test_offline_is_offline_though_the_process_has_begun_otherwise(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("WANDB_MODE", "online")
+    wandb.teardown()
+    wandb.setup()
+    with opened(tmp_path):
+        assert wandb.run is not None
+        assert wandb.run.offline
+
+
 def test_a_server_that_cannot_be_reached_is_one_clear_error(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     def unreachable(**settings: object) -> None:
         raise wandb.errors.CommError("no such host")

@@ -55,7 +55,7 @@ def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, onl
             f"Nothing was sent. With an account (wandb login) and --online this would save the workspace and the\n"
             f"report {views.TITLE!r} in the project {project} of {entity or 'your account'}, and send a run with the "
             "results.\nRuns that were kept offline are sent with:  "
-            "wandb sync -n 1 $(ls -dtr $(find outputs -name 'offline-run-*'))"
+            "ls -dtr $(find outputs -name 'offline-run-*') | xargs -n 1 wandb sync"
         )
 
 

@@ -54,7 +54,10 @@ class Board:
         logger = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
         if logger is None or rank_zero_only.rank:  # type: ignore[attr-defined]
             return cls()
-        if not logger._offline:
+        if logger._offline:
+            # Lightning says so with an environment variable, which W&B reads only once in a process.
+            logger._wandb_init["mode"] = "offline"
+        else:
             check_account("logger.wandb.offline=false")
         # W&B warns of this argument of Lightning's, which does nothing any more.
         logger._wandb_init.pop("anonymous", None)
