@@ -17,12 +17,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
-demo: $(INSTALLED) ## train on real images, certify them with five defenders, show the table
+demo: $(INSTALLED) ## train on real images, certify them with five defenders, show the table and make a page of it
 	$(BIN)/python train.py paths.output_dir=outputs/demo
 	@rm -rf outputs/demo/mutants # of the model of an earlier demo
 	$(BIN)/python eval.py defender=undefended paths.output_dir=outputs/demo
-	$(BIN)/python eval.py -m defender=patchcure,mrcert,mrcert_sharp,mrcert_cascade store=outputs/demo/mutants paths.output_dir=outputs/demo
-	@echo; $(BIN)/mrcert report outputs/demo
+	$(BIN)/python eval.py -m defender=patchcure,mrcert,mrcert_sharp,mrcert_cascade store=outputs/demo/mutants pictures=4 paths.output_dir=outputs/demo
+	@echo; $(BIN)/mrcert report outputs/demo --html outputs/demo/report.html
 
 test: $(INSTALLED) ## run the tests
 	$(BIN)/python -m pytest

@@ -22,6 +22,7 @@ BELOW = {
     "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
     "reporting": {"errors", "files"},
     "dashboard": {"errors", "files", "reporting"},
+    "verification": {"errors", "geometry.patch"},
     "conf": set(),
 }
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.parent != SOURCE or file.stem in BELOW]

@@ -16,6 +16,7 @@ from tiny import TINY
 
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.reporting import read_results, read_verdicts
+from mrcert_pl.reporting.locations import read_locations
 
 SMALL = [*TINY, "patch=32", "trainer=cpu"]
 TRAIN = ["train", *SMALL, "dataset.limit=32", "recipe.batch_size=8", "trainer.max_epochs=2"]
@@ -143,6 +144,14 @@ def test_two_processes_give_the_verdicts_of_one(trained: Command, capfd: pytest.
         counts.append(read_results(file)["accuracy"])
     assert rows[0] == rows[1]
     assert counts[0] == counts[1]
+
+
+def test_a_set_of_patch_shapes_stands_in_the_result(trained: Command) -> None:
+    rows = evaluated(trained, "patch=[16x32,32x16]", f"checkpoint={CHECKPOINT}", "defender=mrcert_sharp", "pictures=1")
+    assert len(rows) == 5
+    (file,) = Path("outputs/eval").rglob("results.json")
+    assert read_results(file)["patch"] == ["16x32", "32x16"]
+    assert len(read_locations(file.with_name("locations.npz")).counts) == 2
 
 
 def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -312,7 +321,14 @@ def test_verdicts_can_be_drawn_and_say_where_an_image_is_safe(trained: Command) 
         assert len(row["safe_masks"]) == 12
         assert (row["certified_fraction"] == 1) == all(row["safe_masks"]) == row["certified"]
         assert row["certified"] == (row["certified_patches"] >= 1)
+    (maps,) = Path("outputs").rglob("locations.npz")
+    (count,) = read_locations(maps).counts
+    right = [row for row in rows if row["prediction"] == row["label"]]
+    assert count.shape == (193, 193)
+    assert count.mean() == pytest.approx(sum(row["certified_fraction"] for row in right))
+    assert count.min() >= sum(row["certified"] for row in right)
     assert {row["safe_masks"] for row in evaluated(trained, "defender=undefended")} == {None}
+    assert list(Path("outputs").rglob("locations.npz")) == [maps]
 
 
 def without_counts(rows: list[dict]) -> list[dict]:

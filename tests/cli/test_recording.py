@@ -55,11 +55,8 @@ def test_from_training_to_an_evaluation_under_attack(recorded: Callable[..., lis
     for run in evaluations:
         assert run.used()["dataset"].name == "digits-test"
         assert run.used()["model"].digest == training.made()["model"].digest
-        assert {content.path for content in run.made()["results"].manifest.contents} == {
-            "config.yaml",
-            "results.json",
-            "verdicts.parquet",
-        }
+        sent = {content.path for content in run.made()["results"].manifest.contents}
+        assert sent >= {"config.yaml", "results.json", "verdicts.parquet"}
 
     (attack,) = recorded(*ATTACK)
     assert attack.used()["model"].digest == training.made()["model"].digest

@@ -34,13 +34,21 @@ def test_a_checkpoint_is_named_by_what_it_was_trained_for(tmp_path: Path) -> Non
 
 
 def test_what_a_run_leaves(tmp_path: Path) -> None:
-    for name in ("config.yaml", "results.json", "verdicts.parquet", "breaks/3_0.npz", "csv/metrics.csv"):
+    for name in (
+        "config.yaml",
+        "results.json",
+        "verdicts.parquet",
+        "locations.npz",
+        "breaks/3_0.npz",
+        "csv/metrics.csv",
+    ):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
     assert set(outcome_piece(tmp_path, "run", {}).files) == {
         "config.yaml",
         "results.json",
         "verdicts.parquet",
+        "locations.npz",
         "breaks/3_0.npz",
     }
 

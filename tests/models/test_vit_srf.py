@@ -63,6 +63,41 @@ def test_merged_path_is_the_dense_path_for_every_union(window, patch, order, spl
     assert_same_logits(merged_logits(model, features, image, hidden), dense, relative)
 
 
+@pytest.mark.parametrize("hidden_as", ["zero", "drop"])
+@pytest.mark.parametrize("head_order", HEAD_ORDERS)
+@pytest.mark.parametrize("split", [0, 2, DEPTH])
+@pytest.mark.parametrize("window", [(4, 1), (2, 2), (1, 1)])
+def test_training_with_masks_per_image_has_the_gradients_of_the_dense_path(window, split, head_order, hidden_as):
+    model = noisy_srf(window=window, split=split, head_order=head_order, hidden=hidden_as).double().train()
+    images = random_images(11).double()
+    # From nothing to all but one window, so that groups need padding; what all groups have in common is not enough.
+    hidden = torch.stack([torch.randperm(model.windows) < count % model.windows for count in range(11)])
+    dense = model.classify if hidden_as == "zero" else one_by_one(model)
+    with torch.enable_grad():
+        results = []
+        for classify in (dense, model.classify_visible):
+            model.zero_grad()
+            logits = classify(model.encode(images), hidden)
+            logits.square().sum().backward()
+            gradients = torch.cat([p.grad.flatten() for p in model.parameters() if p.grad is not None])
+            results.append((logits.detach(), gradients))
+    (expected, slopes), (actual, found) = results
+    assert_same_logits(actual, expected, 1e-11)
+    assert len(slopes) > 1000
+    torch.testing.assert_close(found, slopes, rtol=1e-9, atol=1e-9 * slopes.abs().max().item())
+
+
+def one_by_one(model):
+    """A dense path for dropped tokens: each image alone, without what it hides."""
+
+    def classify(features, hidden):
+        return torch.cat(
+            [model.classify_mutants(features, torch.tensor([i]), hidden[i : i + 1]) for i in range(len(hidden))]
+        )
+
+    return classify
+
+
 def test_merged_path_is_the_dense_path_for_vit_base():
     model = noisy_srf(
         noise=0.02, backbone="vit_base_patch16_224.mae", backbone_args={}, num_classes=1000, window=(14, 1), split=6

@@ -8,6 +8,7 @@ import torch
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants import PredictionTable, TableStore, stored_header
+from mrcert_pl.mutants.table import rounded_down
 
 MASKS = (0b0011, 0b0110, 0b1100)
 LATTICES = [UnionLattice(MASKS, windows=5, order=order) for order in range(4)]
@@ -19,7 +20,9 @@ def images(*numbers: int) -> torch.Tensor:
 
 
 def random_table(lattice: UnionLattice, count: int) -> PredictionTable:
-    return PredictionTable(lattice, torch.randint(5, (count, len(lattice))), torch.rand(count, len(lattice)))
+    return PredictionTable(
+        lattice, torch.randint(5, (count, len(lattice))), rounded_down(torch.rand(count, len(lattice)))
+    )
 
 
 def keep(store: TableStore, table: PredictionTable, *ids: int) -> None:

@@ -1,11 +1,13 @@
 from dataclasses import FrozenInstanceError
 
+import numpy as np
 import pytest
 import torch
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants import NOT_EVALUATED, PredictionTable
+from mrcert_pl.mutants.table import rounded_down
 
 LATTICE = UnionLattice([0b0001, 0b0010, 0b0100], windows=4, order=2)
 MUTANTS = 7
@@ -75,3 +77,16 @@ def test_table_keeps_its_tensors():
     table = PredictionTable.empty(LATTICE, images=1)
     with pytest.raises(FrozenInstanceError):
         table.labels = torch.zeros(1, MUTANTS, dtype=torch.long)
+
+
+def test_margins_are_rounded_down_to_half_precision() -> None:
+    margins = torch.cat([torch.rand(1000).pow(8) * 100, torch.tensor([0.0, 1e-9, 1.0, 7e4, torch.inf, torch.nan])])
+    rounded = rounded_down(margins)
+    assert torch.equal(rounded.half().float().nan_to_num(-1), rounded.nan_to_num(-1))
+    assert rounded.isnan().tolist() == margins.isnan().tolist()
+    known = ~margins.isnan()
+    assert (rounded[known] <= margins[known]).all()
+    finite = margins < 65504
+    above = np.nextafter(rounded[finite].half().numpy(), np.float16(np.inf)).astype(np.float64)
+    assert (above > margins[finite].double().numpy()).all()
+    assert rounded[-6:-1].tolist() == [0.0, 0.0, 1.0, 65504.0, 65504.0]

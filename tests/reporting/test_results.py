@@ -2,11 +2,22 @@ import io
 import json
 from pathlib import Path
 
+import pyarrow.parquet as pq
 import pytest
 from rich.console import Console
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.reporting import find_results, read_results, read_verdicts, show, write_results, write_verdicts
+from mrcert_pl.reporting import (
+    VerdictWriter,
+    find_results,
+    merge_verdicts,
+    read_results,
+    read_verdicts,
+    show,
+    verdict_column,
+    write_results,
+    write_verdicts,
+)
 
 COUNTS = {"base": 9, "clean": 8, "certified": 5, "round_trip": 1, "n": 10}
 FACTS = {"dataset": "digits", "model": "vit_srf", "patch": 16, "round_trip_note": None}
@@ -110,6 +121,23 @@ def test_verdict_rows_come_back(tmp_path: Path) -> None:
     assert {name: first[name] for name in ROW} == ROW
     assert {first[name] for name in first.keys() - ROW.keys()} == {None}
     assert second["certified_patches"] == 2
+
+
+def test_verdicts_of_several_processes_become_one_file(tmp_path: Path) -> None:
+    parts = [tmp_path / f"{rank}.parquet" for rank in range(3)]
+    for rank, part in enumerate(parts):
+        with VerdictWriter(part) as writer:
+            for batch in range(5000 if rank else 0, 0, -2):
+                writer.add([{**ROW, "id": 2 * key + rank - 1} for key in (batch, batch - 1)])
+    assert pq.ParquetFile(parts[1]).num_row_groups > 1
+    with pytest.raises(
+        ResultsError, match=r"elsewhere\.parquet; paths.output_dir must be a folder that all machines see"
+    ):
+        merge_verdicts([*parts, tmp_path / "elsewhere.parquet"], tmp_path / "verdicts.parquet")
+    file = merge_verdicts(parts, tmp_path / "verdicts.parquet")
+    assert verdict_column(file, "id") == list(range(2, 10002))
+    assert list(tmp_path.iterdir()) == [file]
+    assert {name: read_verdicts(file)[77][name] for name in ROW} == {**ROW, "id": 79}
 
 
 def test_damaged_verdicts(tmp_path: Path) -> None:

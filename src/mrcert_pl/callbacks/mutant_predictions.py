@@ -25,7 +25,7 @@ class MutantPredictions(Callback):
         patch: size of the patch, as for :class:`mrcert_pl.geometry.PatchSpec`.
         stride: distance of neighbouring masks in windows.
         images: number of validation images to certify.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
     """
 
     def __init__(
@@ -34,7 +34,7 @@ class MutantPredictions(Callback):
         patch: int | str | tuple[int, int],
         stride: int | tuple[int, int] = 1,
         images: int = 64,
-        token_budget: int = 8192,
+        token_budget: int | None = None,
     ) -> None:
         if images < 1:
             raise ConfigurationError(f"certify at least one validation image, not {images}")

@@ -47,7 +47,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
                 message = explain(error)
                 if asked_for_trace or message is None:
                     raise
-                fail(message)
+                fail(f"{message}\n({_FULL_ERROR}=1 shows the stack trace)")
 
         return main
 
@@ -70,5 +70,5 @@ def explain(error: BaseException) -> str | None:
 
 def fail(message: str) -> None:
     """Print an error and end the process with exit code 1."""
-    print(f"error: {message}\n(HYDRA_FULL_ERROR=1 shows the stack trace)", file=sys.stderr)
+    print(f"error: {message}", file=sys.stderr)
     sys.exit(1)

@@ -41,6 +41,7 @@ def main(cfg: DictConfig) -> None:
 
     adopt(cfg)
     run_dir = start(cfg)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     model = build_model(cfg, start=False)
     attack = instantiate(cfg.attack, _partial_=True, _convert_="all")(patch_of(cfg), seed=cfg.seed)
     cfg.dataset.limit = cfg.images
@@ -58,8 +59,8 @@ def main(cfg: DictConfig) -> None:
         "precision": str(trainer.precision),
         "device": trainer.strategy.root_device.type,
         "made_from": {
-            "model": OmegaConf.to_container(cfg.model, resolve=True),
-            "patch": cfg.patch,
+            "model": config["model"],
+            "patch": config["patch"],
             "checkpoint": str(cfg.checkpoint),
         },
     }
@@ -94,6 +95,7 @@ def _report(cfg: DictConfig, run_dir: Path, images: "AttackedImages", facts: dic
     from mrcert_pl.reporting import write_results
 
     rows = images.facts
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     counts = {
         "base_before": sum(row["clean_prediction"] == row["label"] for row in rows),
         "base_after": sum(row["prediction"] == row["label"] for row in rows),
@@ -101,13 +103,13 @@ def _report(cfg: DictConfig, run_dir: Path, images: "AttackedImages", facts: dic
     }
     result = {
         "model": cfg.model.name,
-        "patch": cfg.patch,
+        "patch": config["patch"],
         "attacked": str(images.folder),
         "successes": sum(row["success"] for row in rows),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": config,
     }
     file = write_results(run_dir / "results.json", counts, {}, **result)
     shares = [f"{100 * counts[name] / len(rows):.1f} % ({counts[name]})" for name in ("base_before", "base_after")]

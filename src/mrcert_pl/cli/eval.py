@@ -43,6 +43,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         finish,
         patch_of,
     )
+    from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.cli.resume import store_folder
@@ -50,7 +51,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
     from mrcert_pl.mutants import TableStore
-    from mrcert_pl.reporting import environment
+    from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts, verdict_column
 
     defender = instantiate(cfg.defender, _convert_="all").asked_for(_WANTS[cfg.evaluate])
     model = build_model(cfg, start=False)
@@ -73,17 +74,22 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     if trainer.is_global_zero:
         images = [record.id for record in data.split("test").records]
         announce(model, lattice, len(set(images) - set(store.ids())), cfg.token_budget, trainer)
+    attacked = data.description.attacked is not None
+    parts = [run_dir / f".verdicts.{rank}.parquet" for rank in range(trainer.world_size)]
+    writer = VerdictWriter(parts[trainer.global_rank])
     certification = Certification(
-        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked=data.description.attacked is not None
+        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked, keep=writer.add
     )
 
     started = time.perf_counter()
     try:
-        trainer.test(certification, data, verbose=False)
+        with writer:
+            trainer.test(certification, data, verbose=False)
     except BaseException:
-        if certification.rows:
+        parts[trainer.global_rank].unlink(missing_ok=True)
+        if certification.finished:
             print(
-                f"the mutants of {len(certification.rows)} finished images are kept: "
+                f"the mutants of {certification.finished} finished images are kept: "
                 f"the same command with store={store.folder} goes on from there",
                 file=sys.stderr,
             )
@@ -92,19 +98,22 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         store.flush()
     seconds = time.perf_counter() - started
     trainer.strategy.barrier()
-    rows, counts = certification.rows, certification.counts
-    _check_complete([row["id"] for row in rows], [record.id for record in data.split("test").records], counts["n"])
     if trainer.is_global_zero:
+        verdicts = merge_verdicts(parts, run_dir / "verdicts.parquet")
+        expected = [record.id for record in data.split("test").records]
+        _check_complete(verdict_column(verdicts, "id"), expected, certification.counts["n"])
         facts = {
             "mutants": lattice.summary(),
             "checkpoint": str(cfg.checkpoint),
+            "table": str(store.folder.absolute()),
             "weights_sha256": digest,
             **rounding,
             "seconds": round(seconds, 3),
             "environment": environment(device_of(trainer), str(trainer.precision)),
         }
-        _report(cfg, run_dir, defender, rows, counts, facts)
-        draw_verdicts(cfg, run_dir, rows, data, model, lattice)
+        _report(cfg, run_dir, defender, certification.counts, facts)
+        count_locations(cfg, run_dir, model, lattice)
+        draw_verdicts(cfg, run_dir, data, model, lattice)
         record_evaluation(trainer.loggers, cfg, data, model, lattice, store.folder)
     finish(trainer)
 
@@ -115,12 +124,13 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.cli.build import build_data, build_loggers, build_model, description_of, patch_of
+    from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
     from mrcert_pl.mutants import TableStore, stored_header
-    from mrcert_pl.reporting import environment
+    from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts
 
     folder = Path(cfg.table)
     defender = instantiate(cfg.defender, _convert_="all")
@@ -138,17 +148,21 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
 
     started = time.perf_counter()
     attacked = description_of(cfg).attacked is not None
-    rows, counts = certify_stored(store, lattice, defender, model, patch_of(cfg), attacked, only)
+    part = run_dir / ".verdicts.0.parquet"
+    with VerdictWriter(part) as writer:
+        counts = certify_stored(store, lattice, defender, model, patch_of(cfg), attacked, only, writer.add)
+    merge_verdicts([part], run_dir / "verdicts.parquet")
     facts = {
         "mutants": lattice.summary(),
-        "table": str(folder),
+        "table": str(folder.absolute()),
         "weights_sha256": stored["weights_sha256"],
         **_rounding(cfg, stored["weights_sha256"]),
         "seconds": round(time.perf_counter() - started, 3),
         "environment": environment("stored tables", stored["precision"]),
     }
-    _report(cfg, run_dir, defender, rows, counts, facts)
-    draw_verdicts(cfg, run_dir, rows, data, model, lattice)
+    _report(cfg, run_dir, defender, counts, facts)
+    count_locations(cfg, run_dir, model, lattice)
+    draw_verdicts(cfg, run_dir, data, model, lattice)
     record_evaluation(loggers, cfg, data, model, lattice, folder)
 
 
@@ -164,26 +178,26 @@ def _report(
     cfg: DictConfig,
     run_dir: Path,
     defender: Any,
-    rows: list[dict[str, Any]],
     counts: dict[str, int],
     facts: dict[str, Any],
 ) -> None:
-    """Write the verdicts and the result, and show the table."""
+    """Write the result beside the verdicts, and show the table."""
     from mrcert_pl.cli.build import description_of
-    from mrcert_pl.reporting import read_results, show, write_results, write_verdicts
+    from mrcert_pl.reporting import read_results, show, verdict_column, write_results
 
-    verdicts = write_verdicts(run_dir / "verdicts.parquet", rows)
+    verdicts = run_dir / "verdicts.parquet"
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
     result = {
         "dataset": description_of(cfg).name,
         "model": cfg.model.name,
-        "patch": cfg.patch,
+        "patch": config["patch"],
         "defender": defender.name,
         "round_trip_note": defender.round_trip_note,
-        "mutants_per_image": round(sum(row["mutants_evaluated"] for row in rows) / len(rows), 2),
+        "mutants_per_image": round(sum(verdict_column(verdicts, "mutants_evaluated")) / counts["n"], 2),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),
-        "config": OmegaConf.to_container(cfg, resolve=True),
+        "config": config,
     }
     file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
     print()

@@ -12,7 +12,8 @@ _COMMANDS = {
     "audit": "try to break certificates (audit certificates), measure rounding (audit numerics)",
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
     "convert": "make a small safetensors of a checkpoint, or of one of PatchCURE's, that eval takes",
-    "report": "show the results of evaluations as one table",
+    "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
+    "report": "results side by side: tables, an HTML page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 

@@ -6,7 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import torch
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
 from mrcert_pl.data.attacked import AttackedImages
@@ -54,25 +54,27 @@ def verdict_examples(
         yield Example(row, _picture(split[places[row["id"]]].image), hidden, maps)
 
 
-def draw_verdicts(
-    cfg: DictConfig, run_dir: Path, rows: Sequence[Mapping[str, Any]], data: ImageDataModule, model: Any, lattice: Any
-) -> None:
+def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: Any, lattice: Any) -> None:
     """Draw ``cfg.pictures`` images of all kinds of verdicts, or those with these ids, into the run's ``pictures``."""
     if not cfg.pictures:
         return
     from rich.progress import track
 
+    from mrcert_pl.reporting import read_verdicts
     from mrcert_pl.reporting.pictures import kind_of, verdict_picture
+    from mrcert_pl.reporting.summary import patch_text
 
+    rows = read_verdicts(run_dir / "verdicts.parquet")
     classes = data.description.classes
     folder = run_dir / "pictures"
+    patch = patch_text(OmegaConf.to_object(cfg)["patch"])  # type: ignore[call-overload, index]
     examples = list(verdict_examples(cfg, rows, cfg.pictures, data, model, lattice))
     for row, image, hidden, maps in track(examples, "Drawing", transient=True):
         title = f"{kind_of(row)}: {classes[row['prediction']]}"
         if row["prediction"] != row["label"]:
             title += f", but it is {classes[row['label']]}"
         if row.get("certified_patches") is not None:
-            title += f" (patches of {cfg.patch} px that can't change it: {max(row['certified_patches'], 0)})"
+            title += f" (patches of {patch} that can't change it: {max(row['certified_patches'], 0)})"
         verdict_picture(folder / f"{row['id']}.png", image, title, hidden, maps)
     print(f"{folder}")
 

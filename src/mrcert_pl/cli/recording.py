@@ -1,15 +1,13 @@
 """What each command shows of itself in W&B, if it was asked to."""
 
 import json
-from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.build import description_of, patch_of
+from mrcert_pl.cli.build import description_of
 from mrcert_pl.cli.image_tables import show_attacked, show_verdicts
 from mrcert_pl.cli.pictures import attack_examples, verdict_examples
 from mrcert_pl.dashboard import (
@@ -65,7 +63,7 @@ def record_evaluation(
 
     Args:
         loggers: those of the run.
-        cfg: its configuration; ``results.json`` and the verdicts are in the run's folder.
+        cfg: its configuration; ``results.json``, verdicts and maps are in the run's folder.
         data: the images.
         model: the base model; only its geometry is read.
         lattice: the mutants.
@@ -74,6 +72,7 @@ def record_evaluation(
     if not (board := Board.of(loggers)):
         return
     from mrcert_pl.reporting import read_results, read_verdicts
+    from mrcert_pl.reporting.locations import read_locations
 
     run_dir = Path(cfg.paths.run_dir)
     result, rows = read_results(run_dir / "results.json"), read_verdicts(run_dir / "verdicts.parquet")
@@ -85,8 +84,9 @@ def record_evaluation(
     board.bars("evaluation/accuracy", "Accuracy", ("accuracy", "share"), shares.items())
     columns = ("case", "certified", "images", "right", "right and certified", "right and round trip")
     board.bars("evaluation/cases", "Share certified by Case", columns, figures.by_case(rows))
-    if rows[0]["safe_masks"] is not None and hasattr(model, "borders"):
-        lines = figures.by_place(_safe(rows, model, lattice, patch_of(cfg)))
+    if (maps := run_dir / "locations.npz").exists():
+        places = read_locations(maps)
+        lines = figures.by_place(places.counts[0] / places.n)
         board.lines("evaluation/places", "Share of images that a patch can't change", "its top left pixel", lines)
     try:
         show_verdicts(board, verdict_examples(cfg, rows, _EXAMPLES, data, model, lattice), description_of(cfg).classes)
@@ -155,22 +155,6 @@ def record_audit(
     board.bars(f"audit/{file.stem}", f"Audit of {file.stem}", columns, rows)
     board.uses(_images(cfg, data), _checkpoint(cfg.checkpoint, json.loads(file.read_text())["weights_sha256"]))
     board.makes(outcome_piece(run_dir, _name(cfg), numbers))
-
-
-def _safe(rows: Sequence[Mapping[str, Any]], model: Any, lattice: Any, patch: Any) -> np.ndarray:
-    """``[top, left]``: share of the images that are right and stay so with a patch there (of the first shape)."""
-    import torch
-
-    from mrcert_pl.geometry import location_maps
-
-    right: Counter[tuple[bool, ...]] = Counter()
-    for row in rows:
-        right[tuple(row["safe_masks"])] += row["prediction"] == row["label"]
-    total: Any = 0.0
-    for safe_masks, images in right.items():
-        alike: Any = torch.tensor([safe_masks])
-        total = total + images * location_maps(alike, lattice.masks, model.borders, patch)[0][0].numpy()
-    return total / len(rows)
 
 
 def _subject(cfg: DictConfig) -> str:

@@ -1,32 +1,89 @@
-"""``mrcert report``: results of earlier evaluations, side by side."""
+"""``mrcert report``: evaluations side by side, as tables and as a page; two of them image by image."""
 
 import argparse
 from pathlib import Path
 
 from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError, ResultsError
+from mrcert_pl.errors import MRCertError
+
+_EXAMPLES = """examples:
+  mrcert report                                         all results in outputs/
+  mrcert report outputs/demo --html report.html         and a page with figures, maps and pictures
+  mrcert report outputs --format latex > table.tex      a table for a paper
+  mrcert report outputs --over-seeds                    mean and spread of runs that differ in the seed alone
+  mrcert report --compare outputs/eval/.../A outputs/eval/.../B    which images only one of them certifies
+"""
 
 
 def main() -> None:
-    """Print the table of all results at or below some paths."""
-    parser = argparse.ArgumentParser(prog="mrcert report", description="Show the results of evaluations as one table.")
-    parser.add_argument(
-        "paths",
-        nargs="*",
-        type=Path,
-        default=[Path("outputs")],
-        help="results.json files or folders (default: outputs)",
-    )
-    paths = parser.parse_args().paths
-    from mrcert_pl.reporting import find_results, read_results, show
-
+    """Show results in the way that the arguments ask for."""
+    arguments = _parse()
     try:
-        results = [result for file in find_results(paths) if "defender" in (result := read_results(file))]
-        if not results:
-            raise ResultsError(f"there are no evaluations in {', '.join(map(str, paths))}; python eval.py makes them")
+        if arguments.compare:
+            _compare(arguments)
+        else:
+            _report(arguments)
     except MRCertError as error:
         fail(str(explain(error)))
-    show(results)
+
+
+def _parse() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(
+        prog="mrcert report",
+        description="Show the results of evaluations side by side.",
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = parser.add_argument
+    add("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
+    add("--format", choices=["table", "markdown", "csv", "latex"], default="table", help="how to print (%(default)s)")
+    add("--html", type=Path, metavar="FILE", help="also write one HTML page with everything that the runs left")
+    add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
+    add(
+        "--compare",
+        nargs=2,
+        type=Path,
+        metavar=("A", "B"),
+        help="two evaluations of the same images, image by image; --format csv lists the images that differ",
+    )
+    arguments = parser.parse_args()
+    if arguments.compare and (arguments.paths or arguments.html or arguments.over_seeds):
+        parser.error("--compare takes two evaluations, and no paths, --html or --over-seeds beside them")
+    if arguments.compare and arguments.format not in ("table", "csv"):
+        parser.error("--compare prints a table or, with --format csv, the images that differ")
+    arguments.paths = arguments.paths or [Path("outputs")]
+    return arguments
+
+
+def _report(arguments: argparse.Namespace) -> None:
+    from mrcert_pl.reporting import find_runs, over_seeds, show
+    from mrcert_pl.reporting.formats import FORMATS
+
+    runs = find_runs(arguments.paths)
+    results = [run.result for run in runs]
+    if arguments.over_seeds:
+        results = over_seeds(results)
+    if arguments.format == "table":
+        show(results)
+    else:
+        print(FORMATS[arguments.format](results), end="")
+    if arguments.html:
+        from mrcert_pl.reporting.page import write_page
+
+        print(write_page(arguments.html, arguments.paths, runs, results))
+
+
+def _compare(arguments: argparse.Namespace) -> None:
+    from mrcert_pl.reporting import one_run
+    from mrcert_pl.reporting.compare import compare, listed
+    from mrcert_pl.reporting.comparison_table import show_comparison
+
+    first, second = map(one_run, arguments.compare)
+    paired = compare(first, second)
+    if arguments.format == "csv":
+        print(listed(first, second, paired), end="")
+    else:
+        show_comparison(first, second, paired)
 
 
 if __name__ == "__main__":

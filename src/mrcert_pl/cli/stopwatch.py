@@ -10,6 +10,7 @@ from rich.progress import track
 from torch import Tensor
 
 from mrcert_pl.cli.build import pick_device
+from mrcert_pl.mutants.memory import fitting_budget
 
 # Mutants of so many different sizes are timed, for about so many seconds each; sizes between them are interpolated.
 _SIZES = 4
@@ -22,7 +23,7 @@ class Stopwatch:
     Args:
         model: a base model with weights of any kind.
         hidden: ``[mutant, window]``, the mutants that will be asked for.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; ``None``: what the device has memory for.
         device: ``cpu``, ``cuda``, or ``auto``: a GPU if there is one.
         title: what the progress bar says.
 
@@ -33,8 +34,11 @@ class Stopwatch:
         ConfigurationError: for an unknown device, or one that isn't there.
     """
 
-    def __init__(self, model: Any, hidden: Tensor, token_budget: int, device: str = "auto", title: str = "") -> None:
+    def __init__(
+        self, model: Any, hidden: Tensor, token_budget: int | None, device: str = "auto", title: str = ""
+    ) -> None:
         device = pick_device(device)
+        token_budget = token_budget or fitting_budget(torch.device(device))
         self._model = model.to(device)
         self._device = device
         image = torch.rand(1, 3, *model.image_px, device=device)
@@ -78,14 +82,14 @@ class Stopwatch:
 _MANY = 20_000
 
 
-def announce(model: Any, mutants: Any, images: int, token_budget: int, trainer: Any) -> None:
+def announce(model: Any, mutants: Any, images: int, token_budget: int | None, trainer: Any) -> None:
     """Say what an evaluation will cost at most, if that is long: mutants, and the time measured on this device.
 
     Args:
         model: the base model.
         mutants: those that are asked for, of each image.
         images: images whose mutants are not known yet.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; ``None``: what the device has memory for.
         trainer: Lightning's, for its device and their number.
     """
     total = images * len(mutants)

@@ -110,6 +110,6 @@ def outcome_piece(run_dir: Path, name: str, facts: Mapping[str, Any]) -> Piece:
         name: of the run.
         facts: its figures.
     """
-    wanted = ("config.yaml", "*.json", "verdicts.parquet", "breaks/*.npz")
+    wanted = ("config.yaml", "*.json", "verdicts.parquet", "locations.npz", "breaks/*.npz")
     files = {str(path.relative_to(run_dir)): path for pattern in wanted for path in sorted(run_dir.glob(pattern))}
     return Piece("results", name, facts, files=files)

@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 import numpy as np
-from scipy.io import loadmat  # type: ignore[import-untyped]
+from scipy.io import loadmat
 from torchvision.datasets.utils import check_integrity
 
 from mrcert_pl.data.files import ImageFiles

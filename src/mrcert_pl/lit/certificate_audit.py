@@ -88,7 +88,7 @@ class CertificateAudit:
         defender: whose certificates are attacked.
         placements: where patches are put; each is one that the certificate is for.
         attacks: what makes them.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class CertificateAudit:
         defender: Defender[Any],
         placements: Sequence[Placement],
         attacks: Sequence[PlacedAttack],
-        token_budget: int = 8192,
+        token_budget: int | None = None,
     ) -> None:
         self.model = model
         self.defender = defender

@@ -1,11 +1,10 @@
 """Evaluation: as a LightningModule, so that Lightning gives devices, DDP and progress, or from stored tables."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from typing import Any
 
 import lightning as L
 import torch
-import torch.distributed as dist
 from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
@@ -13,6 +12,12 @@ from mrcert_pl.defenders import Defender, Verdicts
 from mrcert_pl.geometry import PatchSpec, certified_fraction, location_maps
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
 from mrcert_pl.mutants import MutantEvaluator, MutantSet, PredictionTable, TableStore
+
+Keep = Callable[[list[dict[str, Any]]], object]
+
+
+def _forget(rows: list[dict[str, Any]]) -> None:
+    """What becomes of verdict rows that nobody wants."""
 
 
 class Certification(L.LightningModule):
@@ -22,14 +27,14 @@ class Certification(L.LightningModule):
         model: a base model whose windows can be hidden.
         lattice: the mutants that the defender needs, ``defender.mutants(model, patch, stride)``.
         defender: decides.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
         store: has labels that are known already, and keeps the new ones.
         patch: for the share of its placements that can't change the label of an image, where the defender tells.
         attacked: count what the defender makes of the images that the base model misreads.
+        keep: takes the verdict rows of every batch, one dict per image of this device.
 
     Attributes:
-        rows: one dict per finished image: those of this device during the test, of all devices, ascending by id,
-            after it.
+        finished: number of images of this device that have a verdict.
         counts: numbers of images by accuracy and their total ``n``, of all devices, after the test.
     """
 
@@ -38,10 +43,11 @@ class Certification(L.LightningModule):
         model: nn.Module,
         lattice: MutantSet,
         defender: Defender[Any],
-        token_budget: int = 8192,
+        token_budget: int | None = None,
         store: TableStore | None = None,
         patch: PatchSpec | None = None,
         attacked: bool = False,
+        keep: Keep = _forget,
     ) -> None:
         super().__init__()
         self.model = model
@@ -50,7 +56,8 @@ class Certification(L.LightningModule):
         self.store = store
         self.patch = patch
         self.metric = CertifiedRecoveryAccuracy(attacked)
-        self.rows: list[dict[str, Any]] = []
+        self.keep = keep
+        self.finished = 0
         self.counts: dict[str, int] = {}
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
@@ -61,15 +68,11 @@ class Certification(L.LightningModule):
             self.store.add(table, ids, batch.path, labels, batch.image)
         verdicts = self.defender.decide(table)
         self.metric.update(verdicts, batch.label, base=table.labels[:, 0])
-        self.rows += verdict_rows(ids, batch.path, labels, table, verdicts, self.model, self.patch)
+        self.keep(verdict_rows(ids, batch.path, labels, table, verdicts, self.model, self.patch))
+        self.finished += len(ids)
 
     def on_test_epoch_end(self) -> None:
         self.counts = self.metric.counts()
-        if dist.is_available() and dist.is_initialized():
-            gathered: list[list[dict[str, Any]]] = [[] for _ in range(dist.get_world_size())]
-            dist.all_gather_object(gathered, self.rows)
-            self.rows = [row for part in gathered for row in part]
-        self.rows.sort(key=lambda row: row["id"])
         self.log_dict({f"test/{name}": value for name, value in self.metric.compute().items()})
 
 
@@ -81,8 +84,9 @@ def certify_stored(
     patch: PatchSpec,
     attacked: bool = False,
     only: Collection[int] | None = None,
-) -> tuple[list[dict[str, Any]], dict[str, int]]:
-    """Verdict rows and counts of one defender on tables that are there already: no weights, no images, seconds.
+    keep: Keep = _forget,
+) -> dict[str, int]:
+    """The counts of one defender on tables that are there already: no weights, no images, seconds.
 
     Args:
         store: the tables.
@@ -92,16 +96,17 @@ def certify_stored(
         patch: as for :class:`Certification`.
         attacked: as for :class:`Certification`.
         only: ids of the images; by default all that have a table.
+        keep: as for :class:`Certification`.
 
     Raises:
         ConfigurationError: if the tables lack labels that the defender needs.
     """
-    metric, rows = CertifiedRecoveryAccuracy(attacked), []
+    metric = CertifiedRecoveryAccuracy(attacked)
     for images, table in store.batches(lattice, only):
         verdicts = defender.asked_for("map").decide(table)
         metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])
-        rows += verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch)
-    return rows, metric.counts()
+        keep(verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch))
+    return metric.counts()
 
 
 def verdict_rows(

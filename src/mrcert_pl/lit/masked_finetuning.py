@@ -108,13 +108,12 @@ class MaskedFinetuning(L.LightningModule):
 
     def _views(self, images: Tensor, targets: Tensor) -> list[Tensor]:
         """Logits ``[image, class]`` of the masked images that a step trains on: one, or two for consistency."""
-        hidden = self._hidden(images, targets)
-        if not self.consistency:
-            return [self.model(images, hidden)]
+        hidden = [self._hidden(images, targets)]
+        if self.consistency:
+            hidden.append(self.masks(len(images), images.device))
         # Both views share what is computed before anything is hidden.
         features = self.model.encode(images)  # type: ignore[operator]
-        second = self.masks(len(images), images.device)
-        return [self.model.classify(features, view) for view in (hidden, second)]  # type: ignore[operator]
+        return [self.model.classify_visible(features, view) for view in hidden]  # type: ignore[operator]
 
     @torch.no_grad()
     def _hidden(self, images: Tensor, targets: Tensor) -> Tensor:
@@ -125,7 +124,7 @@ class MaskedFinetuning(L.LightningModule):
         # The windows are encoded alike whatever is hidden later.
         features = self.model.encode(images)  # type: ignore[operator]
         losses = [
-            F.cross_entropy(self.model.classify(features, hidden), targets, reduction="none")  # type: ignore[operator]
+            F.cross_entropy(self.model.classify_visible(features, hidden), targets, reduction="none")  # type: ignore[operator]
             for hidden in drawn
         ]
         worst = torch.stack(losses).argmax(0)

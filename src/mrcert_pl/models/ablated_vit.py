@@ -173,15 +173,18 @@ class AblatedViT(nn.Module):
         """Tokens that each mutant costs, long ``[mutant]``, for ``hidden`` ``[mutant, band]``."""
         return self._counted(hidden, len(hidden)).sum(1) + self.vit.num_prefix_tokens
 
-    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Logits ``[image, class]`` by the fast path, with the bands ``hidden`` ``[image, band]`` hidden if given."""
-        features = self.encode(images)
-        if hidden is None:
-            hidden = torch.zeros(len(images), self.windows, dtype=torch.bool, device=images.device)
+    def classify_visible(self, features: Tensor, hidden: Tensor) -> Tensor:
+        """What :meth:`classify` gives, by the fast path: images that cost the same are one call."""
         cost = self.mutant_tokens(hidden)  # type: ignore[arg-type]
         groups = [(cost == count).nonzero()[:, 0] for count in cost.unique()]
         logits = [self.classify_mutants(features, rows, hidden[rows]) for rows in groups]  # type: ignore[arg-type]
         return torch.cat(logits)[torch.cat(groups).argsort()]
+
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
+        """Logits ``[image, class]`` by the fast path, with the bands ``hidden`` ``[image, band]`` hidden if given."""
+        if hidden is None:
+            hidden = torch.zeros(len(images), self.windows, dtype=torch.bool, device=images.device)
+        return self.classify_visible(self.encode(images), hidden)
 
     def _counted(self, hidden: Tensor, images: int) -> Tensor:
         """``[mutant, token]``: the tokens that take part."""

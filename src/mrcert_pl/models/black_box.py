@@ -158,6 +158,10 @@ class BlackBox(nn.Module):
             pixels = pixels.repeat_interleave(sizes, dim=axis, output_size=borders[-1])
         return self.net(features.masked_fill(pixels[:, None], self.fill))
 
+    def classify_visible(self, features: Tensor, hidden: Tensor) -> Tensor:
+        """What :meth:`classify` gives: hiding pixels saves nothing here."""
+        return self.classify(features, hidden)
+
     def classify_mutants(self, features: Tensor, image: Tensor, hidden: BoolTensor) -> Tensor:
         """Logits ``[mutant, class]`` of mutant ``i``: image ``image[i]`` with the windows ``hidden[i]`` hidden."""
         return self.classify(features[image], hidden)

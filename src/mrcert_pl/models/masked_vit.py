@@ -70,11 +70,11 @@ class MaskedViT(WindowedViT):
             prefix = prefix + self.pos_embed[:, : self._prefix_positions]
         return self.norm_pre(self.pos_drop(prefix.expand(len(seen), -1, -1)))
 
-    def _read_out(self, x: Tensor, counted: Tensor | None) -> Tensor:
+    def _read_out(self, x: Tensor, times: Tensor | None) -> Tensor:
         x = self.norm(x)
         if self._pool == "token":
             pooled = x[:, 0]
         else:
             first = self._average_from
-            pooled = average(x[:, first:], None if counted is None else counted[:, first:])
+            pooled = average(x[:, first:], None if times is None else times[:, first:])
         return self.head(self.head_drop(self.fc_norm(pooled)))

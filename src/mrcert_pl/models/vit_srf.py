@@ -1,6 +1,5 @@
 """ViT-SRF: a Vision Transformer whose first blocks see one window each (PatchCURE's and MRCert's base model)."""
 
-import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal, get_args
@@ -25,7 +24,8 @@ class ViTSRF(WindowedViT):
     blocks on everything; the zero tokens stay in. Labels come from the average over all patch tokens
     (PatchCURE, Xiang et al. 2024).
 
-    The masked tokens stay equal to each other in all later blocks, so ``classify_mutants`` carries them as one
+    The masked tokens stay equal to each other in all later blocks, so ``classify_mutants`` and ``classify_visible``
+    carry ``m`` of them as one, whose key has a bias of ``ln m`` and which counts ``m`` times in the average
     (docs/theory.md, Theorem 5): the same function, at the cost of the visible tokens. With ``hidden="drop"`` they
     don't enter the later blocks at all, and the average is over the visible tokens (Theorem 14); with that and no
     SRF blocks it is a :class:`~mrcert_pl.models.MaskedViT` with average pooling whose class token has no position.
@@ -108,7 +108,7 @@ class ViTSRF(WindowedViT):
             ConfigurationError: if all windows of an image are hidden, or the shapes don't fit.
         """
         if self.hidden == "drop":
-            return super().classify(features, hidden)
+            return self.classify_visible(features, hidden)
         self._check_hidden(features, hidden)
         n, dim = len(features), features.shape[3]
         features = features.masked_fill(hidden[:, :, None, None], 0.0)
@@ -121,54 +121,27 @@ class ViTSRF(WindowedViT):
             x = block(x)
         return self._pooled(x[:, 1:], average)
 
-    def classify_mutants(self, features: Tensor, image: Tensor, hidden: BoolTensor) -> Tensor:
-        """Logits ``[mutant, class]`` with all zero tokens of a mutant carried as one, or dropped: the fast path.
-
-        ``m`` equal tokens attract attention like one whose key has a bias of ``ln m``, and count ``m`` times in the
-        average (docs/theory.md, Theorem 5).
-
-        Args:
-            features: ``[image, window, 1 + tokens, dim]`` from :meth:`encode`.
-            image: long ``[mutant]``, the image that each mutant is made from.
-            hidden: ``[mutant, window]``; every row must hide the same number of windows, and not all.
-        """
-        if self.hidden == "drop":
-            return super().classify_mutants(features, image, hidden)
-        window = self._visible_windows(image, hidden)
-        n, shown = window.shape
-        dim, per_window = features.shape[3], features.shape[2] - 1
-        seen = features[image[:, None], window]
-        merged = (self.windows - shown) * per_window
-
-        parts = [self._prefix(seen, None), seen[:, :, 1:].reshape(n, shown * per_window, dim)]
-        bias = None
-        if merged:
-            parts.append(features.new_zeros(n, 1, dim))
-            bias = features.new_zeros(1, 1, 1, 2 + shown * per_window)
-            bias[..., -1] = math.log(merged)
-        x = torch.cat(parts, dim=1)
-        for block in self.lrf_blocks:
-            x = block(x, attn_mask=bias)
-
-        def average_of_all(tokens: Tensor) -> Tensor:
-            total = tokens[:, : shown * per_window].sum(1)
-            if merged:
-                total = total + merged * tokens[:, -1]
-            return total / (self.windows * per_window)
-
-        return self._pooled(x[:, 1:], average_of_all)
-
     def mutant_tokens(self, hidden: BoolTensor) -> Tensor:
         """Tokens that each mutant has in the LRF blocks, long ``[mutant]``, for ``hidden`` ``[mutant, window]``."""
         tokens = super().mutant_tokens(hidden)
         return tokens if self.hidden == "drop" else tokens + hidden.any(1)
 
-    def _prefix(self, seen: Tensor, shown: Tensor | None) -> Tensor:
-        return average(seen[:, :, 0], shown)[:, None]
+    def _sequence(self, seen: Tensor, shown: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        x, times = super()._sequence(seen, shown)
+        if self.hidden == "drop" or (shown is None and seen.shape[1] == self.windows):
+            return x, times
+        # The zero tokens of all hidden windows, as one.
+        visible = x.new_tensor([seen.shape[1]]) if shown is None else shown.sum(1)
+        merged = (self.windows - visible)[:, None] * (self.window[0] * self.window[1])
+        times = x.new_ones(1, x.shape[1]) if times is None else times
+        return torch.cat([x, x.new_zeros(len(x), 1, x.shape[2])], dim=1), torch.cat([times, merged.to(x.dtype)], dim=1)
 
-    def _read_out(self, x: Tensor, counted: Tensor | None) -> Tensor:
-        counted = None if counted is None else counted[:, 1:]
-        return self._pooled(x[:, 1:], lambda tokens: average(tokens, counted))
+    def _prefix(self, seen: Tensor, shown: Tensor | None) -> Tensor:
+        return average(seen[:, :, 0], None if shown is None else shown.to(seen.dtype))[:, None]
+
+    def _read_out(self, x: Tensor, times: Tensor | None) -> Tensor:
+        times = None if times is None else times[:, 1:]
+        return self._pooled(x[:, 1:], lambda tokens: average(tokens, times))
 
     def _pooled(self, tokens: Tensor, mean: Callable[[Tensor], Tensor]) -> Tensor:
         pooled = mean(self.fc_norm(tokens)) if self.head_order == "norm_pool" else self.fc_norm(mean(tokens))

@@ -92,10 +92,10 @@ class WindowedViT(nn.Module, ABC):
         """The tokens ``[n, prefix, dim]`` that stand before the patch tokens, for what :meth:`_logits` gets."""
 
     @abstractmethod
-    def _read_out(self, x: Tensor, counted: Tensor | None) -> Tensor:
+    def _read_out(self, x: Tensor, times: Tensor | None) -> Tensor:
         """Logits ``[n, class]`` of the sequences ``[n, prefix + tokens, dim]`` that leave the blocks.
 
-        ``counted`` ``[n, prefix + tokens]`` says which tokens are no padding; ``None``: all.
+        ``times`` ``[n or 1, prefix + tokens]`` says how many tokens each stands for; ``None``: itself.
         """
 
     def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
@@ -167,11 +167,16 @@ class WindowedViT(nn.Module, ABC):
     def classify(self, features: Tensor, hidden: Tensor) -> Tensor:
         """Logits ``[image, class]`` with the windows ``hidden`` ``[image, window]`` hidden, any number each.
 
-        The images are sorted by how much they show and padded within a few groups, so that hidden windows save
-        time in training too; padding is kept out of attention and average.
-
         Raises:
             ConfigurationError: if all windows of an image are hidden, or the shapes don't fit.
+        """
+        return self.classify_visible(features, hidden)
+
+    def classify_visible(self, features: Tensor, hidden: Tensor) -> Tensor:
+        """What :meth:`classify` gives, from the visible tokens alone: for training with masks of its own per image.
+
+        The images are sorted by how much they show and padded within a few groups; padding is kept out of attention
+        and average.
         """
         self._check_hidden(features, hidden)
         visible = (~hidden).sum(1)
@@ -217,19 +222,26 @@ class WindowedViT(nn.Module, ABC):
 
     def _logits(self, seen: Tensor, shown: Tensor | None) -> Tensor:
         """Logits ``[n, class]`` of windows ``[n, k, tokens, dim]``; those not ``shown`` ``[n, k]`` are padding."""
+        x, times = self._sequence(seen, shown)
+        # A token that stands for m equal ones attracts attention like one whose key has a bias of ln m.
+        bias = None if times is None else times.log()[:, None, None, :]
+        for block in self.lrf_blocks:
+            x = block(x, attn_mask=bias)
+        return self._read_out(x, times)
+
+    def _sequence(self, seen: Tensor, shown: Tensor | None) -> tuple[Tensor, Tensor | None]:
+        """The sequences ``[n, prefix + tokens, dim]`` that enter the blocks, and ``times`` as in :meth:`_read_out`."""
         if shown is not None:
             # Not a product: a hidden window may hold numbers that are not finite.
             seen = seen.masked_fill(~shown[:, :, None, None], 0.0)
         per_window = self.window[0] * self.window[1]
         prefix = self._prefix(seen, shown)
         x = torch.cat([prefix, seen[:, :, -per_window:].flatten(1, 2)], dim=1)
-        counted = attended = None
-        if shown is not None:
-            counted = torch.cat([shown.new_ones(prefix.shape[:2]), shown.repeat_interleave(per_window, dim=1)], dim=1)
-            attended = counted[:, None, None, :]
-        for block in self.lrf_blocks:
-            x = block(x, attn_mask=attended)
-        return self._read_out(x, counted)
+        if shown is None:
+            return x, None
+        return x, torch.cat(
+            [x.new_ones(prefix.shape[:2]), shown.to(x.dtype).repeat_interleave(per_window, dim=1)], dim=1
+        )
 
     def _check_hidden(self, features: Tensor, hidden: Tensor) -> None:
         if hidden.shape != features.shape[:2]:
@@ -247,8 +259,8 @@ class WindowedViT(nn.Module, ABC):
         return (~hidden).nonzero()[:, 1].view(len(hidden), shown)
 
 
-def average(tokens: Tensor, counted: Tensor | None = None) -> Tensor:
-    """Average ``[n, dim]`` of the ``counted`` ``[n, tokens]`` of ``[n, tokens, dim]``; ``None``: of all."""
-    if counted is None:
+def average(tokens: Tensor, times: Tensor | None = None) -> Tensor:
+    """Average ``[n, dim]`` of ``[n, tokens, dim]``, each counted ``times`` ``[n or 1, tokens]``; ``None``: once."""
+    if times is None:
         return tokens.mean(1)
-    return (tokens * counted[:, :, None]).sum(1) / counted.sum(1, keepdim=True)
+    return (tokens * times[:, :, None]).sum(1) / times.sum(1, keepdim=True)

@@ -7,7 +7,8 @@ import torch
 from torch import BoolTensor, Tensor
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
-from mrcert_pl.mutants.table import MutantSet, PredictionTable
+from mrcert_pl.mutants.memory import fitting_budget, halved
+from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
 
 
 class MaskableModel(Protocol):
@@ -48,18 +49,19 @@ class MutantEvaluator:
     Args:
         model: a model whose windows can be hidden.
         lattice: the mutants that may be asked for.
-        token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants.
+        token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants. Halved whenever the
+            memory of the device runs out. By default 8,192 on a CPU, more if a GPU has the memory.
 
     Attributes:
         labelled: mutants that have been labelled so far.
     """
 
-    def __init__(self, model: MaskableModel, lattice: MutantSet, token_budget: int = 16384) -> None:
+    def __init__(self, model: MaskableModel, lattice: MutantSet, token_budget: int | None = None) -> None:
         if model.windows != lattice.windows:
             raise ConfigurationError(
                 f"the model has {model.windows} windows and the mutants are made for {lattice.windows}"
             )
-        if token_budget < 1:
+        if token_budget is not None and token_budget < 1:
             raise ConfigurationError(f"the token budget must be at least 1, not {token_budget}")
         self.model = model
         self.lattice = lattice
@@ -96,6 +98,8 @@ class MutantEvaluator:
         features = None
         while (wanted := defender.next_queries(table)).any():
             features = self.model.encode(images) if features is None else features
+            if self.token_budget is None:
+                self.token_budget = fitting_budget(features.device)
             self._fill(table, features, wanted, ids)
         return table
 
@@ -105,20 +109,29 @@ class MutantEvaluator:
         tokens = self.model.mutant_tokens(self.lattice.hidden).to(features.device)
         image, mutant = wanted.nonzero(as_tuple=True)
         for count in tokens[mutant].unique().tolist():
-            group = tokens[mutant] == count
-            size = max(1, self.token_budget // count)
-            for rows, columns in zip(image[group].split(size), mutant[group].split(size), strict=True):
-                logits = self.model.classify_mutants(features, rows, hidden[columns]).float()  # type: ignore[arg-type]
-                finite = logits.isfinite().all(1)
-                if not finite.all():
-                    bad = int((~finite).nonzero()[0])
-                    windows = hidden[columns[bad]].nonzero().flatten().tolist()
-                    raise NumericalError(
-                        f"the logits of image {ids[int(rows[bad])]} with windows {windows} hidden are not finite; "
-                        "the weights or this image are damaged, "
-                        "or the precision is too low (try trainer.precision=32-true)"
-                    )
+            left = (tokens[mutant] == count).nonzero()[:, 0]
+            while len(left):
+                part = left[: max(1, (self.token_budget or 0) // count)]
+                rows, columns = image[part], mutant[part]
+                try:
+                    logits = self.model.classify_mutants(features, rows, hidden[columns]).float()  # type: ignore[arg-type]
+                except torch.OutOfMemoryError as error:
+                    self.token_budget = halved(len(part), count, error)
+                    continue
+                _check_finite(logits, [ids[row] for row in rows.tolist()], hidden[columns])
                 self.labelled += len(rows)
                 best = logits.topk(min(2, logits.shape[1]), dim=1)
                 table.labels[rows, columns] = logits.argmax(1).to(table.labels.dtype)
-                table.margins[rows, columns] = best.values[:, 0] - best.values[:, -1]
+                table.margins[rows, columns] = rounded_down(best.values[:, 0] - best.values[:, -1])
+                left = left[len(part) :]
+
+
+def _check_finite(logits: Tensor, ids: Sequence[object], hidden: Tensor) -> None:
+    finite = logits.isfinite().all(1)
+    if not finite.all():
+        bad = int((~finite).nonzero()[0])
+        windows = hidden[bad].nonzero().flatten().tolist()
+        raise NumericalError(
+            f"the logits of image {ids[bad]} with windows {windows} hidden are not finite; "
+            "the weights or this image are damaged, or the precision is too low (try trainer.precision=32-true)"
+        )

@@ -14,9 +14,9 @@ from torch import Tensor
 
 from mrcert_pl.errors import ResultsError, differences
 from mrcert_pl.files import write_whole
-from mrcert_pl.mutants.table import NOT_EVALUATED, MutantSet, PredictionTable
+from mrcert_pl.mutants.table import NOT_EVALUATED, MutantSet, PredictionTable, rounded_down
 
-_FORMAT = 1
+_FORMAT = 2
 _HEADER = b"mrcert"
 _SCHEMA = pa.schema(
     [
@@ -24,8 +24,8 @@ _SCHEMA = pa.schema(
         ("path", pa.string()),
         ("label", pa.int32()),
         ("image", pa.string()),
-        ("labels", pa.list_(pa.int32())),
-        ("margins", pa.list_(pa.float32())),
+        ("labels", pa.list_(pa.int16())),
+        ("margins", pa.list_(pa.float16())),
     ]
 )
 
@@ -122,7 +122,7 @@ class TableStore:
                     "label": int(labels[row]),
                     "image": digest,
                     "labels": table.labels[row].tolist(),
-                    "margins": table.margins[row].tolist(),
+                    "margins": rounded_down(table.margins[row]).half().cpu().numpy(),
                 }
             )
         if time.monotonic() - self._written > self._seconds:

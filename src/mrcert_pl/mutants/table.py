@@ -85,3 +85,15 @@ class PredictionTable(Generic[Mutants]):
     def evaluated(self) -> BoolTensor:
         """``[image, mutant]``: which entries hold a label."""
         return self.labels != NOT_EVALUATED  # type: ignore[return-value]
+
+
+def rounded_down(margins: Tensor) -> Tensor:
+    """Margins as the next lower numbers of half precision, in which they are stored; still float32.
+
+    A margin counts inside a certificate if it is large enough (docs/theory.md, Theorem 6), so it may be written down
+    as less than it is, and never as more.
+    """
+    near = margins.clamp(max=torch.finfo(torch.float16).max).half()
+    # Of positive numbers the one before has the pattern of bits before.
+    below = (near.view(torch.int16) - 1).view(torch.float16)
+    return torch.where(near.float() > margins, below, near).float()

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from textwrap import fill
 from typing import Any
 
 import numpy as np
@@ -69,7 +70,7 @@ def verdict_picture(
         panels.append(("what the witness sees", np.where(hidden[..., None], _HIDDEN, image)))
     figure = Figure(figsize=(3 * (len(panels) + len(maps)), 4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels) + len(maps)))
-    figure.suptitle(title, fontsize=10)
+    figure.suptitle(fill(title, 42 * len(axes)), fontsize=10)
     for axis, (name, picture) in zip(axes, panels, strict=False):
         axis.imshow(picture)
         axis.set_title(name, fontsize=9)

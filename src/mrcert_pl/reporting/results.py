@@ -75,13 +75,15 @@ def find_results(paths: Iterable[Path]) -> list[Path]:
     """The ``results.json`` files at or below some paths, oldest first.
 
     Raises:
-        ResultsError: for a path that doesn't exist, or if there is no result at all.
+        ResultsError: for a path that doesn't exist, a file of another name, or if there is no result at all.
     """
     paths = list(paths)
     if missing := [str(path) for path in paths if not path.exists()]:
         raise ResultsError(
             f"there is no {', '.join(missing)}; an evaluation (python eval.py) makes results in outputs/"
         )
+    if others := [str(path) for path in paths if path.is_file() and path.name != "results.json"]:
+        raise ResultsError(f"{', '.join(others)} is no results.json; name that of an evaluation, or a folder")
     found = {file for path in paths for file in ([path] if path.is_file() else path.rglob("results.json"))}
     if not found:
         raise ResultsError(

@@ -1,0 +1,69 @@
+"""``mrcert verify``: every verdict of an evaluation once more, by a second implementation."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mrcert_pl.cli.app import explain, fail
+from mrcert_pl.errors import MRCertError, ResultsError
+
+_SHOWN = 20
+
+
+def main() -> None:
+    """Verify evaluations; the exit code is 1 if a single value is wrong."""
+    parser = argparse.ArgumentParser(
+        prog="mrcert verify",
+        description="Compute all verdicts of evaluations again from the labels of their mutants, with rules in NumPy "
+        "that share nothing with the defenders, and compare every value.",
+    )
+    parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluations (outputs/eval/...), or above them")
+    parser.add_argument("--tables", type=Path, help="folder of the mutants' labels (default: the one the run used)")
+    options = parser.parse_args()
+    from mrcert_pl.reporting import find_results, read_results
+
+    try:
+        runs = [file for file in find_results(options.runs) if "defender" in read_results(file)]
+        if not runs:
+            raise ResultsError("there are no evaluations in these folders; python eval.py makes them")
+        wrong = sum(_verify(file, options.tables) for file in runs)
+    except MRCertError as error:
+        fail(str(explain(error)))
+    if wrong:
+        print(f"error: {wrong} values do not follow from the tables", file=sys.stderr)
+        sys.exit(1)
+
+
+def _verify(file: Path, folder: Path | None) -> int:
+    """Verify one evaluation, say what came of it, and return the number of wrong values."""
+    from rich.console import Console
+    from rich.progress import Progress
+
+    from mrcert_pl.reporting import read_results, read_verdicts
+    from mrcert_pl.verification import Verification, verify
+
+    result, rows = read_results(file), read_verdicts(file.parent / "verdicts.parquet")
+    folder = folder or _tables_of(result, file)
+    found = Verification()
+    with Progress(console=Console(stderr=True), transient=True) as progress:
+        task = progress.add_task(f"Verifying {result['defender']}", total=len(rows))
+        for found in verify(result, rows, folder):
+            progress.update(task, completed=found.images)
+    for key, column, written, computed in found.differences[:_SHOWN]:
+        print(f"  {'results.json' if key is None else f'image {key}'}: {column} is {written}, and should be {computed}")
+    if len(found.differences) > _SHOWN:
+        print(f"  and {len(found.differences) - _SHOWN} more")
+    verdict = f"{len(found.differences)} values are WRONG" if found.differences else "all verdicts are right"
+    lazily = f" ({found.completed} of them from fewer mutants than all)" if found.completed else ""
+    print(f"{file.parent}: {result['defender']}, {found.images} images{lazily}: {verdict}")
+    return len(found.differences)
+
+
+def _tables_of(result: dict, file: Path) -> Path:
+    """The tables that a result was made from: where it says, or in its own folder if that has been moved."""
+    own = file.parent / "mutants"
+    return own if own.is_dir() else Path(result["table"])
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,168 @@
+"""The rules for unions of masks, in NumPy (docs/theory.md, sections 3, 4, 8 and 9).
+
+``labels`` and ``margins`` are ``[image, mutant]``; ``p(U)`` is the label of the mutant that hides the union ``U``.
+Answers are dicts from the names of verdict columns to arrays ``[image]``, or ``[image, mask]`` for ``safe_masks``.
+"""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+Answers = dict[str, Any]
+
+
+class Unions:
+    """The distinct unions of up to ``order`` masks, by the smallest number of masks that make them.
+
+    Args:
+        masks: bitsets over the windows.
+        order: largest number of masks in a union.
+    """
+
+    def __init__(self, masks: Sequence[int], order: int) -> None:
+        self.unions, self.sizes = [0], [1]
+        column = {0: 0}
+        for _ in range(order):
+            for union in list(self.unions):
+                for mask in masks:
+                    if union | mask not in column:
+                        column[union | mask] = len(self.unions)
+                        self.unions.append(union | mask)
+            self.sizes.append(len(self.unions))
+        self._column = column
+
+    def join(self, left: int, right: int) -> np.ndarray:
+        """Columns of ``S | T``, ``[S, T]``, for all ``S`` of up to ``left`` masks and ``T`` of up to ``right``."""
+        first, second = (self.unions[: self.sizes[order]] for order in (left, right))
+        return np.array([[self._column[s | t] for t in second] for s in first])
+
+    def inside(self, left: int, right: int) -> np.ndarray:
+        """``[R, S]``: whether ``S`` of up to ``right`` masks hides all of ``R`` of up to ``left``."""
+        return np.array(
+            [[r & ~s == 0 for s in self.unions[: self.sizes[right]]] for r in self.unions[: self.sizes[left]]]
+        )
+
+    def order(self, columns: np.ndarray) -> np.ndarray:
+        """The smallest number of masks that make each union."""
+        return np.searchsorted(self.sizes, columns, side="right")
+
+
+def undefended(labels: np.ndarray) -> Answers:
+    """The label of the unmasked image, and no certificate."""
+    none = np.zeros(len(labels), dtype=bool)
+    return {"prediction": labels[:, 0], "certified": none, "round_trip": none}
+
+
+def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answers:
+    """Double masking, with the label of the unmasked image or the majority of one mask as its ``reference``."""
+    unions = Unions(masks, 2)
+    ones = np.arange(1, unions.sizes[1])
+    expected = labels[:, 0]
+    if reference == "majority":
+        expected = np.array([np.bincount(row).argmax() for row in labels[:, ones]])
+    agree = (labels[:, ones] == expected[:, None]).all(1)
+    alone = labels[:, ones]
+    recovered = (alone != expected[:, None]) & (labels[:, unions.join(1, 1)[1:, 1:]] == alone[:, :, None]).all(2)
+    found, first = recovered.any(1), 1 + recovered.argmax(1)
+    prediction = np.where(agree | ~found, expected, labels[np.arange(len(labels)), first])
+    certified = (labels[:, 1 : unions.sizes[2]] == labels[:, 1:2]).all(1)
+    return {
+        "prediction": prediction,
+        "case": np.where(agree, 1, np.where(found, 2, 3)),
+        "witness": np.where(agree, 0 if reference == "original" else -1, np.where(found, first, -1)),
+        "level": (agree | found).astype(int),
+        "certified": certified,
+        "round_trip": np.zeros(len(labels), dtype=bool),
+        "certified_patches": certified.astype(int),
+    }
+
+
+def mrcert(
+    masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patches: int, certificate: str, margin: float
+) -> Answers:
+    """MRCert for so many patches, with the certificate ``paper`` or ``sharp``."""
+    unions, n = Unions(masks, 2 * patches), patches
+    witnesses = _stable(unions, labels, n, n)
+    found, first = witnesses.any(1), witnesses.argmax(1)
+    answers: Answers = {
+        "prediction": labels[np.arange(len(labels)), np.where(found, first, 0)],
+        "case": np.where(found, unions.order(first) + 1, n + 2),
+        "witness": np.where(found, first, -1),
+        "level": np.where(found, n, 0),
+    }
+    one, two = (margins > claim for claim in (margin, 2 * margin)) if margin else (None, None)
+    if certificate == "paper":
+        witness = _stable(unions, labels, n, n, one).any(1)
+        certified = _stable(unions, labels, n - 1, n + 1, one).any(1)
+        round_trip = _stable(unions, labels, 0, 2 * n, two)[:, 0] & (n > 1)
+        patched = np.where(round_trip, n, np.where(certified, 1, np.where(witness, 0, -1)))
+        answers |= {"certified": certified, "round_trip": round_trip, "certified_patches": patched}
+        return answers
+    inside = unions.inside(n, n)
+    safe, twice = ((_stable(unions, labels, n, n, counts)[:, None] & inside).any(2) for counts in (one, two))
+    return answers | _certificates(unions, safe, twice, n)
+
+
+def cascade(masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patches: int, margin: float) -> Answers:
+    """MRCert for so many patches, where it finds no witness for one less, ..., down to one."""
+    unions, n = Unions(masks, 2 * patches), patches
+    level = np.zeros(len(labels), dtype=int)
+    witness = np.full(len(labels), -1)
+    for lower in range(n, 0, -1):
+        stable = _stable(unions, labels, lower, lower)
+        here = (level == 0) & stable.any(1)
+        level[here], witness[here] = lower, stable.argmax(1)[here]
+    label = labels[np.arange(len(labels)), np.maximum(witness, 0)]
+    safe, twice = (
+        _held(unions, labels, label, level, margins > claim if margin else np.ones_like(labels, dtype=bool), n)
+        for claim in (margin, 2 * margin)
+    )
+    answers: Answers = {"prediction": label, "case": n + 1 - level, "witness": witness, "level": level}
+    return answers | _certificates(unions, safe, twice, n)
+
+
+def _stable(unions: Unions, labels: np.ndarray, left: int, right: int, counts: np.ndarray | None = None) -> np.ndarray:
+    """``[image, S]``: ``p(S | T) = p(S)`` for all ``T``, all of them entries that count."""
+    join = unions.join(left, right)
+    stable = (labels[:, join] == labels[:, join[:, :1]]).all(2)
+    return stable if counts is None else stable & counts[:, join].all(2)
+
+
+def _held(
+    unions: Unions, labels: np.ndarray, label: np.ndarray, level: np.ndarray, counts: np.ndarray, patches: int
+) -> np.ndarray:
+    """``[image, R]``: a level keeps the label around ``R`` before one can be forged under ``R`` (Definition 9)."""
+    hides = unions.inside(patches, 2 * patches)
+    held = np.zeros((len(labels), len(hides)), dtype=bool)
+    decided = np.repeat((level == 0)[:, None], len(hides), axis=1)
+    for lower in range(patches, 0, -1):
+        join = unions.join(lower, lower)
+        entries, known = labels[:, join], counts[:, join]
+        keeps = ((entries == label[:, None, None]) & known).all(2)
+        for r, inside in enumerate(hides):
+            held[:, r] |= ~decided[:, r] & keeps[:, inside[: len(join)]].any(1)
+            decided[:, r] |= held[:, r]
+            rows = np.flatnonzero(~decided[:, r])
+            fixed = known[rows] & inside[join]
+            # Those sets S of which all fixed entries are one label other than the image's, or which have none.
+            highest = np.where(fixed, entries[rows], -1).max(2)
+            lowest = np.where(fixed, entries[rows], np.iinfo(np.int64).max).min(2)
+            forged = ~fixed.any(2) | ((lowest == highest) & (highest != label[rows, None]))
+            decided[rows, r] = forged.any(1)
+    return held
+
+
+def _certificates(unions: Unions, safe: np.ndarray, twice: np.ndarray, patches: int) -> Answers:
+    """What follows from where an image is safe, with the margin and with twice as much."""
+
+    def withstood(places: np.ndarray) -> np.ndarray:
+        return np.stack([places[:, : unions.sizes[r]].all(1) for r in range(patches + 1)]).cumprod(0).sum(0) - 1
+
+    patched = withstood(safe)
+    return {
+        "certified": patched >= 1,
+        "round_trip": withstood(twice) >= 2,
+        "certified_patches": patched,
+        "safe_masks": safe[:, 1 : unions.sizes[1]],
+    }

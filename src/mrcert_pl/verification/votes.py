@@ -1,0 +1,112 @@
+"""The rules for votes over ablations, in NumPy and by single pixels (docs/theory.md, section 12)."""
+
+from collections.abc import Mapping, Sequence
+from itertools import combinations_with_replacement
+from typing import Any
+
+import numpy as np
+
+Answers = dict[str, Any]
+
+
+def vote(
+    ablations: Mapping[str, Any],
+    shapes: Sequence[tuple[int, int]],
+    votes: np.ndarray,
+    margins: np.ndarray,
+    certificate: str,
+    margin: float,
+) -> Answers:
+    """The plurality, with the certificate ``paper`` or ``sharp``.
+
+    Args:
+        ablations: kind, width, stride and ``image_px`` of the ablations.
+        shapes: height and width in px of every shape of the patch.
+        votes: ``[image, vote]``.
+        margins: ``[image, vote]``.
+        certificate: the rule.
+        margin: votes with a margin that is not larger are the attacker's, for two patches twice as large.
+    """
+    touched = touched_votes(ablations, shapes)
+    # One label more than there are votes for: a rival without a vote.
+    counts = np.stack([(votes == label).sum(1) for label in range(int(votes.max()) + 2)], axis=1)
+    label = counts.argmax(1)
+    holds = []
+    for patches in (1, 2):
+        free = margins <= patches * margin if margin else np.zeros_like(votes, dtype=bool)
+        rule = _counted if certificate == "paper" else _placed
+        holds.append(
+            np.array([rule(touched, *row, patches) for row in zip(votes, free, label, strict=True)], dtype=bool)
+        )
+    certified, round_trip = holds
+    return {
+        "prediction": label,
+        "case": np.ones_like(label),
+        "witness": np.full_like(label, -1),
+        "certified": certified,
+        "round_trip": round_trip,
+        "certified_patches": 1 * certified + round_trip,
+    }
+
+
+def touched_votes(ablations: Mapping[str, Any], shapes: Sequence[tuple[int, int]]) -> np.ndarray:
+    """``[touched set, vote]``: the distinct sets of votes that a patch touches at some place."""
+    height, width = ablations["image_px"]
+    rows, columns = (_bands(side, ablations["width"], ablations["stride"]) for side in (height, width))
+    whole = {"rows": np.ones((len(columns), height), bool), "columns": np.ones((len(rows), width), bool)}
+    shown = {
+        "row": (rows, whole["columns"]),
+        "column": (whole["rows"], columns),
+        "both": (np.vstack([rows, whole["rows"]]), np.vstack([whole["columns"], columns])),
+        "block": (np.repeat(rows, len(columns), axis=0), np.tile(columns, (len(rows), 1))),
+    }[ablations["ablations"]]
+    sets = set()
+    for patch in shapes:
+        along = [
+            {
+                tuple(np.asarray(pixels[:, start : start + size].any(1)).tolist())
+                for start in range(pixels.shape[1] - size + 1)
+            }
+            for pixels, size in zip(shown, patch, strict=True)
+        ]
+        sets |= {tuple(r and c for r, c in zip(row, column, strict=True)) for row in along[0] for column in along[1]}
+    return np.array(sorted(sets))
+
+
+def _bands(side: int, width: int, stride: int) -> np.ndarray:
+    """``[offset, px]``: which pixels each band shows."""
+    return np.array([[(px - offset) % side < width for px in range(side)] for offset in range(0, side, stride)])
+
+
+def _counted(touched: np.ndarray, votes: np.ndarray, free: np.ndarray, label: int, patches: int) -> bool:
+    """The lead exceeds twice the votes that the patches can touch."""
+    counts = np.bincount(votes[~free], minlength=int(votes.max()) + 2)
+    rivals = np.delete(counts, label)
+    return bool(counts[label] - rivals.max() - free.sum() > 2 * patches * touched.sum(1).max())
+
+
+def _placed(touched: np.ndarray, votes: np.ndarray, free: np.ndarray, label: int, patches: int) -> bool:
+    """The label still wins wherever the patches are, when all votes that they touch go to one other label."""
+    labels = int(votes.max()) + 2
+    one_hot = (votes[:, None] == np.arange(labels)).astype(float)
+    for sets in _places(touched, patches):
+        taken = sets | free
+        counts = ~taken @ one_hot
+        rivals = counts + taken.sum(1)[:, None]
+        # Among equals the smaller label wins.
+        lost = rivals > counts[:, label, None] - (np.arange(labels) < label)
+        lost[:, label] = False
+        if lost.any():
+            return False
+    return True
+
+
+def _places(touched: np.ndarray, patches: int) -> Any:
+    """The sets that so many patches touch together, some at a time."""
+    if patches == 1:
+        yield touched
+        return
+    first, second = np.array(list(combinations_with_replacement(range(len(touched)), 2))).T
+    for start in range(0, len(first), 4096):
+        part = slice(start, start + 4096)
+        yield touched[first[part]] | touched[second[part]]

@@ -1,0 +1,87 @@
+"""The command from end to end, on results without a model."""
+
+import csv
+import io
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from result_files import evaluation, row
+
+Command = Callable[..., None]
+
+
+@pytest.fixture
+def two(tmp_path: Path) -> tuple[str, str]:
+    """Folders of two evaluations below ``outputs``."""
+    for name, certified in (("a", 4), ("b", 7)):
+        rows = [row(key, certified=key < certified) for key in range(10)]
+        evaluation(tmp_path / "outputs" / name, rows, defender=f"defender_{name}")
+    return "outputs/a", "outputs/b"
+
+
+def test_a_page_beside_the_table(command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    command("report", "--html", "pages/report.html")
+    output = capsys.readouterr().out
+    assert "digits, vit_srf, patch 16 px, 10 images" in output
+    assert output.splitlines()[-1] == "pages/report.html"
+    assert "defender_a" in Path("pages/report.html").read_text()
+
+
+@pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
+def test_formats_are_all_that_is_printed(
+    command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str], form: str
+) -> None:
+    command("report", *two, "--format", form)
+    output = capsys.readouterr().out
+    assert output.startswith({"markdown": "| data set |", "csv": "dataset,", "latex": "% "}[form])
+
+
+def test_comparison(command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    command("report", "--compare", *two)
+    assert "certified in B alone: 4, 5, 6" in capsys.readouterr().out
+    command("report", "--compare", *two, "--format", "csv")
+    rows = list(csv.DictReader(io.StringIO(capsys.readouterr().out)))
+    assert [line["id"] for line in rows] == ["4", "5", "6"]
+
+
+def test_seeds(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for seed in range(2):
+        rows = [row(key, certified=key < 5 + seed) for key in range(10)]
+        evaluation(tmp_path / "outputs" / str(seed), rows, seed=seed, weights_sha256=f"{seed:064x}")
+    command("report", "--over-seeds")
+    assert "55.0 ± 7.1" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["nowhere"], "there is no nowhere"),
+        (["--compare", "outputs/a", "outputs"], "outputs has 2 evaluations; name one of them"),
+        (["outputs/a/verdicts.parquet"], "outputs/a/verdicts.parquet is no results.json"),
+        (["--html", "outputs"], "outputs is a folder; name the file"),
+    ],
+)
+def test_mistakes(
+    command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command("report", *arguments)
+    assert stopped.value.code == 1
+    assert message in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--compare", "a", "b", "outputs"],
+        ["--compare", "a", "b", "--format", "latex"],
+        ["--compare", "a"],
+        ["--format", "x"],
+    ],
+)
+def test_arguments_without_meaning(command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    with pytest.raises(SystemExit) as stopped:
+        command("report", *arguments)
+    assert stopped.value.code == 2
+    assert "mrcert report: error: " in capsys.readouterr().err

@@ -1,0 +1,45 @@
+"""Results of one defender are told apart by what distinguishes them, and by nothing else."""
+
+from pathlib import Path
+
+from result_files import CONFIG, evaluation, row
+
+from mrcert_pl.reporting.page.labels import label, named
+
+
+def labels(results: list) -> list[str]:
+    return [result["label"] for result in label(results)]
+
+
+def test_a_defender_alone_is_called_by_its_name(tmp_path: Path) -> None:
+    results = [
+        evaluation(tmp_path / name, [row(0)], defender=defender, patch=patch).result
+        for name, defender, patch in (("a", "mrcert", 16), ("b", "patchcure", 16), ("c", "mrcert", 32))
+    ]
+    assert labels(results) == ["mrcert", "patchcure", "mrcert"]
+
+
+def test_settings_that_differ_are_named(tmp_path: Path) -> None:
+    margin = {**CONFIG, "defender": {"certificate": "paper", "margin": 1e-5}}
+    results = [
+        evaluation(tmp_path / str(i), [row(0)], **facts).result for i, facts in enumerate(({}, {"config": margin}))
+    ]
+    assert labels(results) == ["mrcert, margin 0.0", "mrcert, margin 1e-05"]
+    seeds = [evaluation(tmp_path / f"s{seed}", [row(0)], seed=seed).result for seed in (0, 1)]
+    assert labels(seeds) == ["mrcert, seed 0", "mrcert, seed 1"]
+
+
+def test_repeated_runs_are_counted(tmp_path: Path) -> None:
+    results = [evaluation(tmp_path / str(i), [row(0)]).result for i in range(2)]
+    assert labels(results) == ["mrcert, run 1", "mrcert, run 2"]
+
+
+def test_names_of_runs_are_unique_and_short(tmp_path: Path) -> None:
+    facts = [{}, {"patch": 32}, {"patch": "16x48"}]
+    runs = [evaluation(tmp_path / str(i), [row(0)], **fact) for i, fact in enumerate(facts)]
+    assert list(named(runs)) == ["mrcert, 16 px", "mrcert, 32 px", "mrcert, 16x48"]
+    runs.append(evaluation(tmp_path / "other", [row(0)], dataset="cifar10"))
+    assert next(iter(named(runs))) == "mrcert, 16 px, digits"
+    assert named(runs)["mrcert, 16 px, cifar10"] is runs[-1]
+    more = [evaluation(tmp_path / "fewer", [row(0), row(1)]), *runs]
+    assert len(named(more)) == 5

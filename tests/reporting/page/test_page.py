@@ -1,0 +1,183 @@
+"""The page is whole by itself, can be read by everybody, and says what the files say."""
+
+import base64
+import json
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from PIL import Image
+from result_files import CONFIG, evaluation, row
+
+from mrcert_pl.errors import ResultsError
+from mrcert_pl.reporting import over_seeds, write_results
+from mrcert_pl.reporting.locations import write_locations
+from mrcert_pl.reporting.page import write_page
+from mrcert_pl.reporting.runs import Run
+
+HOSTILE = '<script>alert("1")</script>'
+
+
+class Page(HTMLParser):
+    """Tags with their attributes, and the text outside of styles."""
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str]]] = []
+        self.open: list[str] = []
+        self.text = ""
+        self.feed(html)
+
+    def handle_starttag(self, tag: str, attrs: list) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in ("meta", "link", "img"):
+            self.open.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open:
+            self.text += f"{data.strip()} "
+
+    def all(self, tag: str) -> list[dict[str, str]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture
+def runs(tmp_path: Path) -> list[Run]:
+    """Two defenders, two patches, a published figure; one run has a map and a picture."""
+    rows = [row(key, certified=key < 7, round_trip=key < 2, case=1 + (key > 7)) for key in range(10)]
+    drawn = [{**of, "certified_fraction": 0.75} for of in rows]
+    found = [
+        evaluation(tmp_path / "eval" / "a", rows, {"certified": 0.61}),
+        evaluation(tmp_path / "eval" / "b", rows, patch=32, defender=HOSTILE, round_trip_note="none can be"),
+        evaluation(tmp_path / "eval" / "c", drawn, patch=32, defender="mrcert_cascade"),
+        evaluation(tmp_path / "eval" / "d", rows, patch=32),
+    ]
+    write_locations(found[2].folder / "locations.npz", [np.full((193, 193), 8)], 10, (224, 224))
+    (found[2].folder / "pictures").mkdir()
+    Image.new("RGB", (8, 8)).save(found[2].folder / "pictures" / "3.png")
+    return found
+
+
+@pytest.fixture
+def others(tmp_path: Path) -> None:
+    """What an attack, both audits and a benchmark leave."""
+    attack = {"dataset": "digits", "model": "vit_srf", "patch": 32, "attack": {"attack": "ifgsm"}, "successes": 9}
+    folder = tmp_path / "attack"
+    write_results(folder / "results.json", {"base_before": 19, "base_after": 11, "n": 20}, {}, **attack)
+    Image.new("RGB", (8, 8)).save(folder / "contact_sheet.png")
+    config = {**CONFIG, "patch": 32}
+    tried = {"attacks": {"adaptive": 1200, "random": 34}, "placements": 16}
+    counts = {"images": 8, "certified": 5, "labels_broken": 0, "certificates_broken": 0}
+    content = {**tried, **counts, "defender": "mrcert", "config": config}
+    (tmp_path / "certificates.json").write_text(json.dumps(content))
+    spread = {"way": "one thread", "delta": 2e-6, "flips": 0}
+    content = {"spreads": [spread], "mutants": 80, "margin": {"float32": 4.2e-6}}
+    (tmp_path / "numerics.json").write_text(json.dumps({**content, "weights_sha256": "ef" * 32, "config": config}))
+    (tmp_path / "bench.json").write_text(json.dumps({"rows": [{"way": "engine", "images_per_s": 3.14159}]}))
+
+
+def written(tmp_path: Path, runs: list[Run], results: list | None = None) -> tuple[Page, str]:
+    file = write_page(tmp_path / "out" / "report.html", [tmp_path], runs, results or [run.result for run in runs])
+    html = file.read_text()
+    return Page(html), html
+
+
+def test_it_needs_nothing_from_elsewhere(tmp_path: Path, runs: list[Run], others: None) -> None:
+    page, html = written(tmp_path, runs)
+    assert not page.open
+    assert not page.all("script")
+    addresses = [a for _, attributes in page.tags for name, a in attributes.items() if name in ("src", "href")]
+    assert addresses
+    assert all(address.startswith(("data:", "#")) for address in addresses)
+    assert not re.search(r"@import|url\(|http:|https:", html)
+    pictures = [image["src"].split(",", 1) for image in page.all("img")]
+    svgs = [base64.b64decode(content).decode() for kind, content in pictures if "svg" in kind]
+    assert len(svgs) >= 5
+    for svg in svgs:
+        ElementTree.fromstring(svg)
+        assert "prefers-color-scheme" in svg
+        assert "currentColor" in svg
+        assert all(link.startswith(("#", "data:")) for link in re.findall(r'href="([^"]*)"', svg))
+
+
+def test_it_can_be_read_by_everybody(tmp_path: Path, runs: list[Run], others: None) -> None:
+    page, _ = written(tmp_path, runs)
+    assert page.all("html") == [{"lang": "en"}]
+    assert any(meta.get("name") == "viewport" for meta in page.all("meta"))
+    assert all(len(image["alt"]) > 10 for image in page.all("img"))
+    assert len(page.all("caption")) == len(page.all("table")) >= 7
+    assert {heading["scope"] for heading in page.all("th")} == {"row", "col"}
+    ids = [attributes["id"] for _, attributes in page.tags if "id" in attributes]
+    assert len(ids) == len(set(ids))
+    assert [link["href"] for link in page.all("a")] == [f"#{anchor}" for anchor in ids]
+
+
+def test_it_says_what_the_files_say(tmp_path: Path, runs: list[Run], others: None) -> None:
+    page, _ = written(tmp_path, runs)
+    text = re.sub(r"\s+", " ", page.text)
+    assert "70.0 7 of 10 39.7 to 89.2 published: 61.0" in text
+    assert "0.0 not possible" in text
+    assert "10 (7)" not in text
+    assert "8 (7) 2 (0)" in text
+    assert "80.0 to 80.0 % of the images by place" in text
+    assert "mrcert_cascade, 32 px, image 3: certified, Case 1, safe at 75% of the places" in text
+    assert "95.0 19 of 20" in text
+    assert "1,234 1,200 adaptive 34 random" in text
+    assert "4.2e-06" in text
+    assert "engine 3.142" in text
+    assert "ab" * 32 in text
+    assert "1 x cpu" in text
+    assert '"certificate": "paper"' in text
+    assert "Certified accuracy by size of the patch" in text
+
+
+def test_names_are_text_and_nothing_else(tmp_path: Path, runs: list[Run]) -> None:
+    page, html = written(tmp_path, runs)
+    assert HOSTILE in page.text
+    assert "<script" not in html
+
+
+def test_one_run_alone(tmp_path: Path, runs: list[Run]) -> None:
+    page, _ = written(tmp_path, runs[:1])
+    assert "1 evaluation. " in page.text
+    for absent in ("by size of the patch", "Where certificates hold", "Examples", "Attacks", "Benchmark"):
+        assert absent not in page.text
+
+
+def test_seeds_show_mean_and_spread(tmp_path: Path) -> None:
+    runs = [
+        evaluation(
+            tmp_path / str(seed),
+            [row(key, certified=key < 5 + 2 * seed) for key in range(10)],
+            seed=seed,
+            weights_sha256=f"{seed:064x}",
+        )
+        for seed in range(2)
+    ]
+    page, _ = written(tmp_path, runs, over_seeds([run.result for run in runs]))
+    text = re.sub(r"\s+", " ", page.text)
+    assert "60.0 ± 14.1" in text
+    assert "0, 1" in text
+    assert "one standard deviation over seeds" in text
+
+
+@pytest.mark.parametrize("name", ["certificates.json", "numerics.json", "bench.json"])
+@pytest.mark.parametrize("text", ["{", '{"config": {}, "rows": 1}'])
+def test_damaged_files_of_other_commands_are_named(tmp_path: Path, runs: list[Run], name: str, text: str) -> None:
+    (tmp_path / name).write_text(text)
+    with pytest.raises(ResultsError, match=rf"{name} .*remove it or run"):
+        written(tmp_path, runs)
+
+
+def test_damaged_verdicts_and_folders(tmp_path: Path, runs: list[Run]) -> None:
+    with pytest.raises(ResultsError, match=r"is a folder; name the file .*report\.html"):
+        write_page(tmp_path, [tmp_path], runs, [])
+    (runs[0].folder / "verdicts.parquet").write_bytes(b"")
+    with pytest.raises(ResultsError, match="can't read the verdicts"):
+        written(tmp_path, runs)
