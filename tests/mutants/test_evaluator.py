@@ -186,6 +186,14 @@ def test_only_what_the_defender_wants_is_evaluated(model, lattice, images, dense
     assert_same(table, *expected(dense, *torch.tensor(first + second).T))
 
 
+def test_mutants_are_counted_when_they_are_labelled(model, lattice, images):
+    engine = MutantEvaluator(model, lattice)
+    table = engine.evaluate(images, MRCert(patches=1))
+    assert engine.labelled == int(table.evaluated.sum())
+    engine.evaluate(images, MRCert(patches=1), table=table)
+    assert engine.labelled == int(table.evaluated.sum())
+
+
 @pytest.mark.parametrize("token_budget", BUDGETS)
 def test_batches_are_dense_and_within_the_token_budget(model, lattice, images, token_budget):
     spy = Spy(model)

@@ -3,6 +3,7 @@
 import functools
 import os
 import sys
+import time
 from collections.abc import Callable
 
 import hydra
@@ -13,6 +14,8 @@ from omegaconf.errors import OmegaConfBaseException
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
+STARTED = "MRCERT_STARTED"
+"""When the command was started: its jobs, wherever they run, inherit it."""
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
@@ -23,10 +26,18 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
     """
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
-        hydra_main = hydra.main(version_base="1.3", config_path="pkg://mrcert_pl.conf", config_name=config_name)(task)
+        @functools.wraps(task)
+        def job(cfg: DictConfig) -> None:
+            from mrcert_pl.dashboard import run_closed
+
+            with run_closed():
+                task(cfg)
+
+        hydra_main = hydra.main(version_base="1.3", config_path="pkg://mrcert_pl.conf", config_name=config_name)(job)
 
         @functools.wraps(task)
         def main() -> None:
+            os.environ[STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
             asked_for_trace = os.environ.get(_FULL_ERROR) == "1"
             # Without this Hydra would print its own trace and end the process.
             os.environ[_FULL_ERROR] = "1"

@@ -31,6 +31,7 @@ def main(cfg: DictConfig) -> None:
         start,
     )
     from mrcert_pl.cli.pictures import draw_attack
+    from mrcert_pl.cli.recording import record_attack
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.data import AttackedSet
     from mrcert_pl.data.attacked import AttackedImages
@@ -85,6 +86,7 @@ def main(cfg: DictConfig) -> None:
         images = AttackedImages(attacked.folder)
         _report(cfg, run_dir, images, {"dataset": data.description.name, **facts})
         draw_attack(cfg, run_dir, images, data)
+        record_attack(trainer.loggers, cfg, data, images)
     finish(trainer)
 
 

@@ -40,7 +40,8 @@ def numerics(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from rich.progress import track
 
-    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of, start
+    from mrcert_pl.cli.build import build_data, build_loggers, build_model, command_line, patch_of, start
+    from mrcert_pl.cli.recording import record_audit
     from mrcert_pl.files import write_whole
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.mutants.numerics import LogitSpread
@@ -57,6 +58,7 @@ def numerics(cfg: DictConfig) -> None:
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     split = data.split("test")
     images = torch.stack([split[i].image for i in range(len(split))])
+    loggers = build_loggers(cfg)
     spread = LogitSpread(model.eval(), lattice, images, cfg.mutants, cfg.seed)
     spreads = [compare() for compare in track(spread.ways().values(), "Comparing", transient=True)]
 
@@ -77,6 +79,9 @@ def numerics(cfg: DictConfig) -> None:
     file = write_whole(run_dir / "numerics.json", lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
     _show(spreads, margins)
     print(file)
+    numbers = {f"{name}_{precision}": content[name][precision] for name in ("delta", "margin") for precision in deltas}
+    rows = [(s.way, s.delta, s.flips) for s in spreads]
+    record_audit(loggers, cfg, data, numbers, ("computed otherwise", "largest difference", "other labels"), rows)
 
 
 def _rounded_up(margin: float) -> float:

@@ -2,6 +2,7 @@
 
 import json
 import sys
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
@@ -26,7 +27,16 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
     from mrcert_pl.cli.attacked import adopt
-    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of, pick_device, start
+    from mrcert_pl.cli.build import (
+        build_data,
+        build_loggers,
+        build_model,
+        command_line,
+        patch_of,
+        pick_device,
+        start,
+    )
+    from mrcert_pl.cli.recording import record_audit
     from mrcert_pl.files import write_whole
     from mrcert_pl.lit.certificate_audit import CertificateAudit
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
@@ -49,11 +59,14 @@ def main(cfg: DictConfig) -> None:
         CheapPatches(_exemplars(split, cfg.exemplars), cfg.seed),
     ]
     audit = CertificateAudit(model, lattice, defender, placements, attacks, cfg.token_budget)
+    loggers = build_loggers(cfg)
+    started = time.perf_counter()
     with torch.no_grad():
         for i in track(range(len(split)), "Attacking certificates", transient=True):
             sample = split[i]
             audit.image(sample.image.to(device), sample.id)
 
+    seconds = time.perf_counter() - started
     findings = audit.findings
     files = [
         found.write(run_dir / "breaks" / f"{found.key}_{number}.npz") for number, found in enumerate(findings.breaks)
@@ -78,12 +91,32 @@ def main(cfg: DictConfig) -> None:
     )
     _show(defender.name, len(placements), findings)
     print(file)
+    numbers = {
+        "certified": findings.certified / findings.images,
+        "round_trip": findings.round_trip / findings.images,
+        "labels_broken": findings.broken("label"),
+        "certificates_broken": findings.broken("certificate"),
+        "patched_images_per_second": sum(findings.attacks.values()) / seconds,
+        "mutants_per_second": audit.evaluator.labelled / seconds,
+    }
+    record_audit(loggers, cfg, data, numbers, _COLUMNS, _rows(findings))
     if not findings.certified:
         raise ConfigurationError(
             f"none of the {findings.images} images is certified, so nothing was attacked; give more with images="
         )
     if files:
         _fail(files)
+
+
+_COLUMNS = ("patch", "tried", "labels broken", "certificates broken")
+
+
+def _rows(findings: "Findings") -> list[tuple[str, int, int, int]]:
+    """What came of each kind of patch, in the order of ``_COLUMNS``."""
+    return [
+        (name, tried, findings.broken("label", name), findings.broken("certificate", name))
+        for name, tried in findings.attacks.items()
+    ]
 
 
 def _exemplars(split: "ImageSplit", number: int) -> "Tensor":
@@ -109,11 +142,11 @@ def _show(defender: str, placements: int, findings: "Findings") -> None:
         highlight=False,
         style="bold",
     )
-    table = Table("patch", box=SIMPLE_HEAD)
-    for heading in ("tried", "labels broken", "certificates broken"):
+    table = Table(_COLUMNS[0], box=SIMPLE_HEAD)
+    for heading in _COLUMNS[1:]:
         table.add_column(heading, justify="right")
-    for name, tried in findings.attacks.items():
-        table.add_row(name, f"{tried:,}", *(str(findings.broken(kind, name)) for kind in ("label", "certificate")))
+    for name, *numbers in _rows(findings):
+        table.add_row(name, *(f"{number:,}" for number in numbers))
     console.print(table)
 
 

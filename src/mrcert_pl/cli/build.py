@@ -3,6 +3,7 @@
 import hashlib
 import itertools
 import logging
+import os
 import shlex
 import warnings
 from pathlib import Path
@@ -11,11 +12,15 @@ from typing import Any
 import lightning as L
 import torch
 from hydra.core.hydra_config import HydraConfig
+from hydra.types import RunMode
 from hydra.utils import instantiate
-from lightning.pytorch.loggers import WandbLogger
+from lightning.pytorch.loggers import Logger
 from lightning.pytorch.utilities import rank_zero_only
 from omegaconf import DictConfig, OmegaConf
 
+from mrcert_pl.callbacks import Throughput
+from mrcert_pl.cli.app import STARTED
+from mrcert_pl.dashboard import Board
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.files import write_whole
@@ -27,7 +32,7 @@ def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
     """Seed everything, fix the arithmetic, write the resolved configuration into the run's folder and return that.
 
     Args:
-        cfg: the configuration; learns the run's folder.
+        cfg: the configuration; learns the run's folder, and what else is known of it from now on.
         run_dir: the folder of an earlier run that goes on; by default the one that Hydra made.
 
     Raises:
@@ -52,8 +57,11 @@ def open_run(cfg: DictConfig, run_dir: Path) -> Path:
     """Fix the arithmetic, and write the resolved configuration, which learns the run's folder, into it."""
     torch.set_float32_matmul_precision("highest")
     torch.backends.cudnn.allow_tf32 = False
+    job = HydraConfig.get()
     cfg.paths.run_dir = str(run_dir)
     cfg.paths.run_id = hashlib.sha256(str(run_dir.resolve()).encode()).hexdigest()[:12]
+    cfg.paths.command = job.job.config_name
+    cfg.paths.run_group = f"{job.job.config_name} {os.environ[STARTED]}" if job.mode == RunMode.MULTIRUN else None
     _keep_earlier_log(run_dir)
     write_whole(run_dir / "config.yaml", lambda partial: OmegaConf.save(cfg, partial, resolve=True))
     return run_dir
@@ -97,10 +105,36 @@ def build_data(cfg: DictConfig, image_px: tuple[int, int], **arguments: Any) -> 
 def build_trainer(cfg: DictConfig, callbacks: list[L.Callback]) -> L.Trainer:
     """The Lightning trainer with its loggers, and with the configuration logged."""
     loggers = [instantiate(node) for node in cfg.logger.values()]
-    trainer: L.Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=callbacks, _convert_="all")
-    for logger in trainer.loggers:
-        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
+    # Made before anything is logged: only then does every process know its rank.
+    trainer: L.Trainer = instantiate(cfg.trainer, logger=loggers, callbacks=[*callbacks, Throughput()], _convert_="all")
+    _begin(cfg, trainer.loggers)
     return trainer
+
+
+def build_loggers(cfg: DictConfig) -> list[Logger]:
+    """The loggers of a command without a trainer, and with the configuration logged."""
+    loggers = [instantiate(node) for node in cfg.logger.values()]
+    _begin(cfg, loggers)
+    return loggers
+
+
+# Commands that are about the base model alone.
+_WITHOUT_DEFENDER = ("attack", "audit_numerics")
+
+
+def _begin(cfg: DictConfig, loggers: list[Logger]) -> None:
+    if board := Board.of(loggers):
+        about = {
+            "command": cfg.paths.command,
+            "dataset": description_of(cfg).name,
+            "model": cfg.model.name,
+            "patch": f"p{cfg.patch}",
+        }
+        if cfg.paths.command not in _WITHOUT_DEFENDER:
+            about["defender"] = instantiate(cfg.defender, _convert_="all").name
+        board.begin(about)
+    for logger in loggers:
+        logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 
 
 # Settings that training and evaluation must share.
@@ -137,8 +171,6 @@ def pick_device(name: str) -> str:
 
 
 def finish(trainer: L.Trainer) -> None:
-    """Close the loggers, so that the next job of a multirun starts runs of its own."""
+    """Let the loggers write what they still have."""
     for logger in trainer.loggers:
         logger.finalize("success")
-        if isinstance(logger, WandbLogger) and trainer.is_global_zero:
-            logger.experiment.finish()

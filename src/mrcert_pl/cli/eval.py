@@ -45,6 +45,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     )
     from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
+    from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.cli.stopwatch import announce
     from mrcert_pl.lit import Certification
@@ -113,6 +114,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         _report(cfg, run_dir, defender, certification.counts, facts)
         count_locations(cfg, run_dir, model, lattice)
         draw_verdicts(cfg, run_dir, data, model, lattice)
+        record_evaluation(trainer.loggers, cfg, data, model, lattice, store.folder)
     finish(trainer)
 
 
@@ -121,9 +123,10 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     import torch
     from hydra.utils import instantiate
 
-    from mrcert_pl.cli.build import build_data, build_model, description_of, patch_of
+    from mrcert_pl.cli.build import build_data, build_loggers, build_model, description_of, patch_of
     from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
+    from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
     from mrcert_pl.mutants import TableStore, stored_header
@@ -137,6 +140,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     stored = stored_header(folder)
     here = {"dataset": cfg.dataset.name, "model": describe_model(model), "mutants": lattice.identity()}
     store = TableStore(folder, {**stored, **here})
+    loggers = build_loggers(cfg)
 
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
     # Which images a limit leaves only the data set knows; without one it needn't be there.
@@ -159,6 +163,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     _report(cfg, run_dir, defender, counts, facts)
     count_locations(cfg, run_dir, model, lattice)
     draw_verdicts(cfg, run_dir, data, model, lattice)
+    record_evaluation(loggers, cfg, data, model, lattice, folder)
 
 
 def _rounding(cfg: DictConfig, weights_sha256: str) -> dict[str, Any]:

@@ -17,6 +17,7 @@ _COMMANDS = {
     "convert": "make a small safetensors of a checkpoint, or of one of PatchCURE's, that eval takes",
     "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
     "report": "results side by side: tables, an HTML page, two evaluations image by image",
+    "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 
 
@@ -36,7 +37,7 @@ def main() -> None:
 
 
 def _usage() -> str:
-    lines = [f"  {name:8} {what}" for name, what in _COMMANDS.items()]
+    lines = [f"  {name:9} {what}" for name, what in _COMMANDS.items()]
     return "\n".join(
         [
             "Certified recovery from adversarial patches.\n",

@@ -24,6 +24,7 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.callbacks import ImageProgressBar
     from mrcert_pl.cli.build import build_data, build_model, build_trainer, command_line, finish, start
+    from mrcert_pl.cli.recording import record_training
     from mrcert_pl.cli.resume import checkpoint_to_resume, run_folder
     from mrcert_pl.models.checkpoints import read_checkpoint
     from mrcert_pl.models.stages import restore_srf
@@ -62,6 +63,7 @@ def main(cfg: DictConfig) -> None:
         if checkpoint and checkpoint.best_model_path:
             print(f"the best checkpoint so far is kept: {checkpoint.best_model_path}", file=sys.stderr)
         raise
+    record_training(trainer.loggers, cfg, data, model, checkpoint)
     finish(trainer)
     if checkpoint and checkpoint.best_model_path and trainer.is_global_zero:
         _publish(cfg, checkpoint.best_model_path, float(checkpoint.best_model_score))

@@ -51,6 +51,9 @@ class MutantEvaluator:
         lattice: the mutants that may be asked for.
         token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants. Halved whenever the
             memory of the device runs out. By default 8,192 on a CPU, more if a GPU has the memory.
+
+    Attributes:
+        labelled: mutants that have been labelled so far.
     """
 
     def __init__(self, model: MaskableModel, lattice: MutantSet, token_budget: int | None = None) -> None:
@@ -63,6 +66,7 @@ class MutantEvaluator:
         self.model = model
         self.lattice = lattice
         self.token_budget = token_budget
+        self.labelled = 0
 
     @torch.inference_mode()
     def evaluate(
@@ -115,6 +119,7 @@ class MutantEvaluator:
                     self.token_budget = halved(len(part), count, error)
                     continue
                 _check_finite(logits, [ids[row] for row in rows.tolist()], hidden[columns])
+                self.labelled += len(rows)
                 best = logits.topk(min(2, logits.shape[1]), dim=1)
                 table.labels[rows, columns] = logits.argmax(1).to(table.labels.dtype)
                 table.margins[rows, columns] = rounded_down(best.values[:, 0] - best.values[:, -1])
