@@ -32,7 +32,8 @@ def labelling_ways(
     - *direct, encoded once*: the same, but what no mask changes is computed once for each image;
     - *distinct*: a dense forward pass for every distinct union;
     - *engine*: all distinct unions by the mutant engine, at the cost of what is visible;
-    - *lazy*: of these the ones that a defender asks for, for the label, with its certificate, with its round trip.
+    - *mrcert: label* and so on: the ones that a defender asks for lazily, for the label, with its certificate, with its
+      round trip.
 
     Args:
         model: a model with a dense path ``classify``.
@@ -79,7 +80,7 @@ def labelling_ways(
     ]
     for defender in defenders:
         for want in _WANTS:
-            name = f"lazy {defender.name}, {want.replace('_', ' ')}"
+            name = f"{defender.name}: {want.replace('_', ' ')}"
             ways.append(Way(name, engine(defender.asked_for(want)), len(images)))
     return [_without_gradients(way) for way in ways]
 

@@ -121,14 +121,16 @@ def _table(title: str, rows: "list[Row]") -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    table = Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-    table.add_column("per image")
-    for heading in ("mutants", "GFLOPs", "seconds", "times faster", "of peak, %", "memory, MiB"):
+    sampled = ", ".join(f"{row.way}: {row.sample}" for row in rows if row.sample is not None)
+    caption = f"scaled from so many forward passes: {sampled}" if sampled else None
+    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table.caption_justify = "left"
+    table.add_column("per image", no_wrap=True)
+    for heading in ("mutants", "GFLOPs", "seconds", "faster", "% of peak", "MiB"):
         table.add_column(heading, justify="right")
     for row in rows:
-        name = row.way if row.sample is None else f"{row.way} (from {row.sample})"
         numbers = (f"{row.mutants:,.0f}", f"{row.gflops:,.1f}", f"{row.seconds:.3g}", f"{row.faster:.1f}")
-        table.add_row(name, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
+        table.add_row(row.way, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
     return table
 
 

@@ -1,0 +1,60 @@
+import json
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+from tiny import TINY
+
+from mrcert_pl.bench import Machine
+
+Command = Callable[..., None]
+BENCH = ["bench", *TINY, "patch=32", "trainer=cpu", "images=1", "rounds=1", "sample=2", "train_batch=2"]
+
+
+@pytest.fixture(autouse=True)
+def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Machine, "peak_flops", lambda self: 1e11)
+
+
+def test_a_benchmark_leaves_its_rows(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    command(*BENCH)
+    output = capsys.readouterr().out
+    (file,) = Path("outputs/bench").rglob("bench.json")
+    content = json.loads(file.read_text())
+    ways = [row["way"] for row in content["rows"]]
+    assert ways[:4] == ["direct", "direct, encoded once", "distinct, encoded once", "engine, all mutants"]
+    assert not any(":" in way for way in ways), "random weights say nothing of laziness"
+    assert {row["part"] for row in content["rows"]} == {"labels of mutants", "gradients"}
+    assert all(way in output for way in ways)
+    assert content["mutants"]["unions"] == 439
+    assert content["peak_gflops"] == 100
+    assert file.with_name("bench.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_trained_weights_are_lazy_too(command: Command) -> None:
+    command("train", *TINY, "patch=32", "trainer=cpu", "dataset.limit=8", "recipe.batch_size=8", "trainer.max_epochs=1")
+    checkpoint = "checkpoint=checkpoints/digits/vit_srf_p32/best.ckpt"
+    command(*BENCH, checkpoint, "defenders=[mrcert_cascade]", "train_batch=0")
+    (file,) = Path("outputs/bench").rglob("bench.json")
+    ways = [row["way"] for row in json.loads(file.read_text())["rows"]]
+    assert ways[4:] == [f"mrcert_cascade: {want}" for want in ("label", "certificate", "round trip")]
+
+
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("defenders=[vot]", "unknown defender that can be lazy 'vot'"),
+        ("images=0", "at least one image"),
+        ("checkpoint=nothing.ckpt", "there is no checkpoint nothing.ckpt"),
+    ],
+)
+def test_bad_settings(command: Command, capsys: pytest.CaptureFixture[str], override: str, message: str) -> None:
+    with pytest.raises(SystemExit):
+        command(*BENCH, override)
+    assert message in capsys.readouterr().err
+
+
+def test_votes_have_nothing_to_time(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit):
+        command("bench", "model=column_vit", "trainer=cpu")
+    assert "votes instead of hiding masks" in capsys.readouterr().err
