@@ -43,7 +43,7 @@ class Guard:
         policy: turns verdicts into decisions.
         stride: distance of neighbouring masks in windows, of votes in px.
         batch_size: images that are labelled together.
-        token_budget: most tokens in one batch of mutants.
+        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
 
     Attributes:
         preprocessing: from pictures to what the model sees. evaluator: labels its mutants.
@@ -63,7 +63,7 @@ class Guard:
         policy: Policy | None = None,
         stride: int | tuple[int, int] = 1,
         batch_size: int = 8,
-        token_budget: int = 8192,
+        token_budget: int | None = None,
     ) -> None:
         names = [str(label) for label in range(model.num_classes)] if class_names is None else list(class_names)
         if len(names) != model.num_classes:
