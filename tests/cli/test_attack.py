@@ -13,12 +13,15 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
 from mrcert_pl.cli.build import build_model
+from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
+from mrcert_pl.errors import DataError
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.reporting import read_results, read_verdicts
 
@@ -85,6 +88,42 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     with pytest.raises(SystemExit, match="1"):
         untrained("report", "outputs/attack")
     assert "there are no evaluations in outputs/attack" in capsys.readouterr().err
+
+
+def test_verdicts_on_an_attacked_set_are_drawn_below_its_images(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As three rows, or two where the data set that it was made from is not to be had."""
+    untrained(*ATTACK, "store=here")
+    evaluate = ["eval", "dataset=attacked", "dataset.path=here", "trainer=cpu", "pictures=3", "defender=patchcure"]
+    heights = []
+    for source in ("digits", "imagenette"):
+        header = json.loads(Path("here/attack.json").read_text())
+        Path("here/attack.json").write_text(json.dumps(header | {"dataset": source}))
+        untrained(*evaluate, f"paths.output_dir={source}")
+        output = capsys.readouterr().out
+        (sheet,) = Path(source).rglob("contact_sheet.png")
+        heights.append(Image.open(sheet).height)
+        assert ("without the originals; imagenette: there is no folder" in output) == (source == "imagenette")
+    assert heights[0] == 1.5 * heights[1]
+
+
+def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
+    """Also below two patches; everywhere but under them the images are the same."""
+    untrained(*ATTACK, "store=first")
+    untrained("attack", "dataset=attacked", "dataset.path=first", *ATTACK[-3:], "trainer=cpu", "seed=1", "store=second")
+    places = {}
+    for name in ("first", "second"):
+        images = AttackedImages(Path(name))
+        places[name] = {facts["id"]: Placement(**facts["placement"]).mask((224, 224))[0] for facts in images.facts}
+    before = originals(Path("second"), list(places["first"]), (224, 224))
+    for record in images.records("test"):
+        patched = places["first"][record.id] | places["second"][record.id]
+        same = (np.asarray(images.image(record)) == (before[record.id] * 255).round()).all(2)
+        assert same[~patched.numpy()].all()
+        assert not same[places["first"][record.id].numpy()].all()
+    with pytest.raises(DataError, match=r"digits: there are no images \[99999\]"):
+        originals(Path("first"), [99999], (224, 224))
 
 
 def test_files_are_the_same_for_every_batch_size_and_after_a_stop(

@@ -1,6 +1,7 @@
 """What commands that take an attacked set take over from the attack."""
 
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
@@ -31,3 +32,10 @@ def adopt(cfg: DictConfig) -> None:
     if "checkpoint" not in given:
         trained = f"{cfg.paths.checkpoint_dir}/{source}/{cfg.model.name}_p{cfg.patch}/best.ckpt"
         cfg.checkpoint = made["checkpoint"] if same else trained
+
+
+def source_of(cfg: DictConfig) -> dict[str, Any]:
+    """Where the images of the configuration's data set are, and how they are resized, before any attack."""
+    if cfg.dataset.name == "attacked":
+        return read_header(Path(cfg.dataset.path))["made_from"].get("dataset", {})
+    return {name: cfg.dataset[name] for name in ("root", "resize") if name in cfg.dataset}
