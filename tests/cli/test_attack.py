@@ -22,7 +22,8 @@ from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
-from mrcert_pl.models.checkpoints import describe_model
+from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
+from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
@@ -31,18 +32,24 @@ ATTACK = ["attack", *TINY, "patch=32", "trainer=cpu", "images=4", "attack.starts
 CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
 
 
-@pytest.fixture
-def untrained(command: Command) -> Command:
-    """Commands in a folder with a checkpoint of random weights."""
+def random_checkpoint(path: Path, overrides: list[str]) -> Path:
+    """A checkpoint of random weights."""
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
-        model = build_model(compose("eval", overrides=TINY))
+        model = build_model(compose("eval", overrides=overrides))
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
-    CHECKPOINT.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, CHECKPOINT)
+    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, path)
+    return path
+
+
+@pytest.fixture
+def untrained(command: Command) -> Command:
+    """Commands in a folder with a checkpoint of random weights."""
+    random_checkpoint(CHECKPOINT, TINY)
     return command
 
 
@@ -162,6 +169,37 @@ def test_a_second_patch_is_put_on_images_that_have_one(untrained: Command) -> No
         place = Placement(**facts["placement"])
         assert changed.any()
         assert not (changed & ~place.mask((224, 224))[0].numpy()).any()
+
+
+def test_a_vote_on_images_that_were_made_against_another_model(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Base is the label of the vote's own model, which takes its settings from its checkpoint."""
+    untrained(*ATTACK, "store=here")
+    vote = ["eval", "dataset=attacked", "dataset.path=here", "defender=vot", "trainer=cpu"]
+    small = ["model=column_vit", "model.backbone_args={embed_dim: 16, depth: 1, num_heads: 2}", "model.width=40"]
+    checkpoint = random_checkpoint(Path("vote.ckpt"), small)
+    untrained(*vote, "model=column_vit", f"checkpoint={checkpoint}", "store=votes", "paths.output_dir=first")
+    untrained(*vote, "table=votes", "paths.output_dir=again")
+    (file,), (again,) = (Path(name).rglob("results.json") for name in ("first", "again"))
+    result, rows = read_results(file), read_verdicts(file.with_name("verdicts.parquet"))
+    assert rows == read_verdicts(again.with_name("verdicts.parquet"))
+    assert (result["model"], result["patch"], result["mutants"]["width"]) == ("column_vit", 32, 40)
+    model, images = rebuild(read_checkpoint(checkpoint)), AttackedImages(Path("here"))
+    pixels = [torch.from_numpy(np.array(images.image(r))).permute(2, 0, 1) / 255 for r in images.records("test")]
+    assert [row["base_prediction"] for row in rows] == model(torch.stack(pixels)).argmax(1).tolist()
+
+    def failure(*arguments: str) -> str:
+        with pytest.raises(SystemExit, match="1"):
+            untrained(*vote, *arguments)
+        return capsys.readouterr().err
+
+    message = failure()
+    assert "no checkpoint checkpoints/digits/column_vit_p32/best.ckpt of a column_vit" in message
+    assert "python train.py dataset=digits model=column_vit patch=32" in message
+    assert "is of a ViTSRF, and this is an evaluation of model=column_vit" in failure(f"checkpoint={CHECKPOINT}")
+    message = failure(f"checkpoint={checkpoint}", "model.width=50")
+    assert "width: 40 in the checkpoint, 50 in the configuration" in message
 
 
 AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]
