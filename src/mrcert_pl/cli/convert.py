@@ -73,7 +73,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     else:
         checkpoint = read_checkpoint(source)
         weights, origin = checkpoint.weights, checkpoint.origin
-    write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half))
+    write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half), "target")
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {_evaluation(target, origin)}")
 
 

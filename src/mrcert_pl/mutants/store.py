@@ -18,6 +18,7 @@ from mrcert_pl.mutants.table import NOT_EVALUATED, MutantSet, PredictionTable, r
 
 _FORMAT = 2
 _HEADER = b"mrcert"
+_CHOSEN_BY = "store or paths.output_dir"
 _SCHEMA = pa.schema(
     [
         ("id", pa.int64()),
@@ -138,7 +139,7 @@ class TableStore:
             shard = self.folder / f"{self._shards:06d}_{self._writer:04d}.parquet"
             schema = _SCHEMA.with_metadata({_HEADER: json.dumps(self.header)})
             content = pa.Table.from_pylist(self._rows, schema=schema)
-            write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"))
+            write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"), _CHOSEN_BY)
             self._index(shard, [row["id"] for row in self._rows])
             self._shards += 1
             self._rows = []
