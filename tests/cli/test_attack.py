@@ -76,7 +76,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     output = capsys.readouterr().out
     assert "digits, attacked, vit_srf, patch 32 px, 4 images" in output
     assert "adv. certified: " in output
-    (file,) = Path("outputs/eval").rglob("results.json")
+    (file,) = Path("outputs/eval/attacked/vit_srf_p32").rglob("results.json")
     accuracy = read_results(file)["accuracy"]
     assert accuracy["base"]["count"] == after
     assert accuracy["adversarial_certified"]["n"] == 4 - after

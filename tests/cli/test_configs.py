@@ -10,6 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
 from mrcert_pl.geometry import PatchSpec
 
 CONF = Path(str(importlib.resources.files("mrcert_pl.conf")))

@@ -16,7 +16,7 @@ from mrcert_pl.mutants import stored_header
 
 
 def adopt(cfg: DictConfig) -> None:
-    """Take patch, model and checkpoint from the attacked set, where the command line doesn't give them.
+    """Take model and checkpoint from the attacked set, as the configuration does the patch, unless they are given.
 
     Another kind of model than the attacked one (a vote has its own) takes its settings from its checkpoint, by default
     that which was trained for the attacked images. The patches were then made against another model than the one that
@@ -32,8 +32,6 @@ def adopt(cfg: DictConfig) -> None:
     source = describe("attacked", cfg.dataset.path).attacked
     made = read_header(Path(cfg.dataset.path))["made_from"]
     given = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
-    if "patch" not in given:
-        cfg.patch = made["patch"]
     if cfg.model.name == made["model"]["name"]:
         if not any(name.split(".")[0] == "model" for name in given):
             cfg.model = OmegaConf.create(made["model"])

@@ -100,7 +100,8 @@ def build_model(cfg: DictConfig, start: bool = True) -> ViTSRF:
 
 def build_data(cfg: DictConfig, image_px: tuple[int, int], **arguments: Any) -> ImageDataModule:
     """The data module, for images of the size that the model takes."""
-    return instantiate(cfg.dataset, image_px=image_px, _convert_="all", **arguments)
+    settings = {name: value for name, value in cfg.dataset.items() if name != "patch"}
+    return instantiate(settings, image_px=image_px, _convert_="all", **arguments)
 
 
 def build_trainer(cfg: DictConfig, callbacks: list[L.Callback]) -> L.Trainer:

@@ -35,8 +35,9 @@ class TableStore:
     """A folder of Parquet shards, each with the tables of some images and a header that says what made them.
 
     The tables of one store come from one model, in one precision, over the unions of one set of masks (or one set of
-    ablations). On which device makes no difference to what they promise (docs/theory.md, section 6). A table may have the mutants of lower orders alone: they come first in every lattice, so that defenders
-    of different orders share a store. Where an image has been stored more than once, the last table counts.
+    ablations); what they promise doesn't depend on the device (docs/theory.md, section 6). A table may have the mutants
+    of lower orders alone: they come first in every lattice, so that defenders of different orders share a store. Where
+    an image has been stored more than once, the last table counts.
 
     Args:
         folder: where the shards are, or will be.
