@@ -49,6 +49,8 @@ def _draw_defence(folder: Path, run_dir: Path, data: ImageDataModule, examples: 
 
     classes, attacked = data.description.classes, AttackedImages(folder)
     known = {record.id: (record, facts) for record, facts in zip(attacked.records("test"), attacked.facts, strict=True)}
+    # A vote has none at all.
+    witnesses = any(hidden is not None for _, _, hidden, _ in examples)
     columns = []
     for row, image, hidden, _ in examples:
         record, facts = known[row["id"]]
@@ -56,13 +58,14 @@ def _draw_defence(folder: Path, run_dir: Path, data: ImageDataModule, examples: 
         patch = Placement(**facts["placement"]).mask(picture.shape[:2])[0].numpy()
         seen = None if hidden is None else what_is_seen(image, hidden)
         verdict = f"{_read(classes, row['prediction'], row['label'])}: {_outcome(row)}"
-        columns.append(
-            [
-                Panel(_read(classes, row["base_prediction"], row["label"]), picture, patch),
-                Panel(verdict if hidden is not None else f"{verdict} (no witness)", seen),
-            ]
-        )
-    names = ["attacked, and what the base model reads", "verdict, and what its witness sees"]
+        if witnesses and hidden is None:
+            verdict += " (no witness)"
+        read = _read(classes, row["base_prediction"], row["label"])
+        columns.append([Panel(read, picture, patch), Panel(verdict, seen)])
+    names = [
+        "attacked, and what the base model reads",
+        "verdict, and what its witness sees" if witnesses else "verdict",
+    ]
     try:
         before = originals(folder, [row["id"] for row, *_ in examples], picture.shape[:2])
     except MRCertError as error:
