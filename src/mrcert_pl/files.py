@@ -8,8 +8,13 @@ from pathlib import Path
 from mrcert_pl.errors import ResultsError
 
 
-def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
+def write_whole(path: Path, write: Callable[[Path], object], chosen_by: str = "paths.output_dir") -> Path:
     """Let ``write`` make the file beside its place, then move it there in one step.
+
+    Args:
+        path: the file.
+        write: makes it at the path that it is given.
+        chosen_by: the setting or argument that says where the file goes, for the error.
 
     Raises:
         ResultsError: if the folder can't be made or written.
@@ -20,7 +25,7 @@ def write_whole(path: Path, write: Callable[[Path], object]) -> Path:
         write(partial)
         partial.replace(path)
     except OSError as error:
-        raise ResultsError(f"can't write {path}: {error.strerror or error}; choose another paths.output_dir") from error
+        raise ResultsError(f"can't write {path}: {error.strerror or error}; choose another {chosen_by}") from error
     finally:
         with suppress(OSError):
             partial.unlink()

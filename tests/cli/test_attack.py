@@ -13,13 +13,17 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from PIL import Image
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
 from mrcert_pl.cli.build import build_model
+from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
-from mrcert_pl.models.checkpoints import describe_model
+from mrcert_pl.errors import DataError
+from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
+from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
@@ -28,18 +32,24 @@ ATTACK = ["attack", *TINY, "patch=32", "trainer=cpu", "images=4", "attack.starts
 CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
 
 
-@pytest.fixture
-def untrained(command: Command) -> Command:
-    """Commands in a folder with a checkpoint of random weights."""
+def random_checkpoint(path: Path, overrides: list[str]) -> Path:
+    """A checkpoint of random weights."""
     from hydra import compose, initialize_config_module
 
     with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
-        model = build_model(compose("eval", overrides=TINY))
+        model = build_model(compose("eval", overrides=overrides))
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
-    CHECKPOINT.parent.mkdir(parents=True)
+    path.parent.mkdir(parents=True, exist_ok=True)
     weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, CHECKPOINT)
+    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, path)
+    return path
+
+
+@pytest.fixture
+def untrained(command: Command) -> Command:
+    """Commands in a folder with a checkpoint of random weights."""
+    random_checkpoint(CHECKPOINT, TINY)
     return command
 
 
@@ -66,7 +76,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     output = capsys.readouterr().out
     assert "digits, attacked, vit_srf, patch 32 px, 4 images" in output
     assert "adv. certified: " in output
-    (file,) = Path("outputs/eval").rglob("results.json")
+    (file,) = Path("outputs/eval/attacked/vit_srf_p32").rglob("results.json")
     accuracy = read_results(file)["accuracy"]
     assert accuracy["base"]["count"] == after
     assert accuracy["adversarial_certified"]["n"] == 4 - after
@@ -85,6 +95,42 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     with pytest.raises(SystemExit, match="1"):
         untrained("report", "outputs/attack")
     assert "there are no evaluations in outputs/attack" in capsys.readouterr().err
+
+
+def test_verdicts_on_an_attacked_set_are_drawn_below_its_images(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """As three rows, or two where the data set that it was made from is not to be had."""
+    untrained(*ATTACK, "store=here")
+    evaluate = ["eval", "dataset=attacked", "dataset.path=here", "trainer=cpu", "pictures=3", "defender=patchcure"]
+    heights = []
+    for source in ("digits", "imagenette"):
+        header = json.loads(Path("here/attack.json").read_text())
+        Path("here/attack.json").write_text(json.dumps(header | {"dataset": source}))
+        untrained(*evaluate, f"paths.output_dir={source}")
+        output = capsys.readouterr().out
+        (sheet,) = Path(source).rglob("contact_sheet.png")
+        heights.append(Image.open(sheet).height)
+        assert ("without the originals; imagenette: there is no folder" in output) == (source == "imagenette")
+    assert heights[0] == 1.5 * heights[1]
+
+
+def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
+    """Also below two patches; everywhere but under them the images are the same."""
+    untrained(*ATTACK, "store=first")
+    untrained("attack", "dataset=attacked", "dataset.path=first", *ATTACK[-3:], "trainer=cpu", "seed=1", "store=second")
+    places = {}
+    for name in ("first", "second"):
+        images = AttackedImages(Path(name))
+        places[name] = {facts["id"]: Placement(**facts["placement"]).mask((224, 224))[0] for facts in images.facts}
+    before = originals(Path("second"), list(places["first"]), (224, 224))
+    for record in images.records("test"):
+        patched = places["first"][record.id] | places["second"][record.id]
+        same = (np.asarray(images.image(record)) == (before[record.id] * 255).round()).all(2)
+        assert same[~patched.numpy()].all()
+        assert not same[places["first"][record.id].numpy()].all()
+    with pytest.raises(DataError, match=r"digits: there are no images \[99999\]"):
+        originals(Path("first"), [99999], (224, 224))
 
 
 def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
@@ -123,6 +169,37 @@ def test_a_second_patch_is_put_on_images_that_have_one(untrained: Command) -> No
         place = Placement(**facts["placement"])
         assert changed.any()
         assert not (changed & ~place.mask((224, 224))[0].numpy()).any()
+
+
+def test_a_vote_on_images_that_were_made_against_another_model(
+    untrained: Command, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Base is the label of the vote's own model, which takes its settings from its checkpoint."""
+    untrained(*ATTACK, "store=here")
+    vote = ["eval", "dataset=attacked", "dataset.path=here", "defender=vot", "trainer=cpu"]
+    small = ["model=column_vit", "model.backbone_args={embed_dim: 16, depth: 1, num_heads: 2}", "model.width=40"]
+    checkpoint = random_checkpoint(Path("vote.ckpt"), small)
+    untrained(*vote, "model=column_vit", f"checkpoint={checkpoint}", "store=votes", "paths.output_dir=first")
+    untrained(*vote, "table=votes", "paths.output_dir=again")
+    (file,), (again,) = (Path(name).rglob("results.json") for name in ("first", "again"))
+    result, rows = read_results(file), read_verdicts(file.with_name("verdicts.parquet"))
+    assert rows == read_verdicts(again.with_name("verdicts.parquet"))
+    assert (result["model"], result["patch"], result["mutants"]["width"]) == ("column_vit", 32, 40)
+    model, images = rebuild(read_checkpoint(checkpoint)), AttackedImages(Path("here"))
+    pixels = [torch.from_numpy(np.array(images.image(r))).permute(2, 0, 1) / 255 for r in images.records("test")]
+    assert [row["base_prediction"] for row in rows] == model(torch.stack(pixels)).argmax(1).tolist()
+
+    def failure(*arguments: str) -> str:
+        with pytest.raises(SystemExit, match="1"):
+            untrained(*vote, *arguments)
+        return capsys.readouterr().err
+
+    message = failure()
+    assert "no checkpoint checkpoints/digits/column_vit_p32/best.ckpt of a column_vit" in message
+    assert "python train.py dataset=digits model=column_vit patch=32" in message
+    assert "is of a ViTSRF, and this is an evaluation of model=column_vit" in failure(f"checkpoint={CHECKPOINT}")
+    message = failure(f"checkpoint={checkpoint}", "model.width=50")
+    assert "width: 40 in the checkpoint, 50 in the configuration" in message
 
 
 AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]

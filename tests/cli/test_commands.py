@@ -277,7 +277,7 @@ def evaluated(command: Command, *overrides: str) -> list[dict]:
 
 def test_defenders_share_the_labels_of_mutants(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
     verdicts = {name: evaluated(trained, f"defender={name}") for name in ("patchcure", "mrcert")}
-    evaluated(trained, "defender=patchcure", "store=shared")
+    trained("eval", "-m", *EVAL[1:], "defender=undefended,patchcure", "store=shared")
     with counted_images() as encoded:
         shared = evaluated(trained, "defender=mrcert", "store=shared")
         assert encoded == [5]
@@ -287,6 +287,8 @@ def test_defenders_share_the_labels_of_mutants(trained: Command, capsys: pytest.
         for name, expected in verdicts.items():
             again = evaluated(trained, f"defender={name}", "table=shared", "checkpoint=nowhere")
             assert without_counts(again) == without_counts(expected)
+        for row in evaluated(trained, "defender=undefended", "table=shared", "checkpoint=nowhere"):
+            assert row["prediction"] == row["base_prediction"]
         assert len(evaluated(trained, "table=shared", "dataset.limit=2")) == 2
         assert encoded == [5]
     assert without_counts(shared) == without_counts(verdicts["mrcert"])

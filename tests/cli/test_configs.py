@@ -1,6 +1,7 @@
 """Every configuration composes, resolves and makes the object that it names."""
 
 import importlib.resources
+import shlex
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,7 @@ from hydra import compose, initialize_config_module
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
+import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
 from mrcert_pl.geometry import PatchSpec
 
 CONF = Path(str(importlib.resources.files("mrcert_pl.conf")))
@@ -39,7 +41,7 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
-    commands = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
+    commands = ("train", "eval", "predict", "serve", "attack", "plan", "bench", "audit_certificates", "audit_numerics")
     assert rest == {Path(f"{name}.yaml") for name in commands}
 
 
@@ -165,3 +167,17 @@ def test_the_recipe_depends_on_the_model() -> None:
 @pytest.mark.parametrize("patch", ["32", "'16x48'", "2%"])
 def test_patch_is_plain(patch: str) -> None:
     assert composed("eval", f"patch={patch}").patch in (32, "16x48", "2%")
+
+
+@pytest.mark.parametrize("words", ["'patch=\"16x48,48x16\"'", "\"patch='16x48,48x16'\"", r"'patch=16x48\,48x16'"])
+def test_several_shapes_of_a_patch_in_a_shell(words: str) -> None:
+    cfg = composed("eval", *shlex.split(words))
+    assert PatchSpec(cfg.patch).shapes_px((224, 224)) == ((16, 48), (48, 16))
+    assert cfg.checkpoint == "checkpoints/digits/vit_srf_p16x48,48x16/best.ckpt"
+
+
+@pytest.mark.parametrize(
+    "file", ["README.md", *(f"src/mrcert_pl/conf/{name}.yaml" for name in ("eval", "train", "plan"))]
+)
+def test_several_shapes_of_a_patch_are_documented_as_they_work(file: str) -> None:
+    assert """'patch="16x48,48x16"'""" in Path(__file__).parents[2].joinpath(file).read_text()

@@ -44,6 +44,8 @@ def test_a_checkpoint_becomes_small_and_stays_the_same_model(
     one, two, _ = counts()
     assert one == two
     assert Path("small.safetensors").stat().st_size < CHECKPOINT.stat().st_size / 2
+    message = failure(command, capsys, "convert", str(CHECKPOINT), "small.safetensors/in_a_file.safetensors")
+    assert "choose another target" in message
 
 
 def theirs() -> dict[str, torch.Tensor]:

@@ -28,6 +28,16 @@ def test_a_page_beside_the_table(command: Command, two: tuple[str, str], capsys:
     assert "defender_a" in Path("pages/report.html").read_text()
 
 
+def test_a_page_that_cannot_be_written(
+    command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("report", "--html", "outputs/a/results.json/report.html")
+    message = capsys.readouterr().err
+    assert "can't write outputs/a/results.json/report.html" in message
+    assert "choose another --html" in message
+
+
 @pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
 def test_formats_are_all_that_is_printed(
     command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str], form: str

@@ -52,6 +52,13 @@ def test_training_order_changes_with_the_epoch_and_follows_the_seed() -> None:
     assert first == orders(0)
 
 
+def test_no_more_workers_than_cores(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Torch would warn that they are too many."""
+    monkeypatch.setattr("os.sched_getaffinity", lambda process: {0, 3, 5}, raising=False)
+    taken = {asked: ImageDataModule("digits", workers=asked).test_dataloader().num_workers for asked in (0, 2, 3, 64)}
+    assert taken == {0: 0, 2: 2, 3: 3, 64: 3}
+
+
 def test_augmentation_follows_from_seed_epoch_and_image_alone() -> None:
     """Not from batches, workers, or random numbers that others drew."""
     augmentation = {"scale": (0.3, 0.9), "hflip": 0.5, "re_prob": 0.5, "re_mode": "pixel"}

@@ -4,8 +4,10 @@ import pytest
 import torch
 from defender_tables import GRIDS, lattice_of, planted_table, rows_of
 
-from mrcert_pl.defenders import Undefended
+from mrcert_pl.defenders import Defender, MRCert, PatchCURE, Undefended
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.models import AblatedViT, ViTSRF
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
 
@@ -38,6 +40,22 @@ def test_asks_for_the_unmasked_image_only() -> None:
     table.labels[0, 0] = 6
     assert (table.labels == NOT_EVALUATED).any()
     assert Undefended().decide(table).label.tolist() == [6, 5]
+
+
+@pytest.mark.parametrize("other", [PatchCURE(), MRCert()], ids=lambda defender: defender.name)
+def test_its_table_is_the_beginning_of_those_of_other_defenders(tiny_vit: ViTSRF, other: Defender) -> None:
+    alone, theirs = (defender.mutants(tiny_vit, PatchSpec(32)) for defender in (Undefended(), other))
+    assert alone.identity() == theirs.identity()
+    assert alone.unions == theirs.unions[:1] == (0,)
+
+
+def test_a_model_without_masks() -> None:
+    model = AblatedViT(
+        "vit_tiny_patch16_224", num_classes=2, backbone_args={"embed_dim": 16, "depth": 1, "num_heads": 2}
+    )
+    lattice = Undefended().mutants(model, PatchSpec(32))
+    assert (len(lattice), lattice.windows) == (1, model.windows)
+    assert not lattice.hidden.any()
 
 
 def test_no_images() -> None:

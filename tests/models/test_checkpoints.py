@@ -160,8 +160,9 @@ def test_a_torch_file_of_other_people_is_refused(path, model, lacking):
     content.pop(lacking, None)
     content.get("mrcert", {}).pop(lacking, None)
     torch.save(content, path)
-    with pytest.raises(CheckpointError, match=r"is a PyTorch file, but not a checkpoint that train\.py made"):
+    with pytest.raises(CheckpointError, match=r"is a PyTorch file, but not a checkpoint that train\.py made") as error:
         read_checkpoint(path)
+    assert f"mrcert convert {path} converted.safetensors --patchcure DATASET --window 14 1" in str(error.value)
 
 
 @pytest.mark.parametrize("content", [torch.ones(3), [1, 2], {}, {"mrcert": "yes", "state_dict": {}}, None], ids=str)
@@ -202,7 +203,8 @@ def test_other_settings_are_refused_with_the_difference(path, settings, differen
 
 
 def test_all_differences_are_named_at_once(path):
-    with pytest.raises(CheckpointError, match=r"(?s)num_classes: 5 .*split: 1 .*window: \[4, 1\]"):
+    following = rf"mrcert convert {path} converted\.safetensors"
+    with pytest.raises(CheckpointError, match=rf"(?s)num_classes: 5 .*split: 1 .*window: \[4, 1\].*{following}"):
         restore(noisy_srf(split=2, num_classes=6, window=(2, 2)), read_checkpoint(path))
 
 
@@ -218,8 +220,9 @@ def test_another_kind_of_model_is_refused(path):
     class Other(nn.Linear):
         config = {"in_features": 2}  # noqa: RUF012
 
-    with pytest.raises(CheckpointError, match="holds a ViTSRF, and the configuration asks for Other"):
+    with pytest.raises(CheckpointError, match="holds a ViTSRF, and the configuration asks for Other") as error:
         restore(Other(2, 2), read_checkpoint(path))
+    assert f"mrcert convert {path} converted.safetensors" in str(error.value)
 
 
 @pytest.mark.parametrize(

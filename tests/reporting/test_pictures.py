@@ -7,7 +7,7 @@ import pytest
 from PIL import Image
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.reporting.pictures import contact_sheet, examples, kind_of, verdict_picture
+from mrcert_pl.reporting.pictures import Panel, contact_sheet, examples, kind_of, verdict_picture
 
 RIGHT = {"label": 3, "prediction": 3, "base_prediction": 3, "certified": False, "round_trip": False}
 KINDS = {
@@ -81,8 +81,27 @@ def test_hidden_pixels_are_outlined_on_the_image(tmp_path: Path) -> None:
 
 def test_a_contact_sheet_has_an_image_above_the_other(tmp_path: Path) -> None:
     red, blue = (np.eye(3)[channel] * np.ones((8, 8, 1)) for channel in (0, 2))
-    sheet = contact_sheet(tmp_path / "sheet.png", [[("3", red), ("8", blue)]] * 2)
+    columns = [[Panel("3", red), Panel("8", blue)]] * 2
+    sheet = contact_sheet(tmp_path / "sheet.png", columns, ["before", "after"])
     pixels = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
     above, below = np.array_split(pixels.reshape(len(pixels), -1, 3), 2)
     assert coloured(above.reshape(-1, 3), 0) > 1000 > coloured(above.reshape(-1, 3), 2)
     assert coloured(below.reshape(-1, 3), 2) > 1000 > coloured(below.reshape(-1, 3), 0)
+
+
+def test_a_panel_can_be_outlined_or_have_no_image(tmp_path: Path) -> None:
+    """Blue is the outline alone; an image that isn't there leaves its place white."""
+    grey, patch = np.full((16, 16, 3), 0.5), np.zeros((16, 16), dtype=bool)
+    patch[4:9, 2:7] = True
+    drawn = {
+        name: colours(contact_sheet(tmp_path / f"{name}.png", [[panel]], ["row"]))
+        for name, panel in {
+            "plain": Panel("", grey),
+            "outlined": Panel("", grey, patch),
+            "none": Panel("", None),
+        }.items()
+    }
+    assert coloured(drawn["plain"], 2) == 0
+    assert coloured(drawn["outlined"], 2) > 100
+    greys = {name: (abs(pixels - 127.5) < 2).all(1).sum() for name, pixels in drawn.items()}
+    assert greys["plain"] > 5000 > greys["none"]

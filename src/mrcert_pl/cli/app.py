@@ -5,10 +5,13 @@ import os
 import sys
 import time
 from collections.abc import Callable
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
 
 import hydra
 from hydra.errors import HydraException, InstantiationException
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from mrcert_pl.errors import MRCertError
@@ -16,6 +19,20 @@ from mrcert_pl.errors import MRCertError
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 STARTED = "MRCERT_STARTED"
 """When the command was started: its jobs, wherever they run, inherit it."""
+
+
+def _patch_of_attack(folder: str | None) -> Any:
+    """The patch of an attacked set, for the folders that Hydra makes before a command begins; ``None`` without one."""
+    from mrcert_pl.data.attacked import read_header
+
+    if folder is None:
+        return None
+    # That there is no such set is the command's own error.
+    with suppress(MRCertError):
+        return read_header(Path(folder))["made_from"]["patch"]
+
+
+OmegaConf.register_new_resolver("patch_of_attack", _patch_of_attack, replace=True)
 
 
 def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:

@@ -19,7 +19,7 @@ def main(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.callbacks import ImageProgressBar
-    from mrcert_pl.cli.attacked import adopt
+    from mrcert_pl.cli.attacked import adopt, source_of
     from mrcert_pl.cli.build import (
         build_data,
         build_model,
@@ -62,6 +62,7 @@ def main(cfg: DictConfig) -> None:
             "model": config["model"],
             "patch": config["patch"],
             "checkpoint": str(cfg.checkpoint),
+            "dataset": source_of(cfg),
         },
     }
     attacked = AttackedSet(store_folder(cfg, run_dir, "attacked"), header)

@@ -1,33 +1,72 @@
 """What commands that take an attacked set take over from the attack."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, OmegaConf
 
+from mrcert_pl.cli.build import command_line
 from mrcert_pl.data import describe
 from mrcert_pl.data.attacked import read_header
+from mrcert_pl.errors import CheckpointError
+from mrcert_pl.models.checkpoints import read_checkpoint
+from mrcert_pl.mutants import stored_header
 
 
 def adopt(cfg: DictConfig) -> None:
-    """Take patch, model and checkpoint from the attacked set, where the command line doesn't give them.
+    """Take model and checkpoint from the attacked set, as the configuration does the patch, unless they are given.
 
-    For another kind of model (that of a vote) the checkpoint is the one that was trained for the attacked images.
+    Another kind of model than the attacked one (a vote has its own) takes its settings from its checkpoint, by default
+    that which was trained for the attacked images. The patches were then made against another model than the one that
+    is evaluated.
 
     Raises:
         ConfigurationError: without a folder of the set.
         DataError: if there is no set in it.
+        CheckpointError: for another kind of model without a checkpoint, or with one of yet another kind.
     """
     if cfg.dataset.name != "attacked":
         return
     source = describe("attacked", cfg.dataset.path).attacked
     made = read_header(Path(cfg.dataset.path))["made_from"]
-    given = {override.split("=")[0].split(".")[0] for override in HydraConfig.get().overrides.task}
-    if "patch" not in given:
-        cfg.patch = made["patch"]
-    same = cfg.model.name == made["model"]["name"]
-    if same and "model" not in given:
-        cfg.model = OmegaConf.create(made["model"])
+    given = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+    if cfg.model.name == made["model"]["name"]:
+        if not any(name.split(".")[0] == "model" for name in given):
+            cfg.model = OmegaConf.create(made["model"])
+        if "checkpoint" not in given:
+            cfg.checkpoint = made["checkpoint"]
+        return
     if "checkpoint" not in given:
-        trained = f"{cfg.paths.checkpoint_dir}/{source}/{cfg.model.name}_p{cfg.patch}/best.ckpt"
-        cfg.checkpoint = made["checkpoint"] if same else trained
+        cfg.checkpoint = f"{cfg.paths.checkpoint_dir}/{source}/{cfg.model.name}_p{cfg.patch}/best.ckpt"
+    origin = _origin(cfg, made["model"]["name"])
+    for name, value in origin["config"].items():
+        if name in cfg.model and not any(f"{other}.".startswith(f"model.{name}.") for other in given):
+            cfg.model[name] = value
+
+
+def _origin(cfg: DictConfig, attacked: str) -> Mapping[str, Any]:
+    """What the checkpoint of the configuration, or its table of labels, says about its model."""
+    if cfg.get("table") is not None:
+        found, origin = cfg.table, stored_header(Path(cfg.table))["model"]
+    elif Path(cfg.checkpoint).is_file():
+        found, origin = cfg.checkpoint, read_checkpoint(cfg.checkpoint).origin
+    else:
+        raise CheckpointError(
+            f"the attacked model is a {attacked}, and there is no checkpoint {cfg.checkpoint} of a {cfg.model.name} to "
+            f"evaluate in its place; name one with checkpoint=, or make it with:  {command_line(cfg, 'train.py')}"
+        )
+    if origin["model"] != cfg.model._target_.rpartition(".")[2]:
+        raise CheckpointError(
+            f"{found} is of a {origin['model']}, and this is an evaluation of model={cfg.model.name}: give checkpoint= "
+            "of such a model, or the model= and the defender= that belong to this one"
+        )
+    return origin
+
+
+def source_of(cfg: DictConfig) -> dict[str, Any]:
+    """Where the images of the configuration's data set are, and how they are resized, before any attack."""
+    if cfg.dataset.name == "attacked":
+        return read_header(Path(cfg.dataset.path))["made_from"].get("dataset", {})
+    return {name: cfg.dataset[name] for name in ("root", "resize") if name in cfg.dataset}

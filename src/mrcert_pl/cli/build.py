@@ -20,6 +20,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.callbacks import Throughput
 from mrcert_pl.cli.app import STARTED
+from mrcert_pl.cli.overrides import override
 from mrcert_pl.dashboard import Board
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
 from mrcert_pl.errors import ConfigurationError
@@ -99,7 +100,8 @@ def build_model(cfg: DictConfig, start: bool = True) -> ViTSRF:
 
 def build_data(cfg: DictConfig, image_px: tuple[int, int], **arguments: Any) -> ImageDataModule:
     """The data module, for images of the size that the model takes."""
-    return instantiate(cfg.dataset, image_px=image_px, _convert_="all", **arguments)
+    settings = {name: value for name, value in cfg.dataset.items() if name != "patch"}
+    return instantiate(settings, image_px=image_px, _convert_="all", **arguments)
 
 
 def build_trainer(cfg: DictConfig, callbacks: list[L.Callback]) -> L.Trainer:
@@ -144,7 +146,11 @@ _SHARED = ("dataset.root=", "dataset.resize=", "model.", "paths.", "patches=", "
 def command_line(cfg: DictConfig, script: str) -> str:
     """The command that does ``train.py`` or ``eval.py`` for the data set, model and patch of this run."""
     description = description_of(cfg)
-    chosen = [f"dataset={description.attacked or description.name}", f"model={cfg.model.name}", f"patch={cfg.patch}"]
+    chosen = [
+        override("dataset", description.attacked or description.name),
+        override("model", cfg.model.name),
+        override("patch", cfg.patch),
+    ]
     own = tuple(f"model.{name}=" for name in _START)
     given = [o for o in HydraConfig.get().overrides.task if o.startswith(_SHARED) and not o.startswith(own)]
     return shlex.join(["python", script, *chosen, *given])

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcert_pl.cli.app import explain, fail
+from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError, MRCertError
 
 _EXAMPLES = """examples:
@@ -73,7 +74,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     else:
         checkpoint = read_checkpoint(source)
         weights, origin = checkpoint.weights, checkpoint.origin
-    write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half))
+    write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half), "target")
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {_evaluation(target, origin)}")
 
 
@@ -86,21 +87,14 @@ def _classes(dataset: str) -> tuple[str, ...]:
 def _evaluation(target: Path, origin: Mapping[str, Any]) -> str:
     """The command that certifies the file, with every setting of its model."""
     settings = [
-        f"model.{name}={_hydra(value)}"
+        override(f"model.{name}", value)
         for name, value in origin["config"].items()
         if name != "num_classes" and value not in ({}, None)
     ]
-    given = [f"{name}={origin[key]}" for name, key in (("dataset", "dataset"), ("model", "name"), ("patch", "patch"))]
-    return shlex.join(["python", "eval.py", *given, *settings, f"checkpoint={target}"])
-
-
-def _hydra(value: object) -> str:
-    """A plain value as Hydra's command line reads it."""
-    if isinstance(value, Mapping):
-        return "{" + ",".join(f"{key}:{_hydra(item)}" for key, item in value.items()) + "}"
-    if isinstance(value, (list, tuple)):
-        return "[" + ",".join(map(_hydra, value)) + "]"
-    return str(value).lower() if isinstance(value, bool) else str(value)
+    given = [
+        override(name, origin[key]) for name, key in (("dataset", "dataset"), ("model", "name"), ("patch", "patch"))
+    ]
+    return shlex.join(["python", "eval.py", *given, *settings, override("checkpoint", str(target))])
 
 
 if __name__ == "__main__":

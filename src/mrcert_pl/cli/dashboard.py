@@ -42,7 +42,7 @@ def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, onl
     made = {name: make(entity or views.NOBODY, project) for name, make in views.VIEWS.items()}
     texts = {to / f"{name}.json": views.definition(view) for name, view in made.items()}
     for file, text in texts.items():
-        write_whole(file, partial(Path.write_text, data=text))
+        write_whole(file, partial(Path.write_text, data=text), "--to")
     if results:
         with run_closed():
             _show(Board.opened(project, entity, to, offline=not online), results)

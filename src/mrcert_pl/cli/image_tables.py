@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from mrcert_pl.attacks import Placement
-from mrcert_pl.cli.pictures import Example
+from mrcert_pl.cli.examples import Example
 from mrcert_pl.dashboard import Board, figures
 
 # Numbers of overlays; no two mean different things.

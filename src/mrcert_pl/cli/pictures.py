@@ -1,57 +1,19 @@
-"""Pictures of some verdicts of an evaluation, and of what an attack did."""
+"""Pictures that evaluations and attacks leave in the folder of their run."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
+from torch import Tensor
 
-from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
+from mrcert_pl.attacks import Placement
+from mrcert_pl.cli.examples import Example, attack_examples, originals, pixels_of, verdict_examples
+from mrcert_pl.data import ImageDataModule
 from mrcert_pl.data.attacked import AttackedImages
-
-
-class Example(NamedTuple):
-    """A verdict and what there is to see of it.
-
-    Attributes:
-        row: of ``verdicts.parquet``.
-        image: ``[height, width, 3]`` in [0, 1].
-        hidden: bool ``[height, width]``, pixels that the witness has hidden; ``None`` if there is no witness.
-        maps: for each shape of the patch bool ``[top, left]``, true where it can be without any effect.
-    """
-
-    row: Mapping[str, Any]
-    image: np.ndarray
-    hidden: np.ndarray | None
-    maps: list[np.ndarray]
-
-
-def verdict_examples(
-    cfg: DictConfig,
-    rows: Sequence[Mapping[str, Any]],
-    wanted: int | Sequence[int],
-    data: ImageDataModule,
-    model: Any,
-    lattice: Any,
-) -> Iterator[Example]:
-    """So many images of all kinds of verdicts, or those with these ids."""
-    from mrcert_pl.cli.build import patch_of
-    from mrcert_pl.geometry import location_maps
-    from mrcert_pl.reporting.pictures import examples
-
-    split = data.split("test")
-    places = {record.id: position for position, record in enumerate(split.records)}
-    for row in examples(rows, wanted):
-        hidden, maps = None, []
-        if hasattr(model, "borders"):
-            if row["witness"] >= 0:
-                hidden = _pixels(lattice.hidden[row["witness"]].numpy(), model.borders)
-            if (safe := row.get("safe_masks")) is not None:
-                safe_masks: Any = torch.tensor([safe])
-                maps = [m[0].numpy() for m in location_maps(safe_masks, lattice.masks, model.borders, patch_of(cfg))]
-        yield Example(row, _picture(split[places[row["id"]]].image), hidden, maps)
+from mrcert_pl.errors import MRCertError
 
 
 def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: Any, lattice: Any) -> None:
@@ -77,43 +39,77 @@ def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: 
             title += f" (patches of {patch} that can't change it: {max(row['certified_patches'], 0)})"
         verdict_picture(folder / f"{row['id']}.png", image, title, hidden, maps)
     print(f"{folder}")
+    if data.description.attacked:
+        _draw_defence(Path(cfg.dataset.path), run_dir, data, examples)
 
 
-def attack_examples(
-    attacked: AttackedImages, data: ImageDataModule, wanted: int
-) -> Iterator[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]:
-    """What the attack knew of so many images, those with the highest loss, with the image before and after it."""
-    originals, records = data.split("test"), list(attacked.records("test"))
-    patched = ImageSplit(attacked, records, Preprocessing(data.preprocessing.image_px, "whole"))
-    for i in sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[:wanted]:
-        yield attacked.facts[i], _picture(originals[i].image), _picture(patched[i].image)
+def _draw_defence(folder: Path, run_dir: Path, data: ImageDataModule, examples: Sequence[Example]) -> None:
+    """Draw images of the attacked set in ``folder`` before and after the attack, above the verdicts on them."""
+    from mrcert_pl.reporting.pictures import Panel, contact_sheet, what_is_seen
+
+    classes, attacked = data.description.classes, AttackedImages(folder)
+    known = {record.id: (record, facts) for record, facts in zip(attacked.records("test"), attacked.facts, strict=True)}
+    # A vote has none at all.
+    witnesses = any(hidden is not None for _, _, hidden, _ in examples)
+    columns = []
+    for row, image, hidden, _ in examples:
+        record, facts = known[row["id"]]
+        picture = _in_own_size(attacked.image(record))
+        patch = Placement(**facts["placement"]).mask(picture.shape[:2])[0].numpy()
+        seen = None if hidden is None else what_is_seen(image, hidden)
+        verdict = f"{_read(classes, row['prediction'], row['label'])}: {_outcome(row)}"
+        if witnesses and hidden is None:
+            verdict += " (no witness)"
+        read = _read(classes, row["base_prediction"], row["label"])
+        columns.append([Panel(read, picture, patch), Panel(verdict, seen)])
+    names = [
+        "attacked, and what the base model reads",
+        "verdict, and what its witness sees" if witnesses else "verdict",
+    ]
+    try:
+        before = originals(folder, [row["id"] for row, *_ in examples], picture.shape[:2])
+    except MRCertError as error:
+        print(f"contact_sheet.png is without the originals; {str(error).splitlines()[0]}")
+    else:
+        names = ["original, and what it is", *names]
+        columns = [
+            [Panel(classes[row["label"]], before[row["id"]]), *column]
+            for (row, *_), column in zip(examples, columns, strict=True)
+        ]
+    print(contact_sheet(run_dir / "contact_sheet.png", columns, names))
+
+
+def _in_own_size(image: Image.Image | Tensor) -> np.ndarray:
+    """An attacked image as ``[height, width, 3]`` in [0, 1], at the size that it was attacked at."""
+    return pixels_of(image) if isinstance(image, Tensor) else np.asarray(image) / 255
+
+
+def _read(classes: Sequence[str], read: int, label: int) -> str:
+    return classes[read] if read == label else f"{classes[read]}, not {classes[label]}"
+
+
+def _outcome(row: Mapping[str, Any]) -> str:
+    """What a defender made of an attacked image."""
+    if row["prediction"] != row["label"]:
+        return "lost"
+    outcome = ["recovered"] if row["base_prediction"] != row["label"] else []
+    if row["certified"]:
+        outcome.append("round trip" if row["round_trip"] else "certified")
+    return ", ".join(outcome) or "not certified"
 
 
 def draw_attack(cfg: DictConfig, run_dir: Path, attacked: AttackedImages, data: ImageDataModule) -> None:
     """Draw ``cfg.pictures`` images before and after an attack, those with the highest loss, into the run's folder."""
     if not cfg.pictures:
         return
-    from mrcert_pl.reporting.pictures import contact_sheet
+    from mrcert_pl.reporting.pictures import Panel, contact_sheet
 
     classes = data.description.classes
-
-    def titled(facts: Mapping[str, Any], stage: str) -> str:
-        read, label = classes[facts[stage]], classes[facts["label"]]
-        return read if read == label else f"{read}, not {label}"
-
-    pairs = [
-        [(titled(facts, "clean_prediction"), before), (titled(facts, "prediction"), after)]
+    columns = [
+        [
+            Panel(_read(classes, facts["clean_prediction"], facts["label"]), before),
+            Panel(_read(classes, facts["prediction"], facts["label"]), after),
+        ]
         for facts, before, after in attack_examples(attacked, data, cfg.pictures)
     ]
-    print(contact_sheet(run_dir / "contact_sheet.png", pairs))
-
-
-def _picture(image: torch.Tensor) -> np.ndarray:
-    """``[height, width, 3]`` in [0, 1]."""
-    return image.clamp(0, 1).permute(1, 2, 0).numpy()
-
-
-def _pixels(hidden: np.ndarray, borders: tuple[Sequence[int], Sequence[int]]) -> np.ndarray:
-    """The pixels of hidden windows, ``[height, width]``."""
-    rows, columns = (np.diff(along) for along in borders)
-    return hidden.reshape(len(rows), len(columns)).repeat(rows, 0).repeat(columns, 1)
+    print(contact_sheet(run_dir / "contact_sheet.png", columns, ["before", "after"]))

@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.build import description_of
+from mrcert_pl.cli.examples import attack_examples, verdict_examples
 from mrcert_pl.cli.image_tables import show_attacked, show_verdicts
-from mrcert_pl.cli.pictures import attack_examples, verdict_examples
 from mrcert_pl.dashboard import (
     Board,
     Piece,

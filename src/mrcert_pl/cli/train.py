@@ -121,7 +121,7 @@ def _publish(cfg: DictConfig, best: str, score: float) -> None:
 
     place = Path(cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint)
     replaced = " (in place of an earlier one, which its own run in outputs keeps)" if place.exists() else ""
-    write_whole(place, lambda partial: shutil.copyfile(best, partial))
+    write_whole(place, lambda partial: shutil.copyfile(best, partial), "paths.checkpoint_dir")
     if cfg.stage == "srf_vanilla":
         following = f"Train the second stage with:  {command_line(cfg, 'train.py')} stage=split"
     else:

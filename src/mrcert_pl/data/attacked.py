@@ -22,6 +22,7 @@ _FORMAT = 1
 _HEADER = "attack.json"
 _ENDINGS = (".png", ".safetensors")
 _FACTS = "mrcert"
+_CHOSEN_BY = "store or paths.output_dir"
 # Only helps to find what the set was made from; that is the same if the weights, the model and the settings are.
 _NOT_COMPARED = ("made_from",)
 
@@ -48,7 +49,7 @@ class AttackedSet:
             self._check(read_header(folder))
         else:
             text = json.dumps(self.header, indent=2) + "\n"
-            write_whole(folder / _HEADER, lambda partial: partial.write_text(text))
+            write_whole(folder / _HEADER, lambda partial: partial.write_text(text), _CHOSEN_BY)
 
     def ids(self) -> set[int]:
         """Ids of the images that are finished."""
@@ -67,10 +68,10 @@ class AttackedSet:
             info.add_text(_FACTS, text)
             picture = to_pil_image((image.cpu() * 255).round().byte())
             path = self.folder / f"{facts['id']}.png"
-            return write_whole(path, lambda partial: picture.save(partial, format="PNG", pnginfo=info))
+            return write_whole(path, lambda partial: picture.save(partial, format="PNG", pnginfo=info), _CHOSEN_BY)
         path = self.folder / f"{facts['id']}.safetensors"
         content = {"image": image.float().cpu().contiguous()}
-        return write_whole(path, lambda partial: save_file(content, partial, metadata={_FACTS: text}))
+        return write_whole(path, lambda partial: save_file(content, partial, metadata={_FACTS: text}), _CHOSEN_BY)
 
     def _check(self, found: Mapping[str, Any]) -> None:
         theirs, ours = ({k: v for k, v in header.items() if k not in _NOT_COMPARED} for header in (found, self.header))

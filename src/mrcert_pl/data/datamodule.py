@@ -1,5 +1,6 @@
 """The LightningDataModule of every data set."""
 
+import os
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -27,7 +28,7 @@ class ImageDataModule(L.LightningDataModule):
         root: its folder, if it has one; ``None`` is ``data/<name>`` below the working directory.
         image_px: ``(height, width)`` that the model takes.
         batch_size: images per batch and device.
-        workers: processes that load images.
+        workers: processes that load images, at most; no more are started than there are cores.
         limit: use only this many images of each split, drawn with ``seed``; they keep their ids.
         augmentation: arguments of timm's training transform, or ``None`` for the plain preprocessing.
         seed: of the order of training images and of ``limit``.
@@ -57,7 +58,7 @@ class ImageDataModule(L.LightningDataModule):
         self.download = download
         self.preprocessing = Preprocessing(image_px, resize or self.description.resize)
         self.batch_size = batch_size
-        self.workers = workers
+        self.workers = min(workers, _cores())
         self.limit = limit
         self.augmentation = augmentation
         self.seed = seed
@@ -132,6 +133,11 @@ class ImageDataModule(L.LightningDataModule):
 
     def _ranks(self) -> tuple[int, int]:
         return (self.trainer.world_size, self.trainer.global_rank) if self.trainer else (1, 0)
+
+
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
 class AttackedDataModule(ImageDataModule):

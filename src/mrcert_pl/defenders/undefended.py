@@ -19,8 +19,9 @@ class Undefended(MaskingDefender):
     round_trip_note = "the undefended model has no certificate"
 
     def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
-        # No mask is ever used, so any set of them will do, on windows of any kind.
-        return UnionLattice([1], model.windows, order=0)
+        # No mask is ever used; with those that others use, the tables are the beginning of theirs.
+        masks = model.covering_masks(patch, stride) if hasattr(model, "covering_masks") else (1,)
+        return UnionLattice(masks, model.windows, self.order)
 
     def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
         label = table.labels[:, 0].long()

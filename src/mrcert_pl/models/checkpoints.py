@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -27,6 +28,7 @@ __all__ = [
 
 _FORMAT = 1
 _PREFIX = "model."
+_OTHER_WEIGHTS = "Other weights are what a training starts from:  train.py model.weights=FILE"
 # Settings that older checkpoints don't name, with the only value that there was.
 _LATER = {"ViTSRF": {"hidden": "zero"}}
 
@@ -79,7 +81,11 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
         ) from error
     if not (isinstance(content, dict) and isinstance(content.get("state_dict"), dict)):
         content = {}
-    origin = _checked_origin(content.get("mrcert"), path, "a PyTorch file, but not a checkpoint that train.py made")
+    foreign = (
+        "a PyTorch file, but not a checkpoint that train.py made. One of PatchCURE's is converted by:  "
+        f"{_convert(path)} --patchcure DATASET --window 14 1\n{_OTHER_WEIGHTS}"
+    )
+    origin = _checked_origin(content.get("mrcert"), path, foreign)
     weights = {
         str(name).removeprefix(_PREFIX): value
         for name, value in content["state_dict"].items()
@@ -95,15 +101,26 @@ def _read_safetensors(path: Path) -> Checkpoint:
             weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
     except (SafetensorError, OSError, ValueError) as error:
         raise CheckpointError(f"{path} can't be read as safetensors, it is truncated or damaged: {error}") from error
-    strange = "a safetensors file, but says nothing about its model: expected one that mrcert convert wrote"
+    strange = (
+        "a safetensors file, but says nothing about its model: expected one that was made by:  "
+        f"mrcert convert CHECKPOINT {shlex.quote(str(path))}\n{_OTHER_WEIGHTS}"
+    )
     return Checkpoint(path, _checked_origin(origin, path, strange), weights)
+
+
+def _convert(path: Path) -> str:
+    """The command that makes a checkpoint small, and prints the one that evaluates it."""
+    return shlex.join(["mrcert", "convert", str(path), "converted.safetensors"])
 
 
 def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
     if not (isinstance(origin, dict) and "model" in origin and isinstance(origin.get("config"), dict)):
         raise CheckpointError(f"{path} is {otherwise}")
     if origin.get("format") != _FORMAT:
-        raise CheckpointError(f"{path} has checkpoint format {origin.get('format')}; this version reads {_FORMAT}")
+        raise CheckpointError(
+            f"{path} has checkpoint format {origin.get('format')}; "
+            f"this version reads {_FORMAT}; take the one that made it"
+        )
     return origin
 
 
@@ -133,7 +150,8 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
     ours, theirs = describe_model(model), checkpoint.origin
     if theirs["model"] != ours["model"]:
         raise CheckpointError(
-            f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}"
+            f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}; "
+            f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
     config = {**_LATER.get(theirs["model"], {}), **theirs["config"]}
     differences = [
@@ -145,7 +163,8 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
         raise CheckpointError(
             f"{checkpoint.path} was made from another model:\n  "
             + "\n  ".join(differences)
-            + "\ngive the settings that it was trained with, or another checkpoint"
+            + "\ngive the settings that it was trained with, or another checkpoint. What evaluates it is printed by:  "
+            + _convert(checkpoint.path)
         )
     try:
         model.load_state_dict(dict(checkpoint.weights))

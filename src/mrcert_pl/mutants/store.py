@@ -18,6 +18,7 @@ from mrcert_pl.mutants.table import NOT_EVALUATED, MutantSet, PredictionTable, r
 
 _FORMAT = 2
 _HEADER = b"mrcert"
+_CHOSEN_BY = "store or paths.output_dir"
 _SCHEMA = pa.schema(
     [
         ("id", pa.int64()),
@@ -34,8 +35,9 @@ class TableStore:
     """A folder of Parquet shards, each with the tables of some images and a header that says what made them.
 
     The tables of one store come from one model, in one precision, over the unions of one set of masks (or one set of
-    ablations). A table may have the mutants of lower orders alone: they come first in every lattice, so that defenders
-    of different orders share a store. Where an image has been stored more than once, the last table counts.
+    ablations); what they promise doesn't depend on the device (docs/theory.md, section 6). A table may have the mutants
+    of lower orders alone: they come first in every lattice, so that defenders of different orders share a store. Where
+    an image has been stored more than once, the last table counts.
 
     Args:
         folder: where the shards are, or will be.
@@ -138,7 +140,7 @@ class TableStore:
             shard = self.folder / f"{self._shards:06d}_{self._writer:04d}.parquet"
             schema = _SCHEMA.with_metadata({_HEADER: json.dumps(self.header)})
             content = pa.Table.from_pylist(self._rows, schema=schema)
-            write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"))
+            write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"), _CHOSEN_BY)
             self._index(shard, [row["id"] for row in self._rows])
             self._shards += 1
             self._rows = []

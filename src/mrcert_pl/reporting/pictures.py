@@ -3,7 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from textwrap import fill
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from matplotlib.collections import LineCollection
@@ -71,7 +71,7 @@ def verdict_picture(
     """
     panels = [("image", image)]
     if hidden is not None:
-        panels.append(("what the witness sees", np.where(hidden[..., None], _HIDDEN, image)))
+        panels.append(("what the witness sees", what_is_seen(image, hidden)))
     figure = Figure(figsize=(3 * (len(panels) + len(maps)), 4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels) + len(maps)))
     figure.suptitle(fill(title, 42 * len(axes)), fontsize=10)
@@ -91,20 +91,49 @@ def verdict_picture(
     return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
 
 
-def contact_sheet(path: Path, pairs: Sequence[Sequence[tuple[str, np.ndarray]]]) -> Path:
-    """Draw images before and after an attack, above each other, each with its title; write a PNG.
+def what_is_seen(image: np.ndarray, hidden: np.ndarray) -> np.ndarray:
+    """An image ``[height, width, 3]`` with its pixels ``hidden`` ``[height, width]`` in grey."""
+    return np.where(hidden[..., None], _HIDDEN, image)
+
+
+class Panel(NamedTuple):
+    """One picture of a contact sheet.
+
+    Attributes:
+        title: above it.
+        image: ``[height, width, 3]`` in [0, 1]; ``None``: the title stands alone.
+        outlined: bool ``[height, width]``, pixels to draw a line around.
+    """
+
+    title: str
+    image: np.ndarray | None
+    outlined: np.ndarray | None = None
+
+
+def contact_sheet(path: Path, columns: Sequence[Sequence[Panel]], names: Sequence[str]) -> Path:
+    """Draw images side by side, each a column of what became of it; write a PNG.
 
     Args:
         path: the PNG.
-        pairs: title and image ``[height, width, 3]`` in [0, 1], before and after.
+        columns: for each image the panels of its column.
+        names: of the rows.
     """
-    figure = Figure(figsize=(1.8 * len(pairs), 4), layout="constrained")
-    axes = figure.subplots(2, len(pairs), squeeze=False)
-    for column, pair in enumerate(pairs):
-        for axis, (title, image) in zip(axes[:, column], pair, strict=True):
+    figure = Figure(figsize=(0.4 + 1.8 * len(columns), 2.1 * len(names)), layout="constrained")
+    axes = figure.subplots(len(names), len(columns), squeeze=False)
+    for axis, name in zip(axes[:, 0], names, strict=True):
+        axis.set_ylabel(fill(name, 24), fontsize=8)
+    for column, panels in zip(axes.T, columns, strict=True):
+        for axis, (title, image, outlined) in zip(column, panels, strict=True):
+            axis.set_xticks([])
+            axis.set_yticks([])
+            axis.spines[:].set_visible(False)
+            if image is None:
+                axis.text(0.5, 0.5, fill(title, 24), fontsize=8, ha="center", va="center", transform=axis.transAxes)
+                continue
+            axis.set_title(fill(title, 24), fontsize=8)
             axis.imshow(image)
-            axis.set_title(title, fontsize=8)
-            axis.set_axis_off()
+            if outlined is not None:
+                _outline(axis, outlined)
     return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
 
 

@@ -58,4 +58,4 @@ def write_page(path: Path, paths: Sequence[Path], runs: Sequence[Run], results: 
     html = environment.get_template("report.html").render(
         sections=[s for s in sections if s], made=made, evaluations=len(runs)
     )
-    return write_whole(path, lambda partial: partial.write_text(html, encoding="utf-8"))
+    return write_whole(path, lambda partial: partial.write_text(html, encoding="utf-8"), chosen_by="--html")
