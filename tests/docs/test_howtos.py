@@ -1,6 +1,7 @@
 """What the how-tos say to write and to run is written and run."""
 
 import importlib
+import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -84,12 +85,14 @@ def test_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
     assert data.split("test")[0].image.shape == (3, 32, 32)
 
 
-def test_a_new_model_trains(command: Command, tmp_path: Path) -> None:
+def test_a_new_model_trains(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     write_files("backbone", tmp_path)
     (line,) = [words for words in commands(ROOT / "docs/howto/backbone.md") if "model=small_srf" in words]
     few = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
-    command(*line, *few, "trainer=cpu")
+    command(*line, *few, "trainer=cpu", "+model.backbone_args.qkv_bias=false")
     assert Path("checkpoints/digits/small_srf_p32/best.ckpt").is_file()
+    following = shlex.split(capsys.readouterr().out.split("Certify it with:  ")[1])
+    command("eval", *following[2:], "trainer=cpu", "dataset.limit=2")
 
 
 def test_the_batch_script_is_a_script() -> None:
