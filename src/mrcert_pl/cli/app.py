@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 
 import hydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
 
@@ -61,6 +61,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
+    if isinstance(error, ConfigCompositionException):
+        return f"{error}\n--help lists all settings and what they can be"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
     if isinstance(error, OSError) and error.filename:
