@@ -5,7 +5,7 @@ BIN := $(VENV)/bin
 INSTALLED := $(VENV)/.installed
 
 .DEFAULT_GOAL := help
-.PHONY: help install demo test lint format bench clean
+.PHONY: help install demo test lint format bench docs notebook clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z]+:.*## /{printf "  make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -39,5 +39,11 @@ format: $(INSTALLED) ## put the code in its standard form
 bench: $(INSTALLED) ## time the ways to label all mutants against each other
 	$(BIN)/python benchmarks/mutants.py
 
+docs: $(INSTALLED) ## build the documentation site in site/; every warning is an error
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
+
+notebook: $(INSTALLED) ## run the quick start from its first cell to its last
+	$(BIN)/jupyter execute docs/quickstart.ipynb
+
 clean: ## remove the environment and caches; outputs and checkpoints stay
-	rm -rf $(VENV) dist .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import hydra
-from hydra.errors import HydraException, InstantiationException
+from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
@@ -78,6 +78,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
+    if isinstance(error, ConfigCompositionException):
+        return f"{error}\n--help lists all settings and what they can be"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
     if isinstance(error, OSError) and error.filename:

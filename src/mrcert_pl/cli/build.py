@@ -140,7 +140,7 @@ def _begin(cfg: DictConfig, loggers: list[Logger]) -> None:
 
 
 # Settings that training and evaluation must share.
-_SHARED = ("dataset.root=", "dataset.resize=", "model.", "paths.", "patches=", "stride=")
+_SHARED = ("hydra.searchpath=", "dataset.root=", "dataset.resize=", "model.", "paths.", "patches=", "stride=")
 
 
 def command_line(cfg: DictConfig, script: str) -> str:
@@ -152,8 +152,14 @@ def command_line(cfg: DictConfig, script: str) -> str:
         override("patch", cfg.patch),
     ]
     own = tuple(f"model.{name}=" for name in _START)
-    given = [o for o in HydraConfig.get().overrides.task if o.startswith(_SHARED) and not o.startswith(own)]
-    return shlex.join(["python", script, *chosen, *given])
+    overrides = HydraConfig.get().overrides
+    shared = [o for o in [*overrides.hydra, *overrides.task] if _key(o).startswith(_SHARED)]
+    return shlex.join(["python", script, *chosen, *(o for o in shared if not _key(o).startswith(own))])
+
+
+def _key(override: str) -> str:
+    """An override without the signs that say that it adds a setting."""
+    return override.lstrip("+")
 
 
 def device_of(trainer: L.Trainer) -> str:

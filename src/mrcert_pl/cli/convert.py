@@ -10,6 +10,8 @@ from mrcert_pl.cli.app import explain, fail
 from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError, MRCertError
 
+_ABOUT = """Write the weights of a checkpoint, and what it says about itself, as safetensors: no optimiser state,
+nothing pickled. eval.py takes it as checkpoint=."""
 _EXAMPLES = """examples:
   mrcert convert checkpoints/digits/vit_srf_p16/best.ckpt best.safetensors --half
   mrcert convert theirs.pth.tar theirs.safetensors --patchcure imagenet --window 14 1 --patch 32
@@ -20,8 +22,7 @@ def main() -> None:
     """Write the safetensors, and the command that evaluates it."""
     parser = argparse.ArgumentParser(
         prog="mrcert convert",
-        description="Write the weights of a checkpoint, and what it says about itself, as safetensors: "
-        "no optimiser state, nothing pickled. eval.py takes it as checkpoint=.",
+        description=_ABOUT,
         epilog=_EXAMPLES,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -14,15 +14,26 @@ if TYPE_CHECKING:
 
 _ABOUT = """Write a W&B workspace and a report with the panels of this project, and a run with all results that are
 found. Nothing is sent, and no account is needed, without --online."""
+_EXAMPLES = """examples:
+  mrcert dashboard                         all results in outputs/, as files and as an offline run
+  mrcert dashboard outputs/demo --online   save them in the account's own project
+"""
 
 
 def main() -> None:
     """Write what a dashboard is made of; with ``--online`` save it in an account."""
-    parser = argparse.ArgumentParser(prog="mrcert dashboard", description=_ABOUT)
+    parser = argparse.ArgumentParser(
+        prog="mrcert dashboard",
+        description=_ABOUT,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
     parser.add_argument("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
-    parser.add_argument("--project", default="mrcert", help="of the runs: logger.wandb.project (default: mrcert)")
+    parser.add_argument("--project", default="mrcert", help="of the runs: logger.wandb.project (default: %(default)s)")
     parser.add_argument("--entity", help="team or user of the account (default: the account's own)")
-    parser.add_argument("--to", type=Path, default=Path("outputs/dashboard"), help="folder of what is written")
+    parser.add_argument(
+        "--to", type=Path, default=Path("outputs/dashboard"), help="folder to write to (default: %(default)s)"
+    )
     parser.add_argument("--online", action="store_true", help="save the workspace, the report and the run")
     arguments = parser.parse_args()
     try:

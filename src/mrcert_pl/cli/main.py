@@ -9,14 +9,14 @@ _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
     "eval": "certify a test set with a defender (same as python eval.py)",
     "predict": "label pictures of your own, and say what is certain about each label",
-    "serve": "the same over HTTP",
-    "attack": "attack a base model with patches; the attacked images are a data set that eval takes",
+    "serve": "label pictures over HTTP, the same way",
+    "attack": "attack a base model with patches, and leave a data set of attacked images that eval takes",
     "audit": "try to break certificates (audit certificates), measure rounding (audit numerics)",
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
     "bench": "time the ways to label mutants, to train and to attack against each other",
-    "convert": "make a small safetensors of a checkpoint, or of one of PatchCURE's, that eval takes",
+    "convert": "make a small safetensors of a checkpoint, ours or PatchCURE's, that eval takes",
     "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
-    "report": "results side by side: tables, an HTML page, two evaluations image by image",
+    "report": "show results side by side: tables, an HTML page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 
@@ -37,7 +37,7 @@ def main() -> None:
 
 
 def _usage() -> str:
-    lines = [f"  {name:9} {what}" for name, what in _COMMANDS.items()]
+    lines = [f"  {name:9}  {what}" for name, what in _COMMANDS.items()]
     return "\n".join(
         [
             "Certified recovery from adversarial patches.\n",

@@ -36,7 +36,12 @@ def _parse() -> argparse.Namespace:
     )
     add = parser.add_argument
     add("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
-    add("--format", choices=["table", "markdown", "csv", "latex"], default="table", help="how to print (%(default)s)")
+    add(
+        "--format",
+        choices=["table", "markdown", "csv", "latex"],
+        default="table",
+        help="how to print (default: %(default)s)",
+    )
     add("--html", type=Path, metavar="FILE", help="also write one HTML page with everything that the runs left")
     add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
     add(

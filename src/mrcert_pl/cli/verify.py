@@ -8,17 +8,26 @@ from mrcert_pl.cli.app import explain, fail
 from mrcert_pl.errors import MRCertError, ResultsError
 
 _SHOWN = 20
+_ABOUT = """Compute all verdicts of evaluations again from the labels of their mutants, with rules in NumPy that share
+nothing with the defenders, and compare every value. The exit code is 1 if one is wrong."""
+_EXAMPLES = """examples:
+  mrcert verify outputs/eval                          every evaluation
+  mrcert verify outputs/eval/.../A --tables tables    one, by the labels in another folder
+"""
 
 
 def main() -> None:
     """Verify evaluations; the exit code is 1 if a single value is wrong."""
     parser = argparse.ArgumentParser(
         prog="mrcert verify",
-        description="Compute all verdicts of evaluations again from the labels of their mutants, with rules in NumPy "
-        "that share nothing with the defenders, and compare every value.",
+        description=_ABOUT,
+        epilog=_EXAMPLES,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluations (outputs/eval/...), or above them")
-    parser.add_argument("--tables", type=Path, help="folder of the mutants' labels (default: the one the run used)")
+    parser.add_argument(
+        "--tables", type=Path, help="folder of the mutants' labels (default: the one that the run used)"
+    )
     options = parser.parse_args()
     from mrcert_pl.reporting import find_results, read_results
 

@@ -38,7 +38,10 @@ def header(folder: Path) -> dict[str, Any]:
     """
     shards = sorted(folder.glob("*.parquet"))
     if not shards:
-        raise ResultsError(f"there are no tables of mutants in {folder}, so there is nothing to verify the verdicts by")
+        raise ResultsError(
+            f"there are no tables of mutants in {folder}, so there is nothing to verify the verdicts by; "
+            "name the store= of the evaluation with --tables"
+        )
     return _header(shards[0])
 
 
@@ -52,7 +55,9 @@ def tables(folder: Path, wanted: Collection[int], mutants: int) -> Iterator[Tabl
     last: dict[int, int] = {}
     for number, shard in enumerate(shards):
         if _header(shard) != expected:
-            raise ResultsError(f"{shard} was made by something else than {shards[0]}")
+            raise ResultsError(
+                f"{shard} was made by something else than {shards[0]}; keep the tables of one evaluation in it"
+            )
         last |= dict.fromkeys(_read(shard, ["id"])["id"].to_pylist(), number)
     for number, shard in enumerate(shards):
         ids = [key for key in wanted if last.get(key) == number]
@@ -72,11 +77,13 @@ def _header(shard: Path) -> dict[str, Any]:
     try:
         return dict(json.loads((pq.read_schema(shard).metadata or {})[b"mrcert"]))
     except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise ResultsError(f"{shard} is damaged or holds no tables of mutants ({error})") from error
+        raise ResultsError(
+            f"{shard} is damaged or holds no tables of mutants ({error}); run its evaluation again"
+        ) from error
 
 
 def _read(shard: Path, columns: list[str]) -> pa.Table:
     try:
         return pq.read_table(shard, columns=columns)
     except (OSError, pa.ArrowInvalid) as error:
-        raise ResultsError(f"{shard} is damaged ({error})") from error
+        raise ResultsError(f"{shard} is damaged ({error}); run its evaluation again") from error

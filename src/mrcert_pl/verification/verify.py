@@ -45,7 +45,9 @@ def verify(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], folder:
     """
     made_by = header(folder)
     if made_by["weights_sha256"] != result["weights_sha256"]:
-        raise ResultsError(f"the tables in {folder} are of other weights than the result")
+        raise ResultsError(
+            f"the tables in {folder} are of other weights than the result; name those of this evaluation with --tables"
+        )
     found = Verification()
     _compare_counts(found, result, rows)
     yield found
@@ -60,7 +62,10 @@ def verify(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], folder:
         found.completed += int(missing.any(1).sum())
         yield found
     if found.images != len(written):
-        raise ResultsError(f"there are tables of {found.images} of the {len(written)} images in {folder}")
+        raise ResultsError(
+            f"there are tables of {found.images} of the {len(written)} images in {folder}; "
+            "name the store= of this evaluation with --tables"
+        )
 
 
 def _rule(config: Mapping[str, Any], mutants: Mapping[str, Any]) -> tuple[Callable[[Tables], Answers], int]:

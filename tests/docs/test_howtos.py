@@ -1,0 +1,107 @@
+"""What the how-tos say to write and to run is written and run."""
+
+import importlib
+import shlex
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import pytest
+from hydra import compose, initialize_config_module
+from hydra.utils import instantiate
+from pages import ROOT, commands, titled, write_files
+from PIL import Image
+from tiny import TINY
+
+from mrcert_pl import Guard
+from mrcert_pl.data import DatasetDescription, catalog
+from mrcert_pl.data.files import image_folders
+from mrcert_pl.reporting import find_results, read_results
+
+Command = Callable[..., None]
+SMALL = [*TINY, "trainer=cpu"]
+
+
+@pytest.fixture
+def trained(command: Command) -> Command:
+    one_epoch = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1"]
+    command("train", *SMALL, "patch=32", *one_epoch, "callbacks.mutant_predictions.images=2")
+    return command
+
+
+@pytest.fixture
+def defender(trained: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder of somebody who has written the files of the page."""
+    write_files("defender", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    yield tmp_path
+    for module in ("stable_mask", "test_stable_mask", "verdicts"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def test_a_new_defender_evaluates(command: Command, defender: Path) -> None:
+    for words in commands(ROOT / "docs/howto/defender.md"):
+        command(*words, *([*SMALL, "dataset.limit=5"] if words[0] == "eval" else []))
+    results = [read_results(file) for file in find_results([Path("outputs")])]
+    assert [result["defender"] for result in results] == ["stable_mask", "stable_mask", "patchcure"]
+    first, again, patchcure = (result["accuracy"] for result in results)
+    assert first == again
+    assert first["base"]["count"] == patchcure["base"]["count"]
+
+
+def test_a_new_defender_guards(defender: Path) -> None:
+    guard = importlib.import_module("verdicts").guard
+    assert isinstance(guard, Guard)
+    (verdict,) = guard([Image.new("RGB", (224, 224))])
+    assert verdict.case in (1, 2)
+
+
+def test_the_test_of_the_new_defender(defender: Path) -> None:
+    importlib.import_module("test_stable_mask").test_no_patch_changes_a_certified_label()
+
+
+def test_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    names = {"DatasetDescription": DatasetDescription, "partial": partial, "image_folders": image_folders}
+    monkeypatch.setitem(catalog._DATASETS, "signs", eval(titled("dataset")["catalog.py"], names))
+    for part, images in (("train", 10), ("val", 3)):
+        for label, name in enumerate(("stop", "yield")):
+            (folder := tmp_path / "data/signs" / part / name).mkdir(parents=True)
+            for number in range(images):
+                Image.fromarray(np.full((30, 40, 3), 90 * label + number, np.uint8)).save(folder / f"{number}.png")
+    write_files("dataset", tmp_path)
+    monkeypatch.chdir(tmp_path)
+    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+        overrides = [f"hydra.searchpath=[file://{tmp_path}/conf]", "dataset=signs", "dataset.workers=0"]
+        cfg = compose("eval", overrides=overrides)
+    data = instantiate(cfg.dataset, image_px=(32, 32), batch_size=2)
+    assert {split: len(data.split(split).records) for split in ("train", "val", "test")} == {
+        "train": 18,
+        "val": 2,
+        "test": 6,
+    }
+    assert data.split("test")[0].image.shape == (3, 32, 32)
+
+
+def test_a_new_model_trains(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    write_files("backbone", tmp_path)
+    (line,) = [words for words in commands(ROOT / "docs/howto/backbone.md") if "model=small_srf" in words]
+    few = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
+    command(*line, *few, "trainer=cpu", "+model.backbone_args.qkv_bias=false")
+    assert Path("checkpoints/digits/small_srf_p32/best.ckpt").is_file()
+    following = shlex.split(capsys.readouterr().out.split("Certify it with:  ")[1])
+    command("eval", *following[2:], "trainer=cpu", "dataset.limit=2")
+
+
+def test_the_batch_script_is_a_script() -> None:
+    subprocess.run(["bash", "-n"], input=titled("slurm")["train.sbatch"], text=True, check=True)
+
+
+def test_patchcure_is_converted_with_these_options(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    """The command of the page gets as far as to the file, which isn't here."""
+    with pytest.raises(SystemExit) as stopped:
+        command(*next(words for words in commands(ROOT / "docs/howto/patchcure.md") if words[0] == "convert"))
+    assert stopped.value.code == 1
+    assert "theirs.pth.tar" in capsys.readouterr().err
