@@ -125,11 +125,13 @@ def _table(title: str, rows: "list[Row]") -> "Table":
     caption = f"scaled from so many forward passes: {sampled}" if sampled else None
     table = Table(title=title, caption=caption, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
     table.caption_justify = "left"
+    table.pad_edge = False
     table.add_column("per image", no_wrap=True)
-    for heading in ("mutants", "GFLOPs", "seconds", "faster", "% of peak", "MiB"):
-        table.add_column(heading, justify="right")
+    for heading in ("mutants", "GFLOPs", "seconds", "faster", "peak %", "MiB"):
+        table.add_column(heading, justify="right", no_wrap=True)
     for row in rows:
-        numbers = (f"{row.mutants:,.0f}", f"{row.gflops:,.1f}", f"{row.seconds:.3g}", f"{row.faster:.1f}")
+        gflops = f"{row.gflops:,.0f}" if row.gflops >= 100 else f"{row.gflops:.1f}"
+        numbers = (f"{row.mutants:,.0f}", gflops, f"{row.seconds:.3g}", f"{row.faster:.1f}")
         table.add_row(row.way, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
     return table
 
