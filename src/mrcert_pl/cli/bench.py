@@ -123,7 +123,9 @@ def _table(title: str, rows: "list[Row]") -> "Table":
 
     sampled = ", ".join(f"{row.way}: {row.sample}" for row in rows if row.sample is not None)
     caption = f"scaled from so many forward passes: {sampled}" if sampled else None
-    table = Table(title=title, caption=caption, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    table = Table(
+        title=title, caption=caption, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left", title_style="bold"
+    )
     table.caption_justify = "left"
     table.pad_edge = False
     table.add_column("per image", no_wrap=True)

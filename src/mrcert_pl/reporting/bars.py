@@ -18,7 +18,7 @@ def bars(path: Path, values: Mapping[str, float], title: str) -> Path:
     axis.bar_label(drawn, fmt="%.1f", padding=3, fontsize=9)
     axis.invert_yaxis()
     axis.margins(x=0.12)
-    axis.set_title(title, fontsize=10, loc="left")
+    figure.suptitle(title, fontsize=9, x=0.01, horizontalalignment="left")
     axis.tick_params(labelsize=9)
     axis.spines[["top", "right"]].set_visible(False)
     return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=110))
