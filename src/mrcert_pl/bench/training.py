@@ -8,6 +8,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from mrcert_pl.bench.rows import Way
+from mrcert_pl.bench.ways import dense_flops
 
 # A backward pass takes two products for each of the forward pass.
 _FORWARD_AND_BACKWARD = 3
@@ -16,19 +17,20 @@ _FORWARD_AND_BACKWARD = 3
 def gradient_ways(model: Any, hidden: Tensor, images: Tensor, labels: Tensor) -> list[Way]:
     """Forward and backward passes of one batch, without the step of an optimiser.
 
-    - *dense*: with masks, every token in all blocks;
+    - *dense*: with masks, by the path that computes all tokens, if the model has one;
     - *nothing hidden*: an ordinary fine-tuning;
     - *visible*: with masks, as training does it;
     - *attack*: nothing hidden, and the gradient goes to the pixels.
 
     Args:
-        model: a model with a dense path ``classify`` and a fast one ``classify_visible``.
+        model: a model whose windows can be hidden.
         hidden: ``[image, window]``, masks as training draws them.
         images: ``[image, channel, height, width]``.
         labels: long ``[image]``.
     """
     nothing = torch.zeros_like(hidden)
-    dense = float(model.encode_flops() + model.mutant_flops(nothing[:1]))
+    whole = float(model.encode_flops() + model.mutant_flops(nothing[:1]))
+    dense = model.encode_flops() + dense_flops(model, hidden) / len(hidden)
     visible = float(model.encode_flops() + model.mutant_flops(hidden).double().mean())
 
     def trained(classify: Callable[[Tensor, Tensor], Tensor], masks: Tensor, flops: float) -> Any:
@@ -44,12 +46,12 @@ def gradient_ways(model: Any, hidden: Tensor, images: Tensor, labels: Tensor) ->
         loss = F.cross_entropy(model(pixels).float(), labels)
         torch.autograd.grad(loss, pixels)
         # No gradients of weights.
-        return len(images), len(images) * dense * 2
+        return len(images), len(images) * whole * 2
 
     n = len(images)
     return [
         Way("training, dense", trained(model.classify, hidden, dense), n),
-        Way("training, nothing hidden", trained(model.classify_visible, nothing, dense), n),
+        Way("training, nothing hidden", trained(model.classify_visible, nothing, whole), n),
         Way("training, visible tokens", trained(model.classify_visible, hidden, visible), n),
         Way("attack, steps", attacked, n),
     ]

@@ -1,7 +1,9 @@
 """Ways to label the mutants of images: as published, and as the engine does it."""
 
 from collections.abc import Callable, Sequence
-from math import comb
+from functools import partial, reduce
+from itertools import combinations_with_replacement
+from operator import or_
 from typing import Any
 
 import torch
@@ -28,41 +30,40 @@ def labelling_ways(
 ) -> list[Way]:
     """The ways, the slowest first.
 
-    - *direct*: a whole dense forward pass for every tuple of ``order`` masks with repetition, each on its own;
+    - *direct*: a whole forward pass for every tuple of ``order`` masks with repetition, by the path of the model that
+      computes all tokens, if it has one;
     - *direct, encoded once*: the same, but what no mask changes is computed once for each image;
-    - *distinct*: a dense forward pass for every distinct union;
+    - *distinct*: such a pass for every distinct union;
     - *engine*: all distinct unions by the mutant engine, at the cost of what is visible;
     - *mrcert: label* and so on: the ones that a defender asks for lazily, for the label, with its certificate, with its
       round trip.
 
     Args:
-        model: a model with a dense path ``classify``.
+        model: a model whose windows can be hidden.
         lattice: the mutants.
         images: ``[image, channel, height, width]``.
         defenders: those that are asked lazily; none if the labels of the model mean nothing.
         sample: dense forward passes that are timed instead of all of them.
         token_budget: most tokens in one batch of the engine.
     """
-    tuples = comb(len(lattice.masks) + lattice.order - 1, lattice.order)
-    # Every dense forward pass costs the same, whatever is hidden.
-    hidden = lattice.hidden[torch.randint(len(lattice), (sample,))].to(images.device)
-    nothing: Any = torch.zeros(1, lattice.windows, dtype=torch.bool)
-    encoding, dense = model.encode_flops(), float(model.mutant_flops(nothing))
-    costs = model.mutant_flops(lattice.hidden).double().cpu()
-
-    def whole() -> tuple[float, float]:
-        for rows in hidden.split(_DENSE_BATCH):
-            model(images[:1].expand(len(rows), *images.shape[1:]), rows)
-        return sample, sample * (encoding + dense)
-
+    tuples = list(combinations_with_replacement(lattice.masks, lattice.order))
+    drawn = [reduce(or_, tuples[i]) for i in torch.randint(len(tuples), (sample,)).tolist()]
+    every = lattice.hidden[[lattice.index(union) for union in drawn]].to(images.device)
+    distinct = lattice.hidden[torch.randint(len(lattice), (sample,))].to(images.device)
+    encoding, costs = model.encode_flops(), model.mutant_flops(lattice.hidden).double().cpu()
     # Once for all the mutants of an image: too little to be timed with a sample of them.
     with torch.no_grad():
         features = model.encode(images[:1])
 
-    def classified() -> tuple[float, float]:
+    def whole() -> tuple[float, float]:
+        for rows in every.split(_DENSE_BATCH):
+            model(images[:1].expand(len(rows), *images.shape[1:]), rows)
+        return sample, sample * encoding + dense_flops(model, every)
+
+    def classified(hidden: Tensor) -> tuple[float, float]:
         for rows in hidden.split(_DENSE_BATCH):
             model.classify(features.expand(len(rows), *features.shape[1:]), rows)
-        return sample, sample * dense
+        return sample, dense_flops(model, hidden)
 
     def engine(defender: Queries) -> Callable[[], tuple[float, float]]:
         def work() -> tuple[float, float]:
@@ -73,9 +74,9 @@ def labelling_ways(
         return work
 
     ways = [
-        Way("direct", whole, 1, tuples / sample, sample),
-        Way("direct, encoded once", classified, 1, tuples / sample, sample),
-        Way("distinct, encoded once", classified, 1, len(lattice) / sample, sample),
+        Way("direct", whole, 1, len(tuples) / sample, sample),
+        Way("direct, encoded once", partial(classified, every), 1, len(tuples) / sample, sample),
+        Way("distinct, encoded once", partial(classified, distinct), 1, len(lattice) / sample, sample),
         Way("engine, all mutants", engine(_Everything()), len(images)),
     ]
     for defender in defenders:
@@ -83,6 +84,12 @@ def labelling_ways(
             name = f"{defender.name}: {want.replace('_', ' ')}"
             ways.append(Way(name, engine(defender.asked_for(want)), len(images)))
     return [_without_gradients(way) for way in ways]
+
+
+def dense_flops(model: Any, hidden: Tensor) -> float:
+    """Floating point operations of ``model.classify``: of all tokens where hidden ones are zero but stay in."""
+    stays = getattr(model, "hidden", None) == "zero"
+    return float(model.mutant_flops(torch.zeros_like(hidden) if stays else hidden).sum())
 
 
 class _Everything:
