@@ -13,7 +13,7 @@ BENCH = ["bench", *TINY, "patch=32", "trainer=cpu", "images=1", "rounds=1", "sam
 
 @pytest.fixture(autouse=True)
 def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(Machine, "peak_flops", lambda self: 1e11)
+    monkeypatch.setattr(Machine, "peak_flops", 1e11)
 
 
 def test_a_benchmark_leaves_its_rows(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -45,6 +45,7 @@ def test_trained_weights_are_lazy_too(command: Command) -> None:
     [
         ("defenders=[vot]", "unknown defender that can be lazy 'vot'"),
         ("images=0", "at least one image"),
+        ("train_batch=-1", "train_batch=0 leaves training"),
         ("checkpoint=nothing.ckpt", "there is no checkpoint nothing.ckpt"),
     ],
 )

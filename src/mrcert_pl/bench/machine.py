@@ -4,7 +4,7 @@ import math
 import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
-from functools import partial
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TypeVar
 
@@ -41,8 +41,9 @@ class Machine:
         self._wait()
         return time.perf_counter() - started, result
 
+    @cached_property
     def peak_flops(self) -> float:
-        """Floating point operations per second of the fastest of a few large matrix products."""
+        """Floating point operations per second of the fastest of a few large matrix products, measured once."""
         best = 0.0
         for side in _SIDES:
             a, b = torch.randn(2, side, side, device=self.device, dtype=self.dtype)

@@ -62,7 +62,7 @@ def compare(
         rounds: at least one.
         finished: called after every piece of work.
     """
-    peak = machine.peak_flops()
+    peak = machine.peak_flops
     measured: list[list[float]] = [[] for _ in ways]
     costs, memory = [(0.0, 0.0)] * len(ways), [0.0] * len(ways)
     for _ in range(rounds):

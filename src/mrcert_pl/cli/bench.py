@@ -31,8 +31,11 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.reporting import environment
     from mrcert_pl.reporting.bars import bars
 
-    if cfg.images < 1 or cfg.rounds < 1 or cfg.sample < 1:
-        raise ConfigurationError("a benchmark needs at least one image, one round and a sample of one forward pass")
+    if cfg.images < 1 or cfg.rounds < 1 or cfg.sample < 1 or cfg.train_batch < 0:
+        raise ConfigurationError(
+            "a benchmark needs at least one image, one round and a sample of one forward pass; train_batch=0 leaves "
+            "training and attacks out"
+        )
     run_dir = start(cfg)
     trainer = build_trainer(cfg, [])
     device = trainer.strategy.root_device
@@ -51,7 +54,7 @@ def main(cfg: DictConfig) -> None:
         "format": 1,
         "rows": rows,
         **facts,
-        "peak_gflops": machine.peak_flops() / 1e9,
+        "peak_gflops": machine.peak_flops / 1e9,
         "threads": torch.get_num_threads(),
         "environment": environment(device_of(trainer), str(trainer.precision)),
         "command": " ".join(sys.argv),
