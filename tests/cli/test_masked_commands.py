@@ -58,7 +58,9 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
     box = ["model=blackbox", "model.image_px=[32,32]", "patch=4", "trainer=cpu"]
     command("train", *box, *TRAIN)
     command("eval", *box, "dataset.limit=2")
-    assert results("blackbox_p4")["mutants"] == {"masks": 9, "unions": 46, "order": 2, "windows": 25}
+    found = results("blackbox_p4")
+    assert found["mutants"] == {"masks": 9, "unions": 46, "order": 2, "windows": 25}
+    assert found["gflops_per_image"] > 0
     with pytest.raises(SystemExit):
         command("eval", *box, "dataset.limit=2", "stride=2")
     assert "model.masks_per_axis instead of stride=2" in capsys.readouterr().err

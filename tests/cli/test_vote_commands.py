@@ -46,6 +46,9 @@ def test_train_then_vote(command: Command, capsys: pytest.CaptureFixture[str]) -
         assert accuracy["clean"]["count"] == sum(row["prediction"] == row["label"] for row in rows)
         assert accuracy["base"]["count"] == sum(row["base_prediction"] == row["label"] for row in rows)
         assert all(113 < row["mutants_evaluated"] <= 225 for row in rows)
+        alone = read_results(results["undefended"])["gflops_per_image"]
+        # A band is a quarter of the image, and a column of tokens on either side.
+        assert 225 * alone / 6 < read_results(file)["gflops_per_image"] < 225 * alone / 2
 
     # Stored in the checkpoint, so that no vote is counted by another rule than the one it was trained for.
     stored = torch.load(CHECKPOINT, weights_only=True)["mrcert"]["config"]

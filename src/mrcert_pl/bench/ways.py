@@ -13,6 +13,7 @@ from mrcert_pl.bench.rows import Way
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders.base import Want
 from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.models.flops import TableFlops
 from mrcert_pl.mutants import MutantEvaluator
 from mrcert_pl.mutants.evaluator import Queries
 
@@ -50,7 +51,7 @@ def labelling_ways(
     drawn = [reduce(or_, tuples[i]) for i in torch.randint(len(tuples), (sample,)).tolist()]
     every = lattice.hidden[[lattice.index(union) for union in drawn]].to(images.device)
     distinct = lattice.hidden[torch.randint(len(lattice), (sample,))].to(images.device)
-    encoding, costs = model.encode_flops(), model.mutant_flops(lattice.hidden).double().cpu()
+    flops = TableFlops(model, lattice.hidden)
     # Once for all the mutants of an image: too little to be timed with a sample of them.
     with torch.no_grad():
         features = model.encode(images[:1])
@@ -58,7 +59,7 @@ def labelling_ways(
     def whole() -> tuple[float, float]:
         for rows in every.split(_DENSE_BATCH):
             model(images[:1].expand(len(rows), *images.shape[1:]), rows)
-        return sample, sample * encoding + dense_flops(model, every)
+        return sample, sample * flops.encoding + dense_flops(model, every)
 
     def classified(hidden: Tensor) -> tuple[float, float]:
         for rows in hidden.split(_DENSE_BATCH):
@@ -68,8 +69,7 @@ def labelling_ways(
     def engine(defender: Queries) -> Callable[[], tuple[float, float]]:
         def work() -> tuple[float, float]:
             table = MutantEvaluator(model, lattice, token_budget).evaluate(images, defender)
-            asked = table.evaluated.cpu()
-            return float(asked.sum()), float(asked.double().sum(0) @ costs) + len(images) * encoding
+            return float(table.evaluated.sum()), float(flops.per_image(table.evaluated).sum())
 
         return work
 

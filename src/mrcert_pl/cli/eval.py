@@ -3,6 +3,7 @@
 import sys
 import time
 from pathlib import Path
+from statistics import fmean
 from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -193,7 +194,8 @@ def _report(
         "patch": config["patch"],
         "defender": defender.name,
         "round_trip_note": defender.round_trip_note,
-        "mutants_per_image": round(sum(verdict_column(verdicts, "mutants_evaluated")) / counts["n"], 2),
+        "mutants_per_image": round(fmean(verdict_column(verdicts, "mutants_evaluated")), 2),
+        "gflops_per_image": _mean_gflops(verdict_column(verdicts, "gflops")),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),
@@ -203,6 +205,12 @@ def _report(
     print()
     show([read_results(file)])
     print(f"{file}\n{verdicts}")
+
+
+def _mean_gflops(gflops: list[float | None]) -> float | None:
+    """The mean over the images, ``None`` for a base model that doesn't count its operations."""
+    counted = [value for value in gflops if value is not None]
+    return round(fmean(counted), 6) if counted else None
 
 
 def _check_complete(seen: list[int], expected: list[int], counted: int) -> None:

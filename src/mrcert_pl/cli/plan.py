@@ -132,15 +132,20 @@ def _rows(cfg: DictConfig, variant: dict[str, Any]) -> Iterator[Row]:
 
 
 def _price_unions(row: Row, model: Any, watch: Any, patches: int) -> None:
+    import torch
+
+    from mrcert_pl.models.flops import TableFlops
+
     lattice = row.lattice
     assert lattice is not None
-    sizes = [lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})]
+    sizes = torch.tensor([lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})])
+    evaluated = torch.arange(len(lattice)) < sizes[:, None]
     shares = (~lattice.hidden).double() @ model.window_shares.double().cpu()
-    flops, seconds = model.mutant_flops(lattice.hidden).double(), watch.seconds(lattice.hidden)
+    seconds = watch.seconds(lattice.hidden)
     # A few masks may have no union that needs more of them.
     orders = range(1, int(lattice.orders.max()) + 1)
     row.visible = tuple(float(shares[lattice.orders == order].mean()) for order in orders)
-    row.gflops = tuple(float(model.encode_flops() + flops[:size].sum()) / 1e9 for size in sizes)
+    row.gflops = tuple((TableFlops(model, lattice.hidden).per_image(evaluated) / 1e9).tolist())
     row.seconds = tuple(float(watch.encoding + seconds[:size].sum()) for size in sizes)
 
 

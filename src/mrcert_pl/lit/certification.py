@@ -11,6 +11,7 @@ from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender, Verdicts
 from mrcert_pl.geometry import PatchSpec, certified_fraction, location_maps
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.models.flops import TableFlops
 from mrcert_pl.mutants import MutantEvaluator, MutantSet, PredictionTable, TableStore
 
 Keep = Callable[[list[dict[str, Any]]], object]
@@ -55,6 +56,7 @@ class Certification(L.LightningModule):
         self.evaluator = MutantEvaluator(model, lattice, token_budget)  # type: ignore[arg-type]
         self.store = store
         self.patch = patch
+        self.flops = TableFlops.known(model, lattice.hidden)
         self.metric = CertifiedRecoveryAccuracy(attacked)
         self.keep = keep
         self.finished = 0
@@ -68,7 +70,7 @@ class Certification(L.LightningModule):
             self.store.add(table, ids, batch.path, labels, batch.image)
         verdicts = self.defender.decide(table)
         self.metric.update(verdicts, batch.label, base=table.labels[:, 0])
-        self.keep(verdict_rows(ids, batch.path, labels, table, verdicts, self.model, self.patch))
+        self.keep(verdict_rows(ids, batch.path, labels, table, verdicts, self.model, self.patch, self.flops))
         self.finished += len(ids)
 
     def on_test_epoch_end(self) -> None:
@@ -102,10 +104,11 @@ def certify_stored(
         ConfigurationError: if the tables lack labels that the defender needs.
     """
     metric = CertifiedRecoveryAccuracy(attacked)
+    flops = TableFlops.known(model, lattice.hidden)
     for images, table in store.batches(lattice, only):
         verdicts = defender.asked_for("map").decide(table)
         metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])
-        keep(verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch))
+        keep(verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch, flops))
     return metric.counts()
 
 
@@ -117,6 +120,7 @@ def verdict_rows(
     verdicts: Verdicts,
     model: Any,
     patch: PatchSpec | None = None,
+    flops: TableFlops | None = None,
 ) -> list[dict[str, Any]]:
     """One dict per image, with those columns of ``verdicts.parquet`` that the defender gives."""
     safe: Any = verdicts.safe_masks
@@ -135,6 +139,7 @@ def verdict_rows(
         "safe_masks": safe,
         "certified_fraction": None,
         "mutants_evaluated": table.evaluated.sum(1),
+        "gflops": None if flops is None else flops.per_image(table.evaluated) / 1e9,
     }
     if safe is not None and patch is not None:
         maps = location_maps(safe, table.lattice.masks, model.borders, patch)

@@ -11,6 +11,7 @@ from torch import BoolTensor, Tensor, nn
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import AblationKind, ColumnAblations
 from mrcert_pl.models.backbones import token_vit
+from mrcert_pl.models.flops import block_flops
 
 TokenMode = Literal["drop", "mask"]
 Fill = Literal["black", "mean"]
@@ -172,6 +173,16 @@ class AblatedViT(nn.Module):
     def mutant_tokens(self, hidden: BoolTensor) -> Tensor:
         """Tokens that each mutant costs, long ``[mutant]``, for ``hidden`` ``[mutant, band]``."""
         return self._counted(hidden, len(hidden)).sum(1) + self.vit.num_prefix_tokens
+
+    def encode_flops(self) -> int:
+        """Floating point operations of :meth:`encode`, for one image: none that count."""
+        return 0
+
+    def mutant_flops(self, hidden: BoolTensor) -> Tensor:
+        """Those of :meth:`classify_mutants`, long ``[mutant]``, for ``hidden`` ``[mutant, band]``."""
+        tokens = self.mutant_tokens(hidden)
+        embedding = 2 * self.vit.patch_embed.proj.weight.numel() * (tokens - self.vit.num_prefix_tokens)
+        return embedding + block_flops(self.blocks, tokens) + 2 * self.vit.head.weight.numel()
 
     def classify_visible(self, features: Tensor, hidden: Tensor) -> Tensor:
         """What :meth:`classify` gives, by the fast path: images that cost the same are one call."""

@@ -1,5 +1,6 @@
 """BlackBox: any classifier, hidden windows painted over."""
 
+import copy
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -177,8 +178,10 @@ class BlackBox(nn.Module):
 
     def mutant_flops(self, hidden: BoolTensor) -> Tensor:
         """Floating point operations of :meth:`classify_mutants`, long ``[mutant]``: always the same."""
+        # On paper: nothing is computed, and no running statistic of a model in training moves.
+        on_paper = copy.deepcopy(self.net).to("meta").eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            self.net(torch.zeros(1, 3, *self.image_px, device=self.mean.device))
+            on_paper(torch.zeros(1, 3, *self.image_px, device="meta"))
         return torch.full((len(hidden),), counter.get_total_flops())
 
     def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:

@@ -30,6 +30,7 @@ SCHEMA = pa.schema(
         ("safe_masks", pa.list_(pa.bool_())),
         ("certified_fraction", pa.float32()),
         ("mutants_evaluated", pa.int32()),
+        ("gflops", pa.float64()),
     ]
 )
 
