@@ -10,6 +10,7 @@ _EXAMPLES = """examples:
   mrcert report                                         all results in outputs/
   mrcert report outputs/demo --html report.html         and a page with figures, maps and pictures
   mrcert report outputs --format latex > table.tex      a table for a paper
+  mrcert report outputs --frontier frontier.pdf         accuracy against cost, and what nothing cheaper beats
   mrcert report outputs --over-seeds                    mean and spread of runs that differ in the seed alone
   mrcert report --compare outputs/eval/.../A outputs/eval/.../B    which images only one of them certifies
 """
@@ -43,6 +44,12 @@ def _parse() -> argparse.Namespace:
         help="how to print (default: %(default)s)",
     )
     add("--html", type=Path, metavar="FILE", help="also write one HTML page with everything that the runs left")
+    add(
+        "--frontier",
+        type=Path,
+        metavar="FILE",
+        help="also draw certified and round trip accuracy against GFLOPs per image, as SVG, PNG or PDF by its suffix",
+    )
     add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
     add(
         "--compare",
@@ -52,8 +59,8 @@ def _parse() -> argparse.Namespace:
         help="two evaluations of the same images, image by image; --format csv lists the images that differ",
     )
     arguments = parser.parse_args()
-    if arguments.compare and (arguments.paths or arguments.html or arguments.over_seeds):
-        parser.error("--compare takes two evaluations, and no paths, --html or --over-seeds beside them")
+    if arguments.compare and (arguments.paths or arguments.html or arguments.frontier or arguments.over_seeds):
+        parser.error("--compare takes two evaluations, and no paths, --html, --frontier or --over-seeds beside them")
     if arguments.compare and arguments.format not in ("table", "csv"):
         parser.error("--compare prints a table or, with --format csv, the images that differ")
     arguments.paths = arguments.paths or [Path("outputs")]
@@ -76,6 +83,10 @@ def _report(arguments: argparse.Namespace) -> None:
         from mrcert_pl.reporting.page import write_page
 
         print(write_page(arguments.html, arguments.paths, runs, results))
+    if arguments.frontier:
+        from mrcert_pl.reporting.page.frontier_figure import write_frontier
+
+        print(write_frontier(arguments.frontier, results))
 
 
 def _compare(arguments: argparse.Namespace) -> None:

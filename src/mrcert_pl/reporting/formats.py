@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from mrcert_pl.reporting.intervals import wilson
-from mrcert_pl.reporting.summary import Result, cells, grouped, legend, patch_text, seeds_text, titles
+from mrcert_pl.reporting.summary import Result, cells, gflops_text, grouped, legend, patch_text, seeds_text, titles
 
 _FACTS = ("data set", "model", "patch", "images")
 _LATEX = {
@@ -52,6 +52,7 @@ def comma_separated(results: Sequence[Result]) -> str:
                 for figure, value in _figures(result["accuracy"].get(name)).items()
             },
             "mutants_per_image": result.get("mutants_per_image"),
+            "gflops_per_image": result.get("gflops_per_image"),
             "weights_sha256": result.get("weights_sha256"),
         }
         for result in _ordered(results)
@@ -72,11 +73,14 @@ FORMATS: dict[str, Callable[[Sequence[Result]], str]] = {
 
 
 def _cells(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of the table for people."""
+    """Header and rows of the table for people; with what an image costs, where some result knows it."""
     ordered = _ordered(results)
     header, rows = cells(ordered)
     facts = [[str(r["dataset"]), str(r["model"]), patch_text(r["patch"]), str(r["n"])] for r in ordered]
-    return [*_FACTS, *header], [[*fact, *row] for fact, row in zip(facts, rows, strict=True)]
+    known = any(r.get("gflops_per_image") is not None for r in ordered)
+    costs = [[gflops_text(r)] if known else [] for r in ordered]
+    lines = [[*fact, *row, *cost] for fact, row, cost in zip(facts, rows, costs, strict=True)]
+    return [*_FACTS, *header, *(["GFLOPs per image"] if known else [])], lines
 
 
 def _alignments(columns: int) -> list[str]:

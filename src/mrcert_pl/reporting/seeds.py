@@ -60,7 +60,7 @@ def _aggregate(runs: Sequence[Result]) -> Result:
     return {
         **{key: value for key, value in runs[-1].items() if key not in ("identity", "seed", "weights_sha256")},
         "accuracy": {name: _mean([run["accuracy"][name] for run in runs if name in run["accuracy"]]) for name in names},
-        "mutants_per_image": _mean_mutants(runs),
+        **{cost: _mean_cost(runs, cost) for cost in ("mutants_per_image", "gflops_per_image")},
         "seeds": [run["seed"] for run in runs],
         "weights": len({run["weights_sha256"] for run in runs}),
     }
@@ -76,6 +76,6 @@ def _mean(accuracies: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _mean_mutants(runs: Sequence[Result]) -> float | None:
-    known = [run["mutants_per_image"] for run in runs if run.get("mutants_per_image") is not None]
+def _mean_cost(runs: Sequence[Result], cost: str) -> float | None:
+    known = [run[cost] for run in runs if run.get(cost) is not None]
     return fmean(known) if known else None

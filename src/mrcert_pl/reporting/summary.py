@@ -57,6 +57,18 @@ def possible(result: Result, name: str) -> bool:
     return name != "round_trip" or not result.get("round_trip_note")
 
 
+def measured(result: Result, name: str) -> Mapping[str, Any] | None:
+    """An accuracy that a figure can show: one that was measured, and that the defender's rule doesn't exclude."""
+    accuracy = result["accuracy"].get(name)
+    return accuracy if accuracy and accuracy["measured"] is not None and possible(result, name) else None
+
+
+def gflops_text(result: Result) -> str:
+    """What an image costs, in three significant digits."""
+    gflops = result.get("gflops_per_image")
+    return "n/a" if gflops is None else f"{gflops:,.0f}" if gflops >= 1000 else f"{gflops:.3g}"
+
+
 def cells(results: Sequence[Result]) -> tuple[list[str], list[list[str]]]:
     """Header and rows of a table of defenders, in words."""
     names, (heading, last) = titles(results), last_column(results)

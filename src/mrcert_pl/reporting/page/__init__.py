@@ -12,6 +12,7 @@ from mrcert_pl.files import write_whole
 from mrcert_pl.reporting.page.accuracy import accuracy_sections, meaning_section
 from mrcert_pl.reporting.page.audits import attack_section, benchmark_section, certificate_section, numerics_section
 from mrcert_pl.reporting.page.configuration import configuration_section
+from mrcert_pl.reporting.page.costs import cost_sections
 from mrcert_pl.reporting.page.labels import label, named
 from mrcert_pl.reporting.page.verdicts import case_section, example_section, place_section
 from mrcert_pl.reporting.runs import Run
@@ -38,6 +39,7 @@ def write_page(path: Path, paths: Sequence[Path], runs: Sequence[Run], results: 
     sections = [
         meaning_section(results),
         *accuracy_sections(label(results)),
+        *cost_sections(results),
         case_section(names),
         place_section(names),
         attack_section(paths),

@@ -55,11 +55,12 @@ def _table(results: Sequence[Result]) -> Table:
     return Table(
         f"Accuracy in %, patch {patch_text(one['patch'])}, {one['n']} images: {how}",
         ["defender", *names.values(), heading],
-        [[result["label"], *(_cell(result, name) for name in names), last(result)] for result in results],
+        [[result["label"], *(accuracy_cell(result, name) for name in names), last(result)] for result in results],
     )
 
 
-def _cell(result: Result, name: str) -> Share:
+def accuracy_cell(result: Result, name: str) -> Share:
+    """An accuracy of a result, or that its defender can't have it."""
     cell = share_cell(result["accuracy"].get(name))
     return cell if possible(result, name) else Share(cell.share, ["not possible"])
 

@@ -1,4 +1,4 @@
-"""Names that tell results of one defender apart."""
+"""Names that tell results apart: of a defender, of a base model."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,21 +7,31 @@ from mrcert_pl.reporting.runs import Run
 from mrcert_pl.reporting.summary import Result, grouped, patch_text, seeds_text
 
 _SETTINGS = ("model", "defender", "patches", "stride", "evaluate")
+_OF_BASES = ("seed", "weights", "stride")
 
 
-def label(results: Sequence[Result]) -> list[Result]:
-    """The same results with a ``label`` each: the defender, and what tells it from others on the same images."""
+def label(results: Sequence[Result], base: str = "model") -> list[Result]:
+    """The same results with a ``label`` each: the defender, and what tells it from others on the same base."""
     labels = {}
-    for group in grouped(results, "dataset", "model", "patch", "n", "defender"):
-        facts = [_facts(result) for result in group]
-        names = dict.fromkeys(name for fact in facts for name in fact)
-        telling = [name for name in names if len({fact.get(name) for fact in facts}) > 1]
-        for number, (result, fact) in enumerate(zip(group, facts, strict=True), start=1):
-            parts = [result["defender"], *(f"{name} {fact.get(name)}" for name in telling)]
-            if len(group) > 1 and not telling:
-                parts.append(f"run {number}")
-            labels[id(result)] = ", ".join(parts)
+    for group in grouped(results, "dataset", base, "patch", "n", "defender"):
+        telling = _telling([_facts(result) for result in group])
+        for number, (result, parts) in enumerate(zip(group, telling, strict=True), start=1):
+            run = [f"run {number}"] if len(group) > 1 and not parts else []
+            labels[id(result)] = ", ".join([result["defender"], *parts, *run])
     return [{**result, "label": labels[id(result)]} for result in results]
+
+
+def label_bases(results: Sequence[Result]) -> list[Result]:
+    """The same results with a ``base`` each, the base model and what tells it from others, and a ``label`` on it."""
+    bases = {}
+    for group in grouped(results, "dataset", "model", "patch", "n"):
+        facts = [
+            {name: fact for name, fact in _facts(result).items() if name.startswith("model.") or name in _OF_BASES}
+            for result in group
+        ]
+        for result, parts in zip(group, _telling(facts), strict=True):
+            bases[id(result)] = ", ".join([result["model"], *parts])
+    return label([{**result, "base": bases[id(result)]} for result in results], "base")
 
 
 def named(runs: Sequence[Run]) -> dict[str, Run]:
@@ -35,6 +45,22 @@ def named(runs: Sequence[Run]) -> dict[str, Run]:
     return dict(zip(names, runs, strict=True))
 
 
+def _telling(facts: Sequence[Mapping[str, str]]) -> list[list[str]]:
+    """For each of some results the facts in which they differ, in words."""
+    names = dict.fromkeys(name for fact in facts for name in fact)
+    telling = [name for name in names if len({fact.get(name) for fact in facts}) > 1]
+    # Other settings make other weights: then the digests of these say nothing more.
+    settings = [name for name in telling if name != "weights"]
+    if _different(facts, settings) == _different(facts, telling):
+        telling = settings
+    words = [[f"{name.split('.', 1)[-1]} {fact.get(name)}" for name in telling] for fact in facts]
+    return [list(dict.fromkeys(parts)) for parts in words]
+
+
+def _different(facts: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
+    return len({tuple(fact.get(name) for name in names) for fact in facts})
+
+
 def _facts(result: Result) -> dict[str, str]:
     facts = {"seed": seeds_text(result), "weights": str(result.get("weights_sha256", ""))[:6]}
 
@@ -42,8 +68,10 @@ def _facts(result: Result) -> dict[str, str]:
         if isinstance(value, Mapping):
             for key, part in value.items():
                 collect(f"{name}.{key}", part)
+        elif isinstance(value, list) and len(value) == 2:
+            facts[name] = "x".join(map(str, value))
         else:
-            facts[name.removeprefix("defender.")] = str(value)
+            facts[name] = str(value)
 
     for name in _SETTINGS:
         collect(name, result["config"].get(name))

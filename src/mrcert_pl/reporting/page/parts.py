@@ -46,7 +46,8 @@ class Section:
         title: the heading.
         text: paragraphs below it.
         tables, pictures, details: in this order below the text.
-        size: of the pictures: ``small`` and ``medium`` ones stand in columns, ``own`` ones are as wide as they are.
+        size: of the pictures: ``small`` and ``medium`` ones stand in columns, ``wide`` ones below each other,
+            ``own`` ones are as wide as they are.
         words: explained above the text.
     """
 
@@ -55,7 +56,7 @@ class Section:
     tables: Sequence[Table] = ()
     pictures: Sequence[Picture] = ()
     details: Sequence[Details] = ()
-    size: Literal["small", "medium", "own"] = "medium"
+    size: Literal["small", "medium", "wide", "own"] = "medium"
     words: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -14,9 +14,9 @@ from mrcert_pl.reporting.summary import (
     are_over_seeds,
     are_published,
     grouped,
+    measured,
     patch_text,
     percent,
-    possible,
     titles,
 )
 
@@ -29,8 +29,8 @@ _LOOKS = {
     "round_trip": ("#cf6a2b", "^"),
     "adversarial_certified": ("#a05fc4", "v"),
 }
-_LINES = ["#3f86cc", "#2a9d5c", "#cf6a2b", "#a05fc4", "#b8860b", "#7d838c"]
-_MARKERS = "osD^vP"
+COLOURS = ["#3f86cc", "#2a9d5c", "#cf6a2b", "#a05fc4", "#b8860b", "#7d838c"]
+MARKERS = "osD^vP"
 _CASES = ["#2a9d5c", "#3f86cc", "#b8860b", "#cf6a2b", "#a05fc4", "#7d838c"]
 
 
@@ -42,11 +42,11 @@ def side_by_side(results: Sequence[Result]) -> Picture:
         axis = figure.subplots()
         for place, (name, title) in enumerate(names.items()):
             colour, marker = _LOOKS[name]
-            known = [(y, a) for y, result in enumerate(results) if (a := _measured(result, name))]
+            known = [(y, a) for y, result in enumerate(results) if (a := measured(result, name))]
             heights = [y + 0.13 * (place - (len(names) - 1) / 2) for y, _ in known]
             shares = [a["measured"] for _, a in known]
             axis.errorbar(
-                shares, heights, xerr=_errors([a for _, a in known]), fmt=marker, color=colour, ms=4.5, label=title
+                shares, heights, xerr=error_bars([a for _, a in known]), fmt=marker, color=colour, ms=4.5, label=title
             )
             said = [(a["reported"], y) for y, (_, a) in zip(heights, known, strict=True) if a["reported"] is not None]
             if said:
@@ -57,7 +57,7 @@ def side_by_side(results: Sequence[Result]) -> Picture:
         figure.legend(loc="outside upper left", ncols=5, fontsize=8, columnspacing=1, handletextpad=0.3)
         said_where = "; upright strokes: published figures" if are_published(results) else ""
         patch = f"Patch {patch_text(results[0]['patch'])}"
-        return embedded(figure, f"{patch}. {_in_words(results, names)}", f"{patch}. {_bars(results)}{said_where}.")
+        return embedded(figure, f"{patch}. {_in_words(results, names)}", f"{patch}. {bar_words(results)}{said_where}.")
 
 
 def against_patch_size(results: Sequence[Result], name: str) -> Picture | None:
@@ -78,10 +78,9 @@ def against_patch_size(results: Sequence[Result], name: str) -> Picture | None:
             accuracies = [line[i]["accuracy"][name] for i in order]
             shares = [accuracy["measured"] for accuracy in accuracies]
             aside = 0.04 * (number - (len(lines) - 1) / 2)
-            look: Any = {"marker": _MARKERS[number % len(_MARKERS)], "color": _LINES[number % len(_LINES)], "ms": 4.5}
-            axis.errorbar(
-                [places[i] + aside for i in order], shares, _errors(accuracies), label=line[0]["label"], lw=1.4, **look
-            )
+            look: Any = {"marker": MARKERS[number % len(MARKERS)], "color": COLOURS[number % len(COLOURS)], "ms": 4.5}
+            bars, name_of = error_bars(accuracies), line[0]["label"]
+            axis.errorbar([places[i] + aside for i in order], shares, bars, label=name_of, lw=1.4, **look)
             known = ", ".join(f"{percent(share)} % at {at[i]}" for share, i in zip(shares, order, strict=True))
             words.append(f"{line[0]['label']}: {known}")
         axis.set_xticks(range(len(patches)), list(patches))
@@ -89,7 +88,7 @@ def against_patch_size(results: Sequence[Result], name: str) -> Picture | None:
         _percent_axis(axis.yaxis, axis.set_ylim)
         figure.legend(loc="outside upper left", ncols=2, fontsize=8, columnspacing=1, handletextpad=0.3)
         what = f"{titles(results)[name].capitalize()} accuracy by size of the patch"
-        return embedded(figure, f"{what}. {'; '.join(words)}.", f"{what}. {_bars(results)}.")
+        return embedded(figure, f"{what}. {'; '.join(words)}.", f"{what}. {bar_words(results)}.")
 
 
 def cases(rows: Mapping[str, Sequence[Mapping[str, Any]]]) -> Picture:
@@ -123,12 +122,7 @@ def _percent_axis(axis: Any, set_limits: Any) -> None:
     axis.axes.set_axisbelow(True)
 
 
-def _measured(result: Result, name: str) -> Mapping[str, Any] | None:
-    accuracy = result["accuracy"].get(name)
-    return accuracy if accuracy and accuracy["measured"] is not None and possible(result, name) else None
-
-
-def _errors(accuracies: Sequence[Mapping[str, Any]]) -> np.ndarray:
+def error_bars(accuracies: Sequence[Mapping[str, Any]]) -> np.ndarray:
     """``[2, accuracy]``: how far the bars reach below and above."""
     reach = np.zeros((2, len(accuracies)))
     for place, accuracy in enumerate(accuracies):
@@ -137,7 +131,8 @@ def _errors(accuracies: Sequence[Mapping[str, Any]]) -> np.ndarray:
     return reach
 
 
-def _bars(results: Sequence[Result]) -> str:
+def bar_words(results: Sequence[Result]) -> str:
+    """What the bars of a figure are."""
     if are_over_seeds(results):
         return "Bars: one standard deviation over seeds"
     return "Bars: 95 % intervals"
@@ -146,7 +141,7 @@ def _bars(results: Sequence[Result]) -> str:
 def _in_words(results: Sequence[Result], names: Mapping[str, str]) -> str:
     lines = []
     for result in results:
-        known = [(title, _measured(result, name)) for name, title in names.items()]
+        known = [(title, measured(result, name)) for name, title in names.items()]
         shares = [f"{title} {percent(a['measured'])} %" for title, a in known if a]
         lines.append(f"{result['label']}: {', '.join(shares)}")
     return f"Accuracy by defender. {'; '.join(lines)}."
