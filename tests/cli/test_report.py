@@ -2,6 +2,7 @@
 
 import csv
 import io
+import json
 from collections.abc import Callable
 from pathlib import Path
 
@@ -26,6 +27,18 @@ def test_a_page_beside_the_table(command: Command, two: tuple[str, str], capsys:
     assert "digits, vit_srf, patch 16 px, 10 images" in output
     assert output.splitlines()[-1] == "pages/report.html"
     assert "defender_a" in Path("pages/report.html").read_text()
+
+
+def test_a_figure_of_costs(command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("report", "--frontier", "frontier.svg")
+    assert "at different costs" in capsys.readouterr().err
+    for name, gflops in zip(two, (1.5, 30), strict=True):
+        file = Path(name) / "results.json"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "gflops_per_image": gflops}))
+    command("report", "--frontier", "figures/frontier.svg")
+    assert capsys.readouterr().out.splitlines()[-1] == "figures/frontier.svg"
+    assert ">GFLOPs per image</text>" in Path("figures/frontier.svg").read_text()
 
 
 def test_a_page_that_cannot_be_written(
@@ -70,6 +83,10 @@ def test_seeds(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[s
         (["--compare", "outputs/a", "outputs"], "outputs has 2 evaluations; name one of them"),
         (["outputs/a/verdicts.parquet"], "outputs/a/verdicts.parquet is no results.json"),
         (["--html", "outputs"], "outputs is a folder; name the file"),
+        (
+            ["--frontier", "frontier.jpg"],
+            "frontier.jpg is no name of a figure; choose one that ends in .svg, .png, .pdf",
+        ),
     ],
 )
 def test_mistakes(
@@ -85,6 +102,7 @@ def test_mistakes(
     "arguments",
     [
         ["--compare", "a", "b", "outputs"],
+        ["--compare", "a", "b", "--frontier", "frontier.svg"],
         ["--compare", "a", "b", "--format", "latex"],
         ["--compare", "a"],
         ["--format", "x"],

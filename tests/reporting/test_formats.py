@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,18 @@ def test_markdown_is_a_table(results: list) -> None:
     assert cells[0]["patch"] == "16 px"
     assert cells[1]["defender"] == r"patch&cure\|"
     assert "accuracy in % (number of images), [published figure]" in below
+
+
+@pytest.mark.parametrize("render", [markdown, latex])
+def test_costs_have_a_column_where_they_are_known(results: list, render: Callable[[list], str]) -> None:
+    assert "GFLOPs" not in render(results)
+    priced = [{**results[0], "gflops_per_image": 1561.4}, *results[1:]]
+    first, second = (next(line for line in render(priced).splitlines() if name in line) for name in ("sharp", "cure"))
+    assert "GFLOPs per image" in render(priced)
+    assert first.rstrip("|\\ ").endswith(" 1,561")
+    assert second.rstrip("|\\ ").endswith(" n/a")
+    rows = list(csv.DictReader(io.StringIO(comma_separated(priced))))
+    assert [line["gflops_per_image"] for line in rows] == ["1561.4", "", ""]
 
 
 def test_latex_has_a_cell_for_every_column_and_escapes(results: list) -> None:

@@ -20,7 +20,10 @@ def of_seed(folder: Path, seed: int, certified: int, **facts: object) -> dict:
 
 def test_mean_and_spread(tmp_path: Path) -> None:
     results = [of_seed(tmp_path, seed, certified) for seed, certified in ((2, 9), (0, 5), (1, 7))]
-    (result,) = over_seeds(results)
+    (result,) = over_seeds(
+        [{**one, "gflops_per_image": gflops} for one, gflops in zip(results, (1, 2, 6), strict=True)]
+    )
+    assert (result["gflops_per_image"], over_seeds(results)[0]["gflops_per_image"]) == (3, None)
     assert result["seeds"] == [0, 1, 2]
     certified = result["accuracy"]["certified"]
     assert certified["counts"] == [5, 7, 9]

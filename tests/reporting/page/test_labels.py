@@ -4,7 +4,7 @@ from pathlib import Path
 
 from result_files import CONFIG, evaluation, row
 
-from mrcert_pl.reporting.page.labels import label, named
+from mrcert_pl.reporting.page.labels import label, label_bases, named
 
 
 def labels(results: list) -> list[str]:
@@ -43,3 +43,29 @@ def test_names_of_runs_are_unique_and_short(tmp_path: Path) -> None:
     assert named(runs)["mrcert, 16 px, cifar10"] is runs[-1]
     more = [evaluation(tmp_path / "fewer", [row(0), row(1)]), *runs]
     assert len(named(more)) == 5
+
+
+def test_weights_are_named_where_nothing_else_tells(tmp_path: Path) -> None:
+    seeds = [evaluation(tmp_path / str(i), [row(0)], seed=i, weights_sha256=f"{i}" * 64).result for i in (0, 1)]
+    assert labels(seeds) == ["mrcert, seed 0", "mrcert, seed 1"]
+    again = evaluation(tmp_path / "again", [row(0)], seed=0, weights_sha256="2" * 64).result
+    assert labels([seeds[0], again]) == ["mrcert, weights 000000", "mrcert, weights 222222"]
+
+
+def test_bases_are_told_apart_by_their_settings_and_defenders_by_theirs(tmp_path: Path) -> None:
+    facts = [
+        ("mrcert", {"window": [14, 1], "split": 2}, 1, "full"),
+        ("mrcert", {"window": [14, 1], "split": 2}, 1, "lazy"),
+        ("patchcure", {"window": [2, 2], "split": 2}, 3, "full"),
+    ]
+    results = []
+    for place, (defender, model, stride, evaluate) in enumerate(facts):
+        config = {**CONFIG, "model": {"name": "vit_srf", **model}, "stride": stride, "evaluate": evaluate}
+        weights = str(model["split"]) + str(stride) * 63
+        run = evaluation(tmp_path / str(place), [row(0)], config=config, defender=defender, weights_sha256=weights)
+        results.append(run.result)
+    assert [(result["base"], result["label"]) for result in label_bases(results)] == [
+        ("vit_srf, window 14x1, stride 1", "mrcert, evaluate full"),
+        ("vit_srf, window 14x1, stride 1", "mrcert, evaluate lazy"),
+        ("vit_srf, window 2x2, stride 3", "patchcure"),
+    ]

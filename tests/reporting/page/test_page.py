@@ -167,6 +167,23 @@ def test_seeds_show_mean_and_spread(tmp_path: Path) -> None:
     assert "one standard deviation over seeds" in text
 
 
+def test_costs_have_sections_where_they_differ(tmp_path: Path, runs: list[Run]) -> None:
+    page, _ = written(tmp_path, runs)
+    assert "Accuracy against cost" not in page.text
+    rows = [row(key, certified=key < 7, round_trip=key < 2) for key in range(10)]
+    runs += [
+        evaluation(tmp_path / "cost" / defender, rows, defender=defender, gflops_per_image=gflops)
+        for defender, gflops in (("mrcert", 2.5), ("mrcert_sharp", 1234.5))
+    ]
+    page, html = written(tmp_path, runs)
+    text = re.sub(r"\s+", " ", page.text)
+    assert "Accuracy against cost GFLOPs per image: the image encoded once" in text
+    assert "1: vit_srf, mrcert 2.5 70.0 7 of 10 39.7 to 89.2 20.0 2 of 10 5.7 to 51.0 certified, round trip" in text
+    assert "2: vit_srf, mrcert_sharp 1,234 70.0 7 of 10" in text
+    assert sum("Accuracy against GFLOPs per image" in image["alt"] for image in page.all("img")) == 1
+    assert 'class="pictures wide"' in html
+
+
 @pytest.mark.parametrize("name", ["certificates.json", "numerics.json", "bench.json"])
 @pytest.mark.parametrize("text", ["{", '{"config": {}, "rows": 1}'])
 def test_damaged_files_of_other_commands_are_named(tmp_path: Path, runs: list[Run], name: str, text: str) -> None:

@@ -31,8 +31,8 @@ def against_cost(group: Sequence[Result]) -> Picture:
     with drawing(_WIDTH, _height(group)) as figure:
         _draw(figure, [group])
         best = [f"{title}: {_in_words(group, name)}" for name, title in COMPARED.items() if frontier(group, name)]
-        alt = f"Accuracy against GFLOPs per image, {title_of(group)}. Nothing cheaper is as good. {'; '.join(best)}."
-        return embedded(figure, alt, f"{title_of(group)}.")
+        words = f"On the frontier. {'; '.join(best)}."
+        return embedded(figure, f"Accuracy against GFLOPs per image, {title_of(group)}. {words}", words)
 
 
 def write_frontier(path: Path, results: Sequence[Result]) -> Path:
