@@ -1,6 +1,7 @@
 """One accuracy against cost: points with their intervals, and the frontier as a line of steps."""
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter, PercentFormatter
@@ -53,7 +54,7 @@ def draw_panel(axis: Axes, group: Sequence[Result], name: str, looks: Mapping[st
         marker, colour = looks[one["base"]]
         on, y_here = one["number"] in on_frontier, share(one, name)
         axis.errorbar(x_here, y_here, error_bars([one["accuracy"][name]]), color=colour, lw=1, alpha=0.45, zorder=2)
-        fill = {"mfc": colour, "ms": 6.5} if on else {"mfc": "none", "ms": 5.5}
+        fill: Any = {"mfc": colour, "ms": 6.5} if on else {"mfc": "none", "ms": 5.5}
         axis.plot(x_here, y_here, marker, color=colour, zorder=3, clip_on=False, **fill)
         style = {"color": INK, "fontweight": "bold"} if on else {"color": colour}
         points.append(Numbered(x_here, y_here, str(one["number"]), style))
