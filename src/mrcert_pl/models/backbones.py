@@ -81,7 +81,7 @@ def token_vit(
         if model.global_pool not in ("token", "avg"):
             raise ConfigurationError(
                 f"{name!r} pools by {model.global_pool!r}, which is defined for whole images only; "
-                "add global_pool: avg (or token) to model.backbone_args"
+                "give ++model.backbone_args.global_pool=avg (or token)"
             )
 
     return _make(name, num_classes, pretrained, weights, head_rows, arguments, check)
