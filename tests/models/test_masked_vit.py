@@ -220,6 +220,7 @@ def test_pretrained_weights_are_taken_as_timm_takes_them(tmp_path):
         ("resnet50", {}, "'resnet50' has no tokens that could be dropped: it is a ResNet; .*model=blackbox"),
         ("swin_tiny_patch4_window7_224", {}, "it is a SwinTransformer"),
         ("vit_base_r50_s16_224", {}, "not a fixed grid of patches"),
+        ("deit_tiny_distilled_patch16_224", {}, "it is a VisionTransformerDistilled"),
         ("vit_base_patch16_siglip_224", {}, r"pools by 'map'.* give \+\+model\.backbone_args\.global_pool=avg"),
         ("vit_tiny_patch16_224", {"img_size": 70}, "not whole patches"),
         ("vit_tiny_patch16_224", {"dynamic_img_size": True}, "not a fixed grid"),
