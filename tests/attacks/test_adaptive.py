@@ -120,7 +120,7 @@ def test_cheap_patches(model: ViTSRF) -> None:
     assert not torch.equal(other[0][1], made[0][1])
 
 
-@pytest.mark.parametrize("settings", [{"starts": 0}, {"steps": -1}, {"mutants": 0}])
+@pytest.mark.parametrize("settings", [{"starts": 0}, {"steps": -1}, {"mutants": 0}, {"step_size": -0.1}])
 def test_bad_settings(model: ViTSRF, settings: dict) -> None:
-    with pytest.raises(ConfigurationError, match="must be at least"):
+    with pytest.raises(ConfigurationError, match=r"must be (at least|positive)"):
         AdaptivePatch(hidden_of(model), **settings)

@@ -43,7 +43,8 @@ def test_trained_weights_are_lazy_too(command: Command) -> None:
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("defenders=[vot]", "unknown defender that can be lazy 'vot'"),
+        ("defenders=[mrcrt]", "unknown defender 'mrcrt'; choose one of: mrcert, mrcert_cascade"),
+        ("defenders=[mrcert,vot]", "vot can't be timed, a vote hides no masks"),
         ("images=0", "at least one image"),
         ("train_batch=-1", "train_batch=0 leaves training"),
         ("checkpoint=nothing.ckpt", "there is no checkpoint nothing.ckpt"),

@@ -98,6 +98,16 @@ def test_models_are_made(option: str) -> None:
     assert model.windows == WINDOWS[option]
 
 
+@pytest.mark.parametrize("dataset", ["digits", "imagenette"])
+@pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
+def test_every_model_takes_further_arguments_of_timm(option: str, dataset: str) -> None:
+    """Whether the configuration names them already or not."""
+    settings = ("++model.backbone_args.global_pool=avg", "++model.backbone_args.depth=3")
+    before = composed("eval", f"model={option}", f"dataset={dataset}").model.backbone_args
+    after = composed("eval", f"model={option}", f"dataset={dataset}", *settings).model.backbone_args
+    assert after == {**before, "global_pool": "avg", "depth": 3}
+
+
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "recipe"])
 def test_recipes_are_made(option: str, tiny_vit: object) -> None:
     cfg = composed("train", f"recipe={option}")

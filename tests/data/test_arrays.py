@@ -7,14 +7,14 @@ import pytest
 from scipy.io import savemat
 from torchvision.datasets import CIFAR10, CIFAR100, SVHN
 
-from mrcert_pl.data import arrays, describe
+from mrcert_pl.data import describe, official
 from mrcert_pl.errors import DataError
 
 
 @pytest.fixture
 def any_checksum(monkeypatch: pytest.MonkeyPatch) -> None:
     """Tiny files can't have the official checksums."""
-    for module in (arrays, "torchvision.datasets.cifar", "torchvision.datasets.svhn"):
+    for module in (official, "torchvision.datasets.cifar", "torchvision.datasets.svhn"):
         name = module if isinstance(module, str) else module.__name__
         monkeypatch.setattr(f"{name}.check_integrity", lambda file, md5=None: Path(file).is_file())
 

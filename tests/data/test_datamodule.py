@@ -94,6 +94,7 @@ def test_augmentation_is_for_training_only() -> None:
         ({"name": "digit"}, "choose one of: attacked, cifar10, .*digits"),
         ({"name": "digits", "batch_size": 0}, "batch size must be at least 1"),
         ({"name": "digits", "limit": 0}, "limit must be at least 1"),
+        ({"name": "digits", "workers": -1}, "workers must be at least 0"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:

@@ -20,8 +20,10 @@ def test_splits_are_disjoint_complete_and_stratified() -> None:
         assert np.allclose(share, 0.1, atol=0.012)
 
 
-def test_the_split_is_the_same_every_time() -> None:
-    assert Digits().records("test") == Digits().records("test")
+def test_the_split_is_the_same_everywhere() -> None:
+    """Known values: another split would put images that older checkpoints were trained on into the test."""
+    first = {split: [record.id for record in Digits().records(split)[:8]] for split in ("val", "test")}
+    assert first == {"val": [5, 15, 29, 31, 41, 54, 62, 72], "test": [21, 24, 28, 34, 35, 37, 39, 42]}
 
 
 def test_labels_and_pixels_are_those_of_the_data_set() -> None:

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 from scipy.io import savemat
 
-from mrcert_pl.data import describe, flowers
+from mrcert_pl.data import describe, official
 from mrcert_pl.errors import DataError
 
 
@@ -21,7 +21,7 @@ def root(tmp_path: Path, write_picture: Callable[..., None]) -> Path:
 
 
 def test_records(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flowers, "check_integrity", lambda file, md5: True)
+    monkeypatch.setattr(official, "check_integrity", lambda file, md5: True)
     source = describe("flowers102").open(root)
     found = {split: [(r.id, r.label) for r in source.records(split)] for split in ("train", "val", "test")}
     assert found == {"train": [(2, 0), (6, 8)], "val": [(4, 4)], "test": [(1, 76), (3, 101), (5, 4)]}
@@ -30,7 +30,7 @@ def test_records(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_missing_pictures_are_named(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(flowers, "check_integrity", lambda file, md5: True)
+    monkeypatch.setattr(official, "check_integrity", lambda file, md5: True)
     (root / "flowers-102/jpg/image_00003.jpg").unlink()
     with pytest.raises(DataError, match=r"1 of 6 pictures are missing, the first is .*image_00003\.jpg"):
         describe("flowers102").open(root)

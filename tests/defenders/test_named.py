@@ -13,14 +13,17 @@ from mrcert_pl.errors import ConfigurationError
 NAMES = sorted(file.stem for file in Path(str(importlib.resources.files("mrcert_pl.conf"))).glob("defender/*.yaml"))
 
 
+@pytest.mark.parametrize("patches", [2, 3])
 @pytest.mark.parametrize("name", NAMES)
-def test_every_defender_of_the_configuration_has_its_name_and_settings(name: str) -> None:
+def test_every_defender_of_the_configuration_has_its_name_and_settings(name: str, patches: int) -> None:
     with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
-        configured = instantiate(compose("eval", [f"defender={name}"]).defender, _convert_="all")
-    named = defender_named(name)
+        cfg = compose("eval", [f"defender={name}", f"patches={patches}"])
+    configured = instantiate(cfg.defender, _convert_="all")
+    named = defender_named(name, patches)
     assert type(named) is type(configured)
     assert vars(named) == vars(configured)
     assert named.name == name
+    assert vars(defender_named(name)) == vars(defender_named(name, patches=2))
 
 
 def test_an_unknown_name_lists_the_known_ones() -> None:

@@ -89,7 +89,7 @@ def test_a_new_model_trains(command: Command, tmp_path: Path, capsys: pytest.Cap
     write_files("backbone", tmp_path)
     (line,) = [words for words in commands(ROOT / "docs/howto/backbone.md") if "model=small_srf" in words]
     few = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
-    command(*line, *few, "trainer=cpu", "+model.backbone_args.qkv_bias=false")
+    command(*line, *few, "trainer=cpu", "++model.backbone_args.qkv_bias=false")
     assert Path("checkpoints/digits/small_srf_p32/best.ckpt").is_file()
     following = shlex.split(capsys.readouterr().out.split("Certify it with:  ")[1])
     command("eval", *following[2:], "trainer=cpu", "dataset.limit=2")

@@ -7,7 +7,7 @@ import numpy as np
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.attacks.ascent import Bounds, Objective, ascend, on_grid
+from mrcert_pl.attacks.ascent import Bounds, Objective, ascend, check_ascents, on_grid
 from mrcert_pl.attacks.base import PlacedAttack
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.errors import ConfigurationError
@@ -46,9 +46,9 @@ class AdaptivePatch(PlacedAttack):
         mutants: int = 16,
         seed: int = 0,
     ) -> None:
-        for what, value, least in (("starts", starts, 1), ("steps", steps, 0), ("mutants", mutants, 1)):
-            if value < least:
-                raise ConfigurationError(f"the {what} of an attack must be at least {least}, not {value}")
+        check_ascents(starts, steps, step_size)
+        if mutants < 1:
+            raise ConfigurationError(f"the mutants of an attack must be at least 1, not {mutants}")
         self.hidden = hidden
         self.starts = starts
         self.steps = steps

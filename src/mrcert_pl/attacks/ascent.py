@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
-from mrcert_pl.errors import NumericalError
+from mrcert_pl.errors import ConfigurationError, NumericalError
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
 """From images ``[n, 3, height, width]`` to scores ``[n]``, which are to become large, and labels ``[n]``."""
@@ -90,6 +90,19 @@ def ascend(
             iterate = torch.where(patches, moved, iterate)
     assert best is not None
     return best
+
+
+def check_ascents(starts: int, steps: int, step_size: float) -> None:
+    """Make sure that so many ascents of so many steps of this size are some.
+
+    Raises:
+        ConfigurationError: for numbers out of range.
+    """
+    for what, value, least in (("starts", starts, 1), ("steps", steps, 0)):
+        if value < least:
+            raise ConfigurationError(f"the {what} of an attack must be at least {least}, not {value}")
+    if not step_size > 0:
+        raise ConfigurationError(f"the step size of an attack must be positive, not {step_size}")
 
 
 def on_grid(images: Tensor) -> Tensor:

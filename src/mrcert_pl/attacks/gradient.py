@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mrcert_pl.attacks.ascent import Best, Bounds, Objective, ascend
+from mrcert_pl.attacks.ascent import Best, Bounds, Objective, ascend, check_ascents
 from mrcert_pl.attacks.base import AttackedImage, PatchAttack
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.errors import ConfigurationError, unknown
@@ -70,11 +70,9 @@ class GradientAttack(PatchAttack):
     ) -> None:
         if space not in get_args(Space):
             raise unknown("space of an attack", space, get_args(Space))
-        for what, value, least in (("starts", starts, 1), ("steps", steps, 0), ("token budget", token_budget, 1)):
-            if value < least:
-                raise ConfigurationError(f"the {what} of an attack must be at least {least}, not {value}")
-        if not step_size > 0:
-            raise ConfigurationError(f"the step size of an attack must be positive, not {step_size}")
+        check_ascents(starts, steps, step_size)
+        if token_budget < 1:
+            raise ConfigurationError(f"the token budget of an attack must be at least 1, not {token_budget}")
         self.patch = patch
         self.starts = starts
         self.steps = steps

@@ -33,7 +33,9 @@ def gradient_ways(model: Any, hidden: Tensor, images: Tensor, labels: Tensor) ->
     dense = model.encode_flops() + dense_flops(model, hidden) / len(hidden)
     visible = float(model.encode_flops() + model.mutant_flops(hidden).double().mean())
 
-    def trained(classify: Callable[[Tensor, Tensor], Tensor], masks: Tensor, flops: float) -> Any:
+    def trained(
+        classify: Callable[[Tensor, Tensor], Tensor], masks: Tensor, flops: float
+    ) -> Callable[[], tuple[float, float]]:
         def work() -> tuple[float, float]:
             model.zero_grad(set_to_none=True)
             F.cross_entropy(classify(model.encode(images), masks).float(), labels).backward()

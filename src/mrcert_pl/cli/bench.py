@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command
-from mrcert_pl.errors import ConfigurationError, unknown
+from mrcert_pl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.table import Table
@@ -75,25 +75,23 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
 
     from mrcert_pl.bench import gradient_ways, labelling_ways
     from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
-    from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE
+    from mrcert_pl.defenders import MRCert
+    from mrcert_pl.defenders.masking import MaskingDefender
+    from mrcert_pl.defenders.named import defender_named
     from mrcert_pl.lit import MaskSampler
     from mrcert_pl.models.checkpoints import read_checkpoint, restore
 
-    known = {
-        "patchcure": PatchCURE(),
-        "mrcert": MRCert(cfg.patches),
-        "mrcert_sharp": MRCert(cfg.patches, "sharp"),
-        "mrcert_cascade": MRCertCascade(cfg.patches),
-    }
-    for name in cfg.defenders:
-        if name not in known:
-            raise unknown("defender that can be lazy", name, known)
+    lazy = [defender_named(name, cfg.patches) for name in cfg.defenders]
+    if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
+        raise ConfigurationError(f"{', '.join(votes)} can't be timed, a vote hides no masks; take it out of defenders=")
     model = build_model(cfg, start=False).eval()
     if not hasattr(model, "covering_masks"):
         raise ConfigurationError(
             f"model={cfg.model.name} votes instead of hiding masks; take model=vit_srf or masked_vit"
         )
-    if cfg.checkpoint is not None:
+    if cfg.checkpoint is None:
+        lazy = []
+    else:
         restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     cfg.dataset.limit = max(cfg.images, cfg.train_batch)
     split = build_data(cfg, model.image_px).split("test")
@@ -101,9 +99,7 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     images = torch.stack([split[i % len(split)].image for i in range(cfg.dataset.limit)]).to(device)
     labels = torch.tensor([split[i % len(split)].label for i in range(cfg.dataset.limit)], device=device)
 
-    defender: Any = known["mrcert"]
-    lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
-    lazy = [known[name] for name in cfg.defenders] if cfg.checkpoint is not None else []
+    lattice = MRCert(cfg.patches).mutants(model, patch_of(cfg), cfg.stride)
     facts = {"mutants": lattice.summary(), "model": cfg.model.name, "patch": OmegaConf.to_container(cfg)["patch"]}  # type: ignore[call-overload, index]
     yield (
         _LABELLING,

@@ -88,7 +88,8 @@ def _classes(dataset: str) -> tuple[str, ...]:
 def _evaluation(target: Path, origin: Mapping[str, Any]) -> str:
     """The command that certifies the file, with every setting of its model."""
     settings = [
-        override(f"model.{name}", value)
+        # Only with ++ does Hydra take arguments of timm's that the configuration doesn't name.
+        override(f"++model.{name}" if isinstance(value, Mapping) else f"model.{name}", value)
         for name, value in origin["config"].items()
         if name != "num_classes" and value not in ({}, None)
     ]

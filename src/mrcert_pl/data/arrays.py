@@ -6,9 +6,9 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 from torchvision.datasets import CIFAR10, SVHN
-from torchvision.datasets.utils import check_integrity
 
 from mrcert_pl.data.files import image_folders
+from mrcert_pl.data.official import check_official
 from mrcert_pl.data.records import Record, Source, Split
 from mrcert_pl.data.splits import held_out
 from mrcert_pl.errors import DataError
@@ -54,7 +54,7 @@ def cifar(root: Path, data_set: type[CIFAR10], classes: Sequence[str], val_share
         return image_folders(root, classes, val_share, test="test")
     # The files are pickled: nothing but the official ones is ever opened.
     for name, md5 in [*data_set.train_list, *data_set.test_list, (data_set.meta["filename"], data_set.meta["md5"])]:
-        _check(folder / name, md5)
+        check_official(folder / name, md5)
     train, test = data_set(str(root), train=True), data_set(str(root), train=False)
     if tuple(train.classes) != tuple(classes):
         raise DataError(f"{folder / data_set.meta['filename']} names other classes than the data set's description")
@@ -70,15 +70,8 @@ def svhn(root: Path, val_share: float) -> Source:
 
     def read(split: str) -> tuple[np.ndarray, Sequence[int]]:
         _, name, md5 = SVHN.split_list[split]
-        _check(root / name, md5)
+        check_official(root / name, md5)
         data = SVHN(str(root), split)
         return data.data.transpose(0, 2, 3, 1), data.labels.tolist()
 
     return ImageArrays(read("train"), read("test"), val_share)
-
-
-def _check(file: Path, md5: str) -> None:
-    if not file.is_file():
-        raise DataError(f"there is no file {file}")
-    if not check_integrity(str(file), md5):
-        raise DataError(f"{file} is damaged or not the official file (its MD5 sum is not {md5})")

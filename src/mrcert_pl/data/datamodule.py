@@ -50,9 +50,9 @@ class ImageDataModule(L.LightningDataModule):
         resize: Resize | None = None,
     ) -> None:
         super().__init__()
-        for what, value in (("batch size", batch_size), ("limit", limit if limit is not None else 1)):
-            if value < 1:
-                raise ConfigurationError(f"the {what} must be at least 1, not {value}")
+        for what, value, least in (("batch size", batch_size, 1), ("limit", limit, 1), ("workers", workers, 0)):
+            if value is not None and value < least:
+                raise ConfigurationError(f"the {what} must be at least {least}, not {value}")
         self.description = describe(name, root)
         self.root = self.description.folder(root)
         self.download = download
@@ -73,7 +73,7 @@ class ImageDataModule(L.LightningDataModule):
         # Whatever is missing shall show before the first epoch, not at its end.
         self._opened()
 
-    def split(self, split: Split) -> "ImageSplit":
+    def split(self, split: Split) -> ImageSplit:
         """The images of a split with the preprocessing of evaluation."""
         return ImageSplit(self._opened(), self._members(split), self.preprocessing)
 
@@ -108,7 +108,7 @@ class ImageDataModule(L.LightningDataModule):
             raise ConfigurationError(f"{len(images)} {split} image(s) are too few for {world} devices")
         return self._loader(images, UnrepeatedDistributedSampler(images, world, rank, shuffle=False))
 
-    def _loader(self, images: "ImageSplit", sampler: Sampler[Any], drop_last: bool = False) -> DataLoader[Sample]:
+    def _loader(self, images: ImageSplit, sampler: Sampler[Any], drop_last: bool = False) -> DataLoader[Sample]:
         return DataLoader(
             images,
             batch_size=self.batch_size,

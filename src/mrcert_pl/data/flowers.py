@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from scipy.io import loadmat
-from torchvision.datasets.utils import check_integrity
 
 from mrcert_pl.data.files import ImageFiles
+from mrcert_pl.data.official import check_official
 from mrcert_pl.data.records import Record, Split
 from mrcert_pl.errors import DataError
 
@@ -40,10 +40,7 @@ def flowers102(root: Path) -> ImageFiles:
 
 
 def _matrix(file: Path, md5: str, key: str) -> np.ndarray:
-    if not file.is_file():
-        raise DataError(f"there is no file {file}")
-    if not check_integrity(str(file), md5):
-        raise DataError(f"{file} is damaged or not the official file (its MD5 sum is not {md5})")
+    check_official(file, md5)
     return np.atleast_1d(loadmat(file, squeeze_me=True)[key])
 
 

@@ -1,4 +1,4 @@
-"""Defenders by the names that the configuration has for them, with their default settings."""
+"""Defenders by the names that the configuration has for them."""
 
 from collections.abc import Callable
 from functools import partial
@@ -12,23 +12,28 @@ from mrcert_pl.defenders.undefended import Undefended
 from mrcert_pl.defenders.vote import ColumnVote
 from mrcert_pl.errors import unknown
 
-_NAMED: dict[str, Callable[[], Defender[Any]]] = {
+# From the number of patches; those that have no such setting are built for one.
+_NAMED: dict[str, Callable[[int], Defender[Any]]] = {
     "mrcert": MRCert,
     "mrcert_sharp": partial(MRCert, certificate="sharp"),
     "mrcert_cascade": MRCertCascade,
-    "patchcure": PatchCURE,
-    "vot": ColumnVote,
-    "vot_sharp": partial(ColumnVote, certificate="sharp"),
-    "undefended": Undefended,
+    "patchcure": lambda patches: PatchCURE(),
+    "vot": lambda patches: ColumnVote(),
+    "vot_sharp": lambda patches: ColumnVote("sharp"),
+    "undefended": lambda patches: Undefended(),
 }
 
 
-def defender_named(name: str) -> Defender[Any]:
-    """The defender that ``defender=name`` means on the command line.
+def defender_named(name: str, patches: int = 2) -> Defender[Any]:
+    """The defender that ``defender=name patches=...`` means on the command line.
+
+    Args:
+        name: see the folder ``defender`` of the configuration.
+        patches: in total, earlier and later ones.
 
     Raises:
-        ConfigurationError: for an unknown name, with the known ones.
+        ConfigurationError: for an unknown name, with the known ones, or fewer than one patch.
     """
     if name not in _NAMED:
         raise unknown("defender", name, _NAMED)
-    return _NAMED[name]()
+    return _NAMED[name](patches)

@@ -12,6 +12,7 @@ from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import AblationKind, ColumnAblations
 from mrcert_pl.models.backbones import token_vit
 from mrcert_pl.models.flops import block_flops
+from mrcert_pl.models.inputs import check_hidden, normalised
 
 TokenMode = Literal["drop", "mask"]
 Fill = Literal["black", "mean"]
@@ -120,13 +121,9 @@ class AblatedViT(nn.Module):
 
         Nothing more can be shared: what a token holds depends on the pixels that its mutant hides.
         """
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_px) or not images.is_floating_point():
-            raise ConfigurationError(
-                f"images must be floats in [0, 1] of the shape [image, 3, {self.image_px[0]}, {self.image_px[1]}], "
-                f"not {images.dtype} {list(images.shape)}"
-            )
         (rows, columns), (height, width) = self._grid, self._token_px
-        pixels = ((images - self.mean) / self.std).view(len(images), 3, rows, height, columns, width)
+        pixels = normalised(images, self.image_px, self.mean, self.std)
+        pixels = pixels.view(len(images), 3, rows, height, columns, width)
         return pixels.permute(0, 2, 4, 1, 3, 5).reshape(len(images), rows * columns, 3, height, width)
 
     def classify(self, features: Tensor, hidden: Tensor) -> Tensor:
@@ -199,8 +196,7 @@ class AblatedViT(nn.Module):
 
     def _counted(self, hidden: Tensor, images: int) -> Tensor:
         """``[mutant, token]``: the tokens that take part."""
-        if hidden.shape != (images, self.windows):
-            raise ConfigurationError(f"hidden must be {[images, self.windows]}, not {list(hidden.shape)}")
+        check_hidden(hidden, images, self.windows)
         rows, columns = (seen.any(2) for seen in self._shown(hidden))
         visible = (rows[:, :, None] & columns[:, None]).flatten(1)
         if not visible.any(1).all():

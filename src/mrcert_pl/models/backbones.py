@@ -13,7 +13,8 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models.state_dicts import read_state_dict
 from mrcert_pl.models.weights import hub_weights, load_weights
 
-_FIXED = {"num_classes", "in_chans", "pretrained"}
+# Settings of ours, or that our models can't do without.
+_FIXED = ("num_classes", "in_chans", "pretrained")
 
 
 def plain_vit(
@@ -45,8 +46,7 @@ def plain_vit(
             weights that can't be had; for ``head_rows`` that don't fit the weights, or without any.
         CheckpointError: for a file that can't be read, or weights of another model.
     """
-    if "global_pool" in arguments:
-        raise ConfigurationError(f"these arguments of {name!r} are not free: global_pool")
+    _check_free(name, arguments, ("global_pool",))
 
     def check(model: Any) -> None:
         if reason := _without_token_grid(model) or _not_plain(model):
@@ -81,7 +81,7 @@ def token_vit(
         if model.global_pool not in ("token", "avg"):
             raise ConfigurationError(
                 f"{name!r} pools by {model.global_pool!r}, which is defined for whole images only; "
-                "add global_pool: avg (or token) to model.backbone_args"
+                "give ++model.backbone_args.global_pool=avg (or token)"
             )
 
     return _make(name, num_classes, pretrained, weights, head_rows, arguments, check)
@@ -110,8 +110,7 @@ def _make(
     check: Callable[[Any], None],
 ) -> Any:
     """A timm model that passes a check, with its weights."""
-    if fixed := sorted(_FIXED & arguments.keys()):
-        raise ConfigurationError(f"these arguments of {name!r} are not free: {', '.join(fixed)}")
+    _check_free(name, arguments, _FIXED)
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
         pattern = f"*{architecture.split('_patch')[0]}*"
@@ -136,8 +135,16 @@ def _make(
     return model
 
 
+def _check_free(name: str, arguments: Mapping[str, Any], fixed: Sequence[str]) -> None:
+    if given := [argument for argument in fixed if argument in arguments]:
+        raise ConfigurationError(
+            f"these arguments of {name!r} are not free: {', '.join(given)}; take them out of model.backbone_args"
+        )
+
+
 def _without_token_grid(model: Any) -> str | None:
-    if not isinstance(model, VisionTransformer):
+    # Not a subclass: DeiT's distilled one has a token and a head that our models don't know.
+    if type(model) is not VisionTransformer:
         return f"it is a {type(model).__name__}"
     # A convolutional stem or overlapping patches would let a window see the pixels of its neighbours.
     if type(model.patch_embed) is not PatchEmbed or model.dynamic_img_size:

@@ -14,6 +14,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Borders, PatchSpec, UnionLattice, check_covering
 from mrcert_pl.geometry.pixel_masks import pixel_masks
 from mrcert_pl.models.backbones import classifier
+from mrcert_pl.models.inputs import check_hidden, check_some_visible, normalised
 
 # What a mutant counts in a batch's budget of tokens: as much as in a ViT with patches of so many px.
 _TOKEN_PX = 16
@@ -136,12 +137,7 @@ class BlackBox(nn.Module):
 
     def encode(self, images: Tensor) -> Tensor:
         """Normalised images ``[image, 3, height, width]`` of images in [0, 1]."""
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_px) or not images.is_floating_point():
-            raise ConfigurationError(
-                f"images must be floats in [0, 1] of the shape [image, 3, {self.image_px[0]}, {self.image_px[1]}], "
-                f"not {images.dtype} {list(images.shape)}"
-            )
-        return (images - self.mean) / self.std
+        return normalised(images, self.image_px, self.mean, self.std)
 
     def classify(self, features: Tensor, hidden: Tensor) -> Tensor:
         """Logits ``[image, class]`` with the windows ``hidden`` ``[image, window]`` painted over.
@@ -149,10 +145,8 @@ class BlackBox(nn.Module):
         Raises:
             ConfigurationError: if all windows of an image are hidden, or the shapes don't fit.
         """
-        if hidden.shape != (len(features), self.windows):
-            raise ConfigurationError(f"hidden must be {[len(features), self.windows]}, not {list(hidden.shape)}")
-        if hidden.all(1).any():
-            raise ConfigurationError("all windows of an image are hidden: there is nothing to classify")
+        check_hidden(hidden, len(features), self.windows)
+        check_some_visible(hidden)
         pixels = hidden.view(-1, *self.masks.grid)
         for axis, borders in enumerate((self.masks.rows, self.masks.columns), start=1):
             sizes = torch.tensor(borders, device=hidden.device).diff()

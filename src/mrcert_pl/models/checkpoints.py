@@ -3,7 +3,7 @@
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,6 +19,7 @@ from mrcert_pl.models.patchcure import load_patchcure
 __all__ = [
     "Checkpoint",
     "describe_model",
+    "differing",
     "load_patchcure",
     "read_checkpoint",
     "restore",
@@ -154,12 +155,7 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
             f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
     config = {**_LATER.get(theirs["model"], {}), **theirs["config"]}
-    differences = [
-        f"{name}: {config.get(name)!r} in the checkpoint, {ours['config'].get(name)!r} in the configuration"
-        for name in sorted({*ours["config"], *config})
-        if config.get(name) != ours["config"].get(name)
-    ]
-    if differences:
+    if differences := differing(config, ours["config"], {*ours["config"], *config}):
         raise CheckpointError(
             f"{checkpoint.path} was made from another model:\n  "
             + "\n  ".join(differences)
@@ -170,6 +166,15 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
         model.load_state_dict(dict(checkpoint.weights))
     except RuntimeError as error:
         raise CheckpointError(f"the tensors of {checkpoint.path} don't fit its own description: {error}") from error
+
+
+def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Iterable[str]) -> list[str]:
+    """Which of some settings a checkpoint and the configuration have different values for, one line each."""
+    return [
+        f"{name}: {theirs.get(name)!r} in the checkpoint, {ours.get(name)!r} in the configuration"
+        for name in sorted(names)
+        if theirs.get(name) != ours.get(name)
+    ]
 
 
 def weights_digest(model: nn.Module) -> str:

@@ -3,7 +3,7 @@
 import torch
 
 from mrcert_pl.errors import CheckpointError
-from mrcert_pl.models.checkpoints import Checkpoint
+from mrcert_pl.models.checkpoints import Checkpoint, differing
 from mrcert_pl.models.vit_srf import ViTSRF
 
 
@@ -15,14 +15,13 @@ def restore_srf(model: ViTSRF, checkpoint: Checkpoint) -> None:
     Raises:
         CheckpointError: if it was made from a model with another backbone, window or split, naming the differences.
     """
-    theirs = checkpoint.origin["config"]
-    differences = [
-        f"{name}: {theirs.get(name)!r} in the checkpoint, {model.config[name]!r} in the configuration"
-        for name in ("backbone", "backbone_args", "window", "split")
-        if theirs.get(name) != model.config[name]
-    ]
-    if differences:
-        raise CheckpointError(f"{checkpoint.path} has another first stage:\n  " + "\n  ".join(differences))
+    settings = ("backbone", "backbone_args", "window", "split")
+    if differences := differing(checkpoint.origin["config"], model.config, settings):
+        raise CheckpointError(
+            f"{checkpoint.path} has another first stage:\n  "
+            + "\n  ".join(differences)
+            + "\ngive the settings that it was trained with, or another checkpoint as srf_checkpoint="
+        )
     before = ("patch_embed.", "cls_token", "pos_embed", "norm_pre.", *(f"blocks.{i}." for i in range(model.split)))
     weights = model.state_dict()
     with torch.no_grad():

@@ -9,6 +9,7 @@ from torch import BoolTensor, Tensor, nn
 
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.models.backbones import plain_vit
+from mrcert_pl.models.inputs import check_hidden, check_some_visible
 from mrcert_pl.models.windowed_vit import WindowedViT, average
 
 HeadOrder = Literal["pool_norm", "norm_pool"]
@@ -109,7 +110,8 @@ class ViTSRF(WindowedViT):
         """
         if self.hidden == "drop":
             return self.classify_visible(features, hidden)
-        self._check_hidden(features, hidden)
+        check_hidden(hidden, len(features), self.windows)
+        check_some_visible(hidden)
         n, dim = len(features), features.shape[3]
         features = features.masked_fill(hidden[:, :, None, None], 0.0)
         cls = features[:, :, 0].sum(1, keepdim=True) / (~hidden).sum(1)[:, None, None]

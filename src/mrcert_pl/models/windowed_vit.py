@@ -11,6 +11,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Borders, PatchSpec, check_covering, covering_masks, window_borders
 from mrcert_pl.geometry.strides import nearest_that_works
 from mrcert_pl.models.flops import block_flops
+from mrcert_pl.models.inputs import check_hidden, check_some_visible, normalised
 
 # Images of a batch are sorted by what they show and padded within so many groups. More groups pad less, but each is
 # smaller; four of a batch of 64 waste a few per cent of the tokens.
@@ -150,12 +151,7 @@ class WindowedViT(nn.Module, ABC):
 
     def _embed(self, images: Tensor) -> Tensor:
         """Embedded patches with their positions, window by window: ``[image, window, tokens, dim]``."""
-        if images.ndim != 4 or tuple(images.shape[1:]) != (3, *self.image_px) or not images.is_floating_point():
-            raise ConfigurationError(
-                f"images must be floats in [0, 1] of the shape [image, 3, {self.image_px[0]}, {self.image_px[1]}], "
-                f"not {images.dtype} {list(images.shape)}"
-            )
-        tokens = self.patch_embed((images - self.mean) / self.std)
+        tokens = self.patch_embed(normalised(images, self.image_px, self.mean, self.std))
         if self.pos_embed is not None:
             tokens = tokens + self.pos_embed[:, self._prefix_positions :]
         tokens = self.norm_pre(self.pos_drop(tokens))
@@ -178,7 +174,8 @@ class WindowedViT(nn.Module, ABC):
         The images are sorted by how much they show and padded within a few groups; padding is kept out of attention
         and average.
         """
-        self._check_hidden(features, hidden)
+        check_hidden(hidden, len(features), self.windows)
+        check_some_visible(hidden)
         visible = (~hidden).sum(1)
         order = visible.argsort(stable=True)
         logits = []
@@ -243,16 +240,9 @@ class WindowedViT(nn.Module, ABC):
             [x.new_ones(prefix.shape[:2]), shown.to(x.dtype).repeat_interleave(per_window, dim=1)], dim=1
         )
 
-    def _check_hidden(self, features: Tensor, hidden: Tensor) -> None:
-        if hidden.shape != features.shape[:2]:
-            raise ConfigurationError(f"hidden must be {list(features.shape[:2])}, not {list(hidden.shape)}")
-        if hidden.all(1).any():
-            raise ConfigurationError("all windows of an image are hidden: there is nothing to classify")
-
     def _visible_windows(self, image: Tensor, hidden: Tensor) -> Tensor:
         """Long ``[mutant, visible]``: the visible windows of mutants that show equally many."""
-        if hidden.shape != (len(image), self.windows):
-            raise ConfigurationError(f"hidden must be {[len(image), self.windows]}, not {list(hidden.shape)}")
+        check_hidden(hidden, len(image), self.windows)
         shown = int((~hidden[0]).sum())
         if shown == 0 or bool((hidden.sum(1) != self.windows - shown).any()):
             raise ConfigurationError("the mutants of one call must show the same number of windows, at least one")
