@@ -253,6 +253,21 @@ def test_ties_go_to_the_first_class_with_margin_zero(model, lattice, images):
     assert table.margins[0, column] == 0
 
 
+def test_labels_are_made_in_full_float32_whatever_the_process_has_chosen(model, lattice, images, monkeypatch):
+    monkeypatch.setattr(torch.backends.cudnn, "allow_tf32", True)
+    seen = []
+
+    class Looking(Spy):
+        def classify_mutants(self, features, image, hidden):
+            seen.append(torch.backends.cudnn.allow_tf32)
+            return super().classify_mutants(features, image, hidden)
+
+    MutantEvaluator(Looking(model), lattice).evaluate(images, Everything())
+    assert seen
+    assert not any(seen)
+    assert torch.backends.cudnn.allow_tf32
+
+
 def test_images_of_the_caller_stay_as_they_are(model, lattice, images):
     before = images.clone()
     table = MutantEvaluator(model, lattice).evaluate(images, Everything())

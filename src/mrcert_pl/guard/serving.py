@@ -8,7 +8,6 @@ from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal, NamedTuple
 
 import litserve
-import torch
 from fastapi import Depends, HTTPException, Request
 from fastapi.responses import JSONResponse
 from PIL import Image
@@ -94,7 +93,6 @@ class GuardAPI(litserve.LitAPI):
         if multiprocessing.parent_process() is not None:
             # Ctrl-C reaches every process of a terminal; the first one stops this one.
             signal.signal(signal.SIGINT, signal.SIG_IGN)
-        torch.backends.cudnn.allow_tf32 = False
         self.guard = Guard.from_checkpoint(**{**self.settings, "device": device})
 
     # LitServe makes a FastAPI endpoint of these types.

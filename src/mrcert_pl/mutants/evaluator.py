@@ -8,6 +8,7 @@ from torch import BoolTensor, Tensor
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.mutants.memory import fitting_budget, halved
+from mrcert_pl.mutants.precision import full_float32
 from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
 
 
@@ -69,6 +70,7 @@ class MutantEvaluator:
         self.labelled = 0
 
     @torch.inference_mode()
+    @full_float32()
     def evaluate(
         self,
         images: Tensor,
