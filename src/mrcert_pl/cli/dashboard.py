@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError, ResultsError
+from mrcert_pl.cli.app import failing_plainly
+from mrcert_pl.errors import ResultsError
 
 if TYPE_CHECKING:
     from mrcert_pl.dashboard import Board
@@ -36,10 +36,8 @@ def main() -> None:
     )
     parser.add_argument("--online", action="store_true", help="save the workspace, the report and the run")
     arguments = parser.parse_args()
-    try:
+    with failing_plainly():
         _make(**vars(arguments))
-    except MRCertError as error:
-        fail(str(explain(error)))
 
 
 def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, online: bool) -> None:

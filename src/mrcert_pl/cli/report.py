@@ -3,8 +3,7 @@
 import argparse
 from pathlib import Path
 
-from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError
+from mrcert_pl.cli.app import failing_plainly
 
 _EXAMPLES = """examples:
   mrcert report                                         all results in outputs/
@@ -18,13 +17,11 @@ _EXAMPLES = """examples:
 def main() -> None:
     """Show results in the way that the arguments ask for."""
     arguments = _parse()
-    try:
+    with failing_plainly():
         if arguments.compare:
             _compare(arguments)
         else:
             _report(arguments)
-    except MRCertError as error:
-        fail(str(explain(error)))
 
 
 def _parse() -> argparse.Namespace:
