@@ -1,7 +1,9 @@
 """``mrcert report``: evaluations side by side, as tables and as a page; two of them image by image."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
 from mrcert_pl.cli.app import failing_plainly
 
@@ -11,6 +13,7 @@ _EXAMPLES = """examples:
   mrcert report outputs --format latex > table.tex      a table for a paper
   mrcert report outputs --over-seeds                    mean and spread of runs that differ in the seed alone
   mrcert report --compare outputs/eval/.../A outputs/eval/.../B    which images only one of them certifies
+  mrcert report --compare A B --html compared.html                 the same, and a page of the two
 """
 
 
@@ -49,8 +52,8 @@ def _parse() -> argparse.Namespace:
         help="two evaluations of the same images, image by image; --format csv lists the images that differ",
     )
     arguments = parser.parse_args()
-    if arguments.compare and (arguments.paths or arguments.html or arguments.over_seeds):
-        parser.error("--compare takes two evaluations, and no paths, --html or --over-seeds beside them")
+    if arguments.compare and (arguments.paths or arguments.over_seeds):
+        parser.error("--compare takes two evaluations, and no paths or --over-seeds beside them")
     if arguments.compare and arguments.format not in ("table", "csv"):
         parser.error("--compare prints a table or, with --format csv, the images that differ")
     arguments.paths = arguments.paths or [Path("outputs")]
@@ -69,10 +72,7 @@ def _report(arguments: argparse.Namespace) -> None:
         show(results)
     else:
         print(FORMATS[arguments.format](results), end="")
-    if arguments.html:
-        from mrcert_pl.reporting.page import write_page
-
-        print(write_page(arguments.html, arguments.paths, runs, results))
+    _page(arguments, arguments.paths, runs, results)
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -86,6 +86,16 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(listed(first, second, paired), end="")
     else:
         show_comparison(first, second, paired)
+    _page(arguments, arguments.compare, [first, second], [first.result, second.result], paired)
+
+
+def _page(arguments: argparse.Namespace, *content: Any) -> None:
+    """Write the page, if there shall be one; what other programs read from the output stays as it is."""
+    if arguments.html:
+        from mrcert_pl.reporting.page import write_page
+
+        file = write_page(arguments.html, *content)
+        print(file, file=sys.stdout if arguments.format == "table" else sys.stderr)
 
 
 if __name__ == "__main__":
