@@ -39,6 +39,7 @@ def numerics(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from rich.progress import track
 
+    from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import build_data, build_loggers, build_model, command_line, patch_of, start
     from mrcert_pl.cli.recording import record_audit
     from mrcert_pl.files import write_json
@@ -49,6 +50,7 @@ def numerics(cfg: DictConfig) -> None:
     for name in ("images", "mutants"):
         if cfg[name] < 1:
             raise ConfigurationError(f"compare at least one, not {name}={cfg[name]}")
+    adopt(cfg)
     run_dir = start(cfg)
     model = build_model(cfg, start=False)
     lattice = instantiate(cfg.defender, _convert_="all").mutants(model, patch_of(cfg), cfg.stride)
