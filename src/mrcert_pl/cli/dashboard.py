@@ -32,7 +32,11 @@ def main() -> None:
     parser.add_argument("--project", default="mrcert", help="of the runs: logger.wandb.project (default: %(default)s)")
     parser.add_argument("--entity", help="team or user of the account (default: the account's own)")
     parser.add_argument(
-        "--to", type=Path, default=Path("outputs/dashboard"), help="folder to write to (default: %(default)s)"
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("outputs/dashboard"),
+        help="where to write (default: %(default)s)",
     )
     parser.add_argument("--online", action="store_true", help="save the workspace, the report and the run")
     arguments = parser.parse_args()

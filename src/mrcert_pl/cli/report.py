@@ -42,7 +42,12 @@ def _parse() -> argparse.Namespace:
         default="table",
         help="how to print (default: %(default)s)",
     )
-    add("--html", type=Path, metavar="FILE", help="also write one HTML page with everything that the runs left")
+    add(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="also write one HTML page with everything that the runs left, and the comparison",
+    )
     add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
     add(
         "--compare",

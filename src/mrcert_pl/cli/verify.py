@@ -29,7 +29,10 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluations (outputs/eval/...), or above them")
     parser.add_argument(
-        "--tables", type=Path, help="folder of the mutants' labels (default: the one that the run used)"
+        "--tables",
+        type=Path,
+        metavar="FOLDER",
+        help="the mutants' labels (default: the folder that the run used)",
     )
     options = parser.parse_args()
     from mrcert_pl.reporting import find_runs
