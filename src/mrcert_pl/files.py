@@ -1,9 +1,11 @@
 """Files that are either whole or not there."""
 
+import json
 import os
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
 from mrcert_pl.errors import ResultsError
 
@@ -30,3 +32,13 @@ def write_whole(path: Path, write: Callable[[Path], object], chosen_by: str = "p
         with suppress(OSError):
             partial.unlink()
     return path
+
+
+def write_json(path: Path, content: Any, chosen_by: str = "paths.output_dir") -> Path:
+    """Write plain values as indented JSON, as :func:`write_whole` does it.
+
+    Raises:
+        ResultsError: if the folder can't be made or written.
+    """
+    text = json.dumps(content, indent=2) + "\n"
+    return write_whole(path, lambda partial: partial.write_text(text), chosen_by)

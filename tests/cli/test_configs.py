@@ -174,6 +174,17 @@ def test_the_recipe_depends_on_the_model() -> None:
     assert composed("train", "dataset=imagenette").recipe.finetuning.optimizer.opt == "adamw"
 
 
+@pytest.mark.parametrize(
+    "command", ["train", "eval", "predict", "attack", "bench", "audit_certificates", "audit_numerics"]
+)
+def test_runs_and_multiruns_of_a_command_lie_together(command: str) -> None:
+    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+        hydra = compose(command, return_hydra_config=True).hydra
+    folder = f"outputs/{command.split('_')[0]}"
+    assert hydra.sweep.dir == folder
+    assert hydra.run.dir.startswith(f"{folder}/")
+
+
 @pytest.mark.parametrize("patch", ["32", "'16x48'", "2%"])
 def test_patch_is_plain(patch: str) -> None:
     assert composed("eval", f"patch={patch}").patch in (32, "16x48", "2%")

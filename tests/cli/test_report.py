@@ -68,6 +68,15 @@ def test_comparison(command: Command, two: tuple[str, str], capsys: pytest.Captu
     assert [line["id"] for line in rows] == ["4", "5", "6"]
 
 
+def test_comparison_on_a_page(command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:
+    """The images are all that other programs read."""
+    command("report", "--compare", *two, "--format", "csv", "--html", "compared.html")
+    printed = capsys.readouterr()
+    assert len(list(csv.DictReader(io.StringIO(printed.out)))) == 3
+    assert printed.err.strip() == "compared.html"
+    assert "A and B on the same 10 images" in Path("compared.html").read_text()
+
+
 def test_seeds(command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for seed in range(2):
         rows = [row(key, certified=key < 5 + seed) for key in range(10)]
@@ -103,6 +112,7 @@ def test_mistakes(
     [
         ["--compare", "a", "b", "outputs"],
         ["--compare", "a", "b", "--frontier", "frontier.svg"],
+        ["--compare", "a", "b", "--over-seeds"],
         ["--compare", "a", "b", "--format", "latex"],
         ["--compare", "a"],
         ["--format", "x"],

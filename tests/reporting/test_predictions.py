@@ -70,6 +70,12 @@ def test_fields_that_nobody_asked_for_are_empty() -> None:
     ]
 
 
+def test_relative_and_absolute_paths_stand_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = text_of([ROW | {"image": "a.jpg"}, ROW | {"image": str(tmp_path / "sub" / "b.jpg")}])
+    assert [line.split()[0] for line in text.splitlines() if ".jpg" in line] == ["a.jpg", "sub/b.jpg"]
+
+
 def test_a_long_table_is_cut() -> None:
     text = text_of([ROW | {"image": f"{number}.jpg"} for number in range(25)])
     assert "19.jpg" in text

@@ -1,11 +1,11 @@
-"""What all Hydra commands share: how they start and how they fail."""
+"""What all commands share: how those of Hydra start, and how all of them fail."""
 
 import functools
 import os
 import sys
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -85,6 +85,17 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.filename:
         return f"{error.strerror}: {error.filename} (if it was to be written: outputs go below paths.output_dir)"
     return None
+
+
+@contextmanager
+def failing_plainly() -> Iterator[None]:
+    """End a command without Hydra with the one message of an error that the user can mend."""
+    try:
+        yield
+    except Exception as error:
+        if (message := explain(error)) is None:
+            raise
+        fail(message)
 
 
 def fail(message: str) -> None:

@@ -1,6 +1,5 @@
 """``mrcert audit``: checks of what certificates rest on."""
 
-import json
 import math
 import sys
 from typing import Any
@@ -40,9 +39,10 @@ def numerics(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from rich.progress import track
 
+    from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import build_data, build_loggers, build_model, command_line, patch_of, start
     from mrcert_pl.cli.recording import record_audit
-    from mrcert_pl.files import write_whole
+    from mrcert_pl.files import write_json
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.mutants.numerics import LogitSpread
     from mrcert_pl.reporting import environment
@@ -50,6 +50,7 @@ def numerics(cfg: DictConfig) -> None:
     for name in ("images", "mutants"):
         if cfg[name] < 1:
             raise ConfigurationError(f"compare at least one, not {name}={cfg[name]}")
+    adopt(cfg)
     run_dir = start(cfg)
     model = build_model(cfg, start=False)
     lattice = instantiate(cfg.defender, _convert_="all").mutants(model, patch_of(cfg), cfg.stride)
@@ -76,7 +77,7 @@ def numerics(cfg: DictConfig) -> None:
         "environment": environment(" and ".join(["cpu", *gpus]), ", ".join(deltas)),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }
-    file = write_whole(run_dir / "numerics.json", lambda path: path.write_text(json.dumps(content, indent=2) + "\n"))
+    file = write_json(run_dir / "numerics.json", content)
     _show(spreads, margins)
     print(file)
     numbers = {f"{name}_{precision}": content[name][precision] for name in ("delta", "margin") for precision in deltas}

@@ -1,6 +1,5 @@
 """``mrcert audit certificates``: attacks on what a defender has promised."""
 
-import json
 import sys
 import time
 from pathlib import Path
@@ -37,7 +36,7 @@ def main(cfg: DictConfig) -> None:
         start,
     )
     from mrcert_pl.cli.recording import record_audit
-    from mrcert_pl.files import write_whole
+    from mrcert_pl.files import write_json
     from mrcert_pl.lit.certificate_audit import CertificateAudit
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.reporting import environment
@@ -86,9 +85,7 @@ def main(cfg: DictConfig) -> None:
         "environment": environment(device, "32-true"),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }
-    file = write_whole(
-        run_dir / "certificates.json", lambda path: path.write_text(json.dumps(content, indent=2) + "\n")
-    )
+    file = write_json(run_dir / "certificates.json", content)
     _show(defender.name, len(placements), findings)
     print(file)
     numbers = {

@@ -1,10 +1,8 @@
 """``mrcert bench``: what the ways to label mutants, to train and to attack cost on this machine."""
 
-import json
 import sys
 from dataclasses import asdict
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -27,7 +25,7 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.bench import Machine, compare
     from mrcert_pl.cli.build import build_trainer, device_of, start
-    from mrcert_pl.files import write_whole
+    from mrcert_pl.files import write_json
     from mrcert_pl.reporting import environment
     from mrcert_pl.reporting.bars import bars
 
@@ -60,7 +58,7 @@ def main(cfg: DictConfig) -> None:
         "command": " ".join(sys.argv),
         "config": OmegaConf.to_container(cfg, resolve=True),
     }
-    print(write_whole(run_dir / "bench.json", lambda partial: _dump(partial, content)))
+    print(write_json(run_dir / "bench.json", content))
     labelling = [row for row in rows if row["part"] == _LABELLING]
     title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
     print(bars(run_dir / "bench.png", {row["way"]: row["faster"] for row in labelling}, title))
@@ -135,10 +133,6 @@ def _table(title: str, rows: "list[Row]") -> "Table":
         numbers = (f"{row.mutants:,.0f}", gflops, f"{row.seconds:.3g}", f"{row.faster:.1f}")
         table.add_row(row.way, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
     return table
-
-
-def _dump(path: Path, content: dict[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")
 
 
 if __name__ == "__main__":

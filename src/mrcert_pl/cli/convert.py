@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from mrcert_pl.cli.app import explain, fail
+from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.cli.overrides import override
-from mrcert_pl.errors import ConfigurationError, MRCertError
+from mrcert_pl.errors import ConfigurationError
 
 _ABOUT = """Write the weights of a checkpoint, and what it says about itself, as safetensors: no optimiser state,
 nothing pickled. eval.py takes it as checkpoint=."""
@@ -32,14 +32,12 @@ def main() -> None:
     theirs = parser.add_argument_group("files of PatchCURE and MRCert's published code")
     theirs.add_argument("--patchcure", metavar="DATASET", help="the source is such a file, trained for this data set")
     theirs.add_argument("--window", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="in tokens: 14 1 or 14 2")
-    theirs.add_argument("--patch", default="32", help="patch that it was trained against (default: 32)")
+    theirs.add_argument("--patch", default="32", help="patch that it was trained against (default: %(default)s)")
     theirs.add_argument("--backbone", default="vit_base_patch16_224.mae", help="its ViT (default: %(default)s)")
     theirs.add_argument("--backbone-args", default="{}", help="arguments of the timm model as YAML: '{depth: 4}'")
     arguments = parser.parse_args()
-    try:
+    with failing_plainly():
         _convert(arguments)
-    except (MRCertError, OSError) as error:
-        fail(str(explain(error) or error))
 
 
 def _convert(arguments: argparse.Namespace) -> None:

@@ -6,8 +6,8 @@ from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError, ResultsError
+from mrcert_pl.cli.app import failing_plainly
+from mrcert_pl.errors import ResultsError
 
 if TYPE_CHECKING:
     from mrcert_pl.dashboard import Board
@@ -32,14 +32,16 @@ def main() -> None:
     parser.add_argument("--project", default="mrcert", help="of the runs: logger.wandb.project (default: %(default)s)")
     parser.add_argument("--entity", help="team or user of the account (default: the account's own)")
     parser.add_argument(
-        "--to", type=Path, default=Path("outputs/dashboard"), help="folder to write to (default: %(default)s)"
+        "--to",
+        type=Path,
+        metavar="FOLDER",
+        default=Path("outputs/dashboard"),
+        help="where to write (default: %(default)s)",
     )
     parser.add_argument("--online", action="store_true", help="save the workspace, the report and the run")
     arguments = parser.parse_args()
-    try:
+    with failing_plainly():
         _make(**vars(arguments))
-    except MRCertError as error:
-        fail(str(explain(error)))
 
 
 def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, online: bool) -> None:

@@ -20,7 +20,11 @@ def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
     from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import start
+    from mrcert_pl.metrics.certified_recovery import ACCURACIES, ADVERSARIAL
 
+    known = (*ACCURACIES, ADVERSARIAL)
+    if wrong := [name for name in cfg.reported or () if name not in known]:
+        raise unknown("accuracy (reported=)", wrong[0], known)
     if cfg.evaluate not in _WANTS:
         raise unknown("way to evaluate (evaluate=)", cfg.evaluate, _WANTS)
     adopt(cfg)

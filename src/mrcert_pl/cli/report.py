@@ -1,10 +1,11 @@
 """``mrcert report``: evaluations side by side, as tables and as a page; two of them image by image."""
 
 import argparse
+import sys
 from pathlib import Path
+from typing import Any
 
-from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError
+from mrcert_pl.cli.app import failing_plainly
 
 _EXAMPLES = """examples:
   mrcert report                                         all results in outputs/
@@ -13,19 +14,18 @@ _EXAMPLES = """examples:
   mrcert report outputs --frontier frontier.pdf         accuracy against cost, and what nothing cheaper beats
   mrcert report outputs --over-seeds                    mean and spread of runs that differ in the seed alone
   mrcert report --compare outputs/eval/.../A outputs/eval/.../B    which images only one of them certifies
+  mrcert report --compare A B --html compared.html                 the same, and a page of the two
 """
 
 
 def main() -> None:
     """Show results in the way that the arguments ask for."""
     arguments = _parse()
-    try:
+    with failing_plainly():
         if arguments.compare:
             _compare(arguments)
         else:
             _report(arguments)
-    except MRCertError as error:
-        fail(str(explain(error)))
 
 
 def _parse() -> argparse.Namespace:
@@ -43,7 +43,12 @@ def _parse() -> argparse.Namespace:
         default="table",
         help="how to print (default: %(default)s)",
     )
-    add("--html", type=Path, metavar="FILE", help="also write one HTML page with everything that the runs left")
+    add(
+        "--html",
+        type=Path,
+        metavar="FILE",
+        help="also write one HTML page with everything that the runs left, and the comparison",
+    )
     add(
         "--frontier",
         type=Path,
@@ -59,8 +64,8 @@ def _parse() -> argparse.Namespace:
         help="two evaluations of the same images, image by image; --format csv lists the images that differ",
     )
     arguments = parser.parse_args()
-    if arguments.compare and (arguments.paths or arguments.html or arguments.frontier or arguments.over_seeds):
-        parser.error("--compare takes two evaluations, and no paths, --html, --frontier or --over-seeds beside them")
+    if arguments.compare and (arguments.paths or arguments.frontier or arguments.over_seeds):
+        parser.error("--compare takes two evaluations, and no paths, --frontier or --over-seeds beside them")
     if arguments.compare and arguments.format not in ("table", "csv"):
         parser.error("--compare prints a table or, with --format csv, the images that differ")
     arguments.paths = arguments.paths or [Path("outputs")]
@@ -79,14 +84,11 @@ def _report(arguments: argparse.Namespace) -> None:
         show(results)
     else:
         print(FORMATS[arguments.format](results), end="")
-    if arguments.html:
-        from mrcert_pl.reporting.page import write_page
-
-        print(write_page(arguments.html, arguments.paths, runs, results))
+    _page(arguments, arguments.paths, runs, results)
     if arguments.frontier:
         from mrcert_pl.reporting.page.frontier_figure import write_frontier
 
-        print(write_frontier(arguments.frontier, results))
+        _say(arguments, write_frontier(arguments.frontier, results))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -100,6 +102,19 @@ def _compare(arguments: argparse.Namespace) -> None:
         print(listed(first, second, paired), end="")
     else:
         show_comparison(first, second, paired)
+    _page(arguments, arguments.compare, [first, second], [first.result, second.result], paired)
+
+
+def _page(arguments: argparse.Namespace, *content: Any) -> None:
+    if arguments.html:
+        from mrcert_pl.reporting.page import write_page
+
+        _say(arguments, write_page(arguments.html, *content))
+
+
+def _say(arguments: argparse.Namespace, file: Path) -> None:
+    """Name a file that was written; what other programs read from the output stays as it is."""
+    print(file, file=sys.stdout if arguments.format == "table" else sys.stderr)
 
 
 if __name__ == "__main__":

@@ -3,9 +3,12 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from mrcert_pl.cli.app import explain, fail
-from mrcert_pl.errors import MRCertError, ResultsError
+from mrcert_pl.cli.app import failing_plainly
+
+if TYPE_CHECKING:
+    from mrcert_pl.reporting import Run
 
 _SHOWN = 20
 _ABOUT = """Compute all verdicts of evaluations again from the labels of their mutants, with rules in NumPy that share
@@ -26,33 +29,30 @@ def main() -> None:
     )
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluations (outputs/eval/...), or above them")
     parser.add_argument(
-        "--tables", type=Path, help="folder of the mutants' labels (default: the one that the run used)"
+        "--tables",
+        type=Path,
+        metavar="FOLDER",
+        help="the mutants' labels (default: the folder that the run used)",
     )
     options = parser.parse_args()
-    from mrcert_pl.reporting import find_results, read_results
+    from mrcert_pl.reporting import find_runs
 
-    try:
-        runs = [file for file in find_results(options.runs) if "defender" in read_results(file)]
-        if not runs:
-            raise ResultsError("there are no evaluations in these folders; python eval.py makes them")
-        wrong = sum(_verify(file, options.tables) for file in runs)
-    except MRCertError as error:
-        fail(str(explain(error)))
+    with failing_plainly():
+        wrong = sum(_verify(run, options.tables) for run in find_runs(options.runs))
     if wrong:
         print(f"error: {wrong} values do not follow from the tables", file=sys.stderr)
         sys.exit(1)
 
 
-def _verify(file: Path, folder: Path | None) -> int:
+def _verify(run: "Run", folder: Path | None) -> int:
     """Verify one evaluation, say what came of it, and return the number of wrong values."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from mrcert_pl.reporting import read_results, read_verdicts
     from mrcert_pl.verification import Verification, verify
 
-    result, rows = read_results(file), read_verdicts(file.parent / "verdicts.parquet")
-    folder = folder or _tables_of(result, file)
+    result, rows = run.result, run.verdicts()
+    folder = folder or _tables_of(run)
     found = Verification()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"Verifying {result['defender']}", total=len(rows))
@@ -64,14 +64,14 @@ def _verify(file: Path, folder: Path | None) -> int:
         print(f"  and {len(found.differences) - _SHOWN} more")
     verdict = f"{len(found.differences)} values are WRONG" if found.differences else "all verdicts are right"
     lazily = f" ({found.completed} of them from fewer mutants than all)" if found.completed else ""
-    print(f"{file.parent}: {result['defender']}, {found.images} images{lazily}: {verdict}")
+    print(f"{run.folder}: {result['defender']}, {found.images} images{lazily}: {verdict}")
     return len(found.differences)
 
 
-def _tables_of(result: dict, file: Path) -> Path:
+def _tables_of(run: "Run") -> Path:
     """The tables that a result was made from: where it says, or in its own folder if that has been moved."""
-    own = file.parent / "mutants"
-    return own if own.is_dir() else Path(result["table"])
+    own = run.folder / "mutants"
+    return own if own.is_dir() else Path(run.result["table"])
 
 
 if __name__ == "__main__":

@@ -16,7 +16,7 @@ from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.images import ImageError
 from mrcert_pl.data.records import Record, Split
 from mrcert_pl.errors import ConfigurationError, DataError, differences
-from mrcert_pl.files import write_whole
+from mrcert_pl.files import write_json, write_whole
 
 _FORMAT = 1
 _HEADER = "attack.json"
@@ -48,8 +48,7 @@ class AttackedSet:
         if (folder / _HEADER).exists():
             self._check(read_header(folder))
         else:
-            text = json.dumps(self.header, indent=2) + "\n"
-            write_whole(folder / _HEADER, lambda partial: partial.write_text(text), _CHOSEN_BY)
+            write_json(folder / _HEADER, self.header, _CHOSEN_BY)
 
     def ids(self) -> set[int]:
         """Ids of the images that are finished."""

@@ -2,7 +2,7 @@
 
 import csv
 import io
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,6 +10,7 @@ from scipy.stats import binomtest
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.reporting.runs import Run
+from mrcert_pl.reporting.summary import patch_text, percent, titles
 
 Row = Mapping[str, Any]
 
@@ -70,16 +71,52 @@ def compare(first: Run, second: Run) -> dict[str, Paired]:
 
 def listed(first: Run, second: Run, paired: Mapping[str, Paired]) -> str:
     """The images that differ as CSV: which accuracy, in which run alone, and the verdicts of both."""
-    rows = [{row["id"]: row for row in run.verdicts()} for run in (first, second)]
     text = io.StringIO()
     writer = csv.writer(text, lineterminator="\n")
     writer.writerow(["accuracy", "only_in", "id", "path", "label", "prediction_a", "prediction_b"])
+    writer.writerows(differing(first, second, paired))
+    return text.getvalue()
+
+
+def differing(first: Run, second: Run, paired: Mapping[str, Paired]) -> Iterator[tuple[Any, ...]]:
+    """For each accuracy and image that only one run has: accuracy, ``a`` or ``b``, id, path, label, two predictions."""
+    rows = [{row["id"]: row for row in run.verdicts()} for run in (first, second)]
     for name, pair in paired.items():
         for run, ids in zip("ab", pair.only, strict=True):
             for key in ids:
                 a, b = (of[key] for of in rows)
-                writer.writerow([name, run, key, a["path"], a["label"], a["prediction"], b["prediction"]])
-    return text.getvalue()
+                yield name, run, key, a["path"], a["label"], a["prediction"], b["prediction"]
+
+
+def introduced(first: Run, second: Run) -> list[str]:
+    """Which run is A and which is B, in words."""
+    return [
+        f"{letter}: {run.result['defender']}, {run.result['model']}, patch {patch_text(run.result['patch'])}, "
+        f"seed {run.result['seed']}: {run.folder}"
+        for letter, run in zip("AB", (first, second), strict=True)
+    ]
+
+
+HEADER = ("A", "B", "B - A", "A alone", "B alone", "p")
+"""Columns of a table of a comparison, behind the names of the accuracies."""
+
+LEGEND = "p: McNemar's exact test, two-sided; with a p of 0.05 or more chance alone may explain the difference"
+
+
+def cells(paired: Mapping[str, Paired], n: int) -> list[list[str]]:
+    """A row for each accuracy, in words: its name, and the columns of ``HEADER``.
+
+    Args:
+        paired: what :func:`compare` has found.
+        n: images of each run.
+    """
+    names, rows = titles([]), []
+    for name, pair in paired.items():
+        a, b = pair.counts
+        shares = [f"{percent(count / n)} ({count})" for count in pair.counts]
+        alone = [str(len(ids)) for ids in pair.only]
+        rows.append([names[name], *shares, f"{100 * (b - a) / n:+.1f}", *alone, f"{pair.p_value:.2g}"])
+    return rows
 
 
 def _check_same_images(first: Run, second: Run, *rows: Mapping[int, Row]) -> None:

@@ -74,9 +74,10 @@ def predictions_table(rows: Sequence[Mapping[str, Any]]) -> Table:
     table.add_column("decision", no_wrap=True)
     for heading in ("patches", "case", "hidden", "safe"):
         table.add_column(heading, justify="right", no_wrap=heading != "hidden")
-    folder = os.path.commonpath([os.path.dirname(row["image"]) for row in rows])
+    # Those of a list may be relative and absolute.
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(row["image"])) for row in rows])
     for row in rows[:_MOST_ROWS]:
-        image = Text(os.path.relpath(row["image"], folder or "."))
+        image = Text(os.path.relpath(row["image"], folder))
         if row.get("error"):
             table.add_row(image, "", Text(_UNREADABLE, style="red"))
             continue

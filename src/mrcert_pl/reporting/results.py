@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.files import write_whole
+from mrcert_pl.files import write_json
 
 _FORMAT = 1
 _PACKAGES = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "numpy")
@@ -50,8 +50,7 @@ def write_results(path: Path, counts: Mapping[str, int], reported: Mapping[str, 
         for name, count in counts.items()
         if name != "n"
     }
-    content = {"format": _FORMAT, "n": n, "accuracy": accuracies, **facts}
-    return write_whole(path, lambda partial: _dump(partial, content))
+    return write_json(path, {"format": _FORMAT, "n": n, "accuracy": accuracies, **facts})
 
 
 def read_results(path: Path) -> dict[str, Any]:
@@ -90,7 +89,3 @@ def find_results(paths: Iterable[Path]) -> list[Path]:
             f"there are no results in {', '.join(map(str, paths))}; an evaluation (python eval.py) makes them"
         )
     return sorted(found, key=lambda file: (file.stat().st_mtime, str(file)))
-
-
-def _dump(path: Path, content: Mapping[str, Any]) -> None:
-    path.write_text(json.dumps(content, indent=2) + "\n")

@@ -115,4 +115,4 @@ def read_verdicts(path: Path) -> list[dict[str, Any]]:
     try:
         return pq.read_table(path).to_pylist()
     except (OSError, pa.ArrowInvalid) as error:
-        raise ResultsError(f"can't read the verdicts in {path}: {error}") from error
+        raise ResultsError(f"can't read the verdicts in {path} ({error}); run its evaluation again") from error

@@ -14,6 +14,7 @@ from result_files import CONFIG, evaluation, row
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.reporting import over_seeds, write_results
+from mrcert_pl.reporting.compare import compare
 from mrcert_pl.reporting.locations import write_locations
 from mrcert_pl.reporting.page import write_page
 from mrcert_pl.reporting.runs import Run
@@ -182,6 +183,30 @@ def test_costs_have_sections_where_they_differ(tmp_path: Path, runs: list[Run]) 
     assert "2: vit_srf, mrcert_sharp 1,234 70.0 7 of 10" in text
     assert sum("Accuracy against GFLOPs per image" in image["alt"] for image in page.all("img")) == 1
     assert 'class="pictures wide"' in html
+
+
+def test_two_runs_image_by_image(tmp_path: Path) -> None:
+    """By hand: nine images differ, all on one side, so p = 2 / 2^9."""
+    certified = ((key, 1 <= key < 3) for key in range(12))
+    a = evaluation(tmp_path / "a", [row(key, certified=holds) for key, holds in certified])
+    b = evaluation(tmp_path / "b", [row(key, prediction=int(key > 0), certified=True) for key in range(12)])
+    runs = [a, b]
+    file = write_page(tmp_path / "report.html", [tmp_path], runs, [a.result, b.result], compare(a, b))
+    text = re.sub(r"\s+", " ", Page(file.read_text()).text)
+    assert f"A: mrcert, vit_srf, patch 16 px, seed 0: {a.folder}" in text
+    assert "clean 100.0 (12) 91.7 (11) -8.3 1 0 1 " in text
+    assert "certified 16.7 (2) 91.7 (11) +75.0 0 9 0.0039" in text
+    assert "0 clean A digits/0 1 1 0 " in text
+    assert "11 certified B digits/11 1 1 1 " in text
+    assert "digits/2 " not in text
+
+
+def test_two_runs_that_are_alike(tmp_path: Path) -> None:
+    a, b = (evaluation(tmp_path / name, [row(0), row(1)]) for name in "ab")
+    file = write_page(tmp_path / "report.html", [tmp_path], [a, b], [a.result, b.result], compare(a, b))
+    text = Page(file.read_text()).text
+    assert "A and B on the same 2 images" in text
+    assert "only one of the two" not in text
 
 
 @pytest.mark.parametrize("name", ["certificates.json", "numerics.json", "bench.json"])

@@ -1,6 +1,6 @@
 """One HTML page of everything that runs have left: it needs no network and no other file."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -9,8 +9,10 @@ from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
+from mrcert_pl.reporting.compare import Paired
 from mrcert_pl.reporting.page.accuracy import accuracy_sections, meaning_section
 from mrcert_pl.reporting.page.audits import attack_section, benchmark_section, certificate_section, numerics_section
+from mrcert_pl.reporting.page.comparison import comparison_section
 from mrcert_pl.reporting.page.configuration import configuration_section
 from mrcert_pl.reporting.page.costs import cost_sections
 from mrcert_pl.reporting.page.labels import label, named
@@ -21,7 +23,13 @@ from mrcert_pl.reporting.summary import Result
 __all__ = ["write_page"]
 
 
-def write_page(path: Path, paths: Sequence[Path], runs: Sequence[Run], results: Sequence[Result]) -> Path:
+def write_page(
+    path: Path,
+    paths: Sequence[Path],
+    runs: Sequence[Run],
+    results: Sequence[Result],
+    paired: Mapping[str, Paired] | None = None,
+) -> Path:
     """Write the page.
 
     Args:
@@ -29,6 +37,7 @@ def write_page(path: Path, paths: Sequence[Path], runs: Sequence[Run], results: 
         paths: where attacks, audits and benchmarks are looked for.
         runs: evaluations, for their verdicts, pictures and settings.
         results: what the tables of accuracies show: the results of the runs, or those over seeds.
+        paired: the accuracies of two runs image by image, if the page shall compare them.
 
     Raises:
         ResultsError: if a file of a run is damaged, or the page can't be written.
@@ -40,6 +49,7 @@ def write_page(path: Path, paths: Sequence[Path], runs: Sequence[Run], results: 
         meaning_section(results),
         *accuracy_sections(label(results)),
         *cost_sections(results),
+        comparison_section(*runs, paired) if paired else None,
         case_section(names),
         place_section(names),
         attack_section(paths),
