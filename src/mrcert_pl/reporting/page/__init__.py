@@ -49,7 +49,7 @@ def write_page(
         meaning_section(results),
         *accuracy_sections(label(results)),
         *cost_sections(results),
-        comparison_section(*runs, paired) if paired else None,
+        comparison_section(runs[0], runs[1], paired) if paired else None,
         case_section(names),
         place_section(names),
         attack_section(paths),
