@@ -14,7 +14,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
-# Entries of one comparison over (image, S, T): bounds the memory of a decision.
+# Entries of one comparison over (image, S, T) or (R, S, T): bounds the memory of a decision.
 _CHUNK = 1 << 25
 
 
@@ -75,6 +75,11 @@ def covered(found: Tensor, inside: Tensor) -> BoolTensor:
     return found.float() @ inside[:, : found.shape[1]].float().T > 0  # type: ignore[return-value]
 
 
+def entries_around(join: Tensor, mutants: int) -> Tensor:
+    """Float ``[S, mutant]``: 1 where the mutant is ``S | T`` for some ``T``, else 0."""
+    return torch.zeros(len(join), mutants, device=join.device).scatter_(1, join, 1.0)
+
+
 def forgeable(
     counted: Tensor, labels: Tensor, label: Tensor, join: Tensor, inside: Tensor, asked: Tensor
 ) -> BoolTensor:
@@ -91,12 +96,18 @@ def forgeable(
         asked: ``[image, R]``, what to answer; elsewhere the answer is false.
     """
     forged = torch.zeros_like(asked)
-    for r in asked.any(0).nonzero()[:, 0].tolist():
-        images = asked[:, r]
-        fixed = counted[images] & inside[r]
-        lowest = labels[images].where(fixed, torch.iinfo(labels.dtype).max)[:, join].amin(2)
-        highest = labels[images].where(fixed, -1)[:, join].amax(2)
-        forged[images, r] = ((lowest >= highest) & (lowest != label[images, None])).any(1)
+    around = entries_around(join, labels.shape[1]).T
+    for image in asked.any(1).nonzero()[:, 0].tolist():
+        places = asked[image].nonzero()[:, 0]
+        fixed = counted[image] & inside[places]
+        # A fixed entry with the label itself settles nearly all pairs of R and S; only the others are looked through.
+        keeps = (fixed & (labels[image] == label[image])).float() @ around > 0
+        for pairs in (~keeps).nonzero().split(max(1, _CHUNK // len(join))):
+            place, entries = pairs[:, 0], join[pairs[:, 1]]
+            known, found = fixed[place[:, None], entries], labels[image, entries]
+            lowest = found.where(known, torch.iinfo(found.dtype).max).amin(1)
+            highest = found.where(known, NOT_EVALUATED).amax(1)
+            forged[image, places[place[lowest >= highest]]] = True
     return forged  # type: ignore[return-value]
 
 
