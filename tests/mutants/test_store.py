@@ -90,6 +90,30 @@ def test_processes_write_beside_each_other(tmp_path: Path) -> None:
     assert TableStore(tmp_path, HEADER).ids() == [0, 1, 2]
 
 
+@pytest.mark.parametrize("removed", [0, 1, 2])
+def test_no_shard_is_overwritten_after_a_damaged_one_was_removed(tmp_path: Path, removed: int) -> None:
+    store = TableStore(tmp_path, HEADER)
+    for key in range(3):
+        keep(store, random_table(LATTICES[1], 1), key)
+        store.flush()
+    sorted(tmp_path.glob("*.parquet"))[removed].unlink()
+    store, newer = TableStore(tmp_path, HEADER), random_table(LATTICES[2], 1)
+    keep(store, newer, 0)
+    store.flush()
+    opened = TableStore(tmp_path, HEADER)
+    assert opened.ids() == sorted({0, 1, 2} - {removed} | {0})
+    assert_same(opened.table(LATTICES[2], [0], images(0)), newer)
+
+
+def test_two_runs_at_once_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    stores = [TableStore(tmp_path, HEADER) for _ in range(2)]
+    for key, store in enumerate(stores):
+        keep(store, random_table(LATTICES[1], 1), key)
+        store.flush()
+    assert TableStore(tmp_path, HEADER).ids() == [0, 1]
+    assert stores[0].table(LATTICES[1], [0], images(0)).evaluated.all()
+
+
 def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
     store = TableStore(tmp_path, HEADER)
     keep(store, random_table(LATTICES[1], 1), 1)

@@ -58,10 +58,8 @@ class TableStore:
         self._written = time.monotonic()
         self._places: dict[int, tuple[Path, int]] = {}
         self._open: tuple[Path, pa.Table] | None = None
-        self._shards = 0
         for shard in _shards(folder):
             self._check(shard)
-            self._shards += 1
             self._index(shard, _read(shard, ["id"])["id"].to_pylist())
 
     def __len__(self) -> int:
@@ -137,12 +135,11 @@ class TableStore:
             ResultsError: if the folder can't be written.
         """
         if self._rows:
-            shard = self.folder / f"{self._shards:06d}_{self._writer:04d}.parquet"
+            shard = self.folder / f"{_next_number(self.folder):06d}_{self._writer:04d}.parquet"
             schema = _SCHEMA.with_metadata({_HEADER: json.dumps(self.header)})
             content = pa.Table.from_pylist(self._rows, schema=schema)
             write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"), _CHOSEN_BY)
             self._index(shard, [row["id"] for row in self._rows])
-            self._shards += 1
             self._rows = []
         self._written = time.monotonic()
 
@@ -201,6 +198,11 @@ def image_digests(images: Tensor) -> list[str]:
 
 def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
+
+
+def _next_number(folder: Path) -> int:
+    """One more than that of any shard: one of them may have been removed, or another run may be writing here."""
+    return 1 + max((int(shard.stem[:6]) for shard in _shards(folder) if shard.stem[:6].isdecimal()), default=-1)
 
 
 def _header(shard: Path) -> dict[str, Any]:
