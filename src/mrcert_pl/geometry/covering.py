@@ -1,7 +1,7 @@
 """Covering mask sets: for every placement of the patch one mask hides all windows that it touches."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 
 from mrcert_pl.errors import ConfigurationError
@@ -45,6 +45,11 @@ def covering_masks(
     for patch_px in patch.shapes_px((grid[0] * window_px[0], grid[1] * window_px[1])):
         spans = [mask_spans(n, w, p, s) for n, w, p, s in zip(grid, window_px, patch_px, strides, strict=True)]
         masks |= dict.fromkeys(rectangle(rows, columns, grid[1]) for rows, columns in product(*spans))
+    return outermost(masks)
+
+
+def outermost(masks: Collection[int]) -> tuple[int, ...]:
+    """Those of different masks that don't lie inside another one, in their order."""
     return tuple(mask for mask in masks if not any(mask != other and mask & ~other == 0 for other in masks))
 
 
