@@ -9,7 +9,7 @@ from collections.abc import Callable
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import PATCHES, Want
+from mrcert_pl.defenders.base import PATCHES, Want, check_margin
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -26,8 +26,7 @@ def check_settings(patches: int, margin: float) -> None:
     """
     if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
         raise ConfigurationError(f"MRCert needs a whole number of patches, at least one patch, not {patches!r}")
-    if not margin >= 0:
-        raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
+    check_margin(margin)
 
 
 def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[PredictionTable[UnionLattice]]:
@@ -39,16 +38,8 @@ def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[Predict
 
 
 def counted(table: PredictionTable, margin: float) -> BoolTensor:
-    """``[image, mutant]``: known entries that count inside a certificate, those with a larger margin; all if it is 0.
-
-    Raises:
-        ConfigurationError: for a margin with a table that has none.
-    """
-    if margin == 0:
-        return table.evaluated
-    if table.margins is None:
-        raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
-    return table.evaluated & (table.margins > margin)  # type: ignore[return-value]
+    """``[image, mutant]``: known entries that count inside a certificate with this margin."""
+    return table.evaluated & table.above(margin)  # type: ignore[return-value]
 
 
 def witnesses(labels: Tensor, join: Tensor, hope: bool = False) -> BoolTensor:
