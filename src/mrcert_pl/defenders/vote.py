@@ -65,7 +65,7 @@ class ColumnVote(Defender[PatchedAblations]):
                 "take another model (model=column_vit) or another defender (defender=mrcert)"
             )
         if not isinstance(stride, int):
-            raise ConfigurationError(f"votes have one stride in px, not {tuple(stride)}; give one number")
+            raise ConfigurationError(f"votes have one stride in px, not {stride}; give one whole number")
         ablations = PatchedAblations(model.ablations(stride), patch)
         self._check_pairs(ablations)
         return ablations

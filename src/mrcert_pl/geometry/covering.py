@@ -35,11 +35,12 @@ def covering_masks(
         ``row * columns + column`` is set if the mask hides that window. None lies inside another.
 
     Raises:
-        ConfigurationError: for sizes or strides below one, or a patch larger than the image.
+        ConfigurationError: for sizes or strides that aren't whole numbers of at least one, or a patch larger than the
+            image.
     """
-    strides = (stride, stride) if isinstance(stride, int) else stride
+    strides = stride if isinstance(stride, Sequence) else (stride, stride)
     for name, pair in (("grid", grid), ("window", window_px), ("stride", strides)):
-        if len(pair) != 2 or min(pair) < 1:
+        if len(pair) != 2 or any(type(side) is not int or side < 1 for side in pair):
             raise ConfigurationError(f"the {name} must be two whole numbers of at least 1, not {tuple(pair)}")
     masks: dict[int, None] = {}  # in order, each once
     for patch_px in patch.shapes_px((grid[0] * window_px[0], grid[1] * window_px[1])):
