@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -101,7 +102,7 @@ class TableStore:
         labels: Sequence[int],
         images: Tensor,
     ) -> None:
-        """Keep the tables of a batch; those with nothing new are passed over.
+        """Keep the tables of a batch, beside what is stored of higher orders; those with nothing new are passed over.
 
         Args:
             table: the tables of the batch.
@@ -111,9 +112,11 @@ class TableStore:
             images: their pixels.
         """
         assert table.margins is not None
-        evaluated = table.evaluated.sum(1).tolist()
+        mutants, margins = len(table.lattice), rounded_down(table.margins).half().cpu().numpy()
         for row, digest in enumerate(image_digests(images)):
-            if ids[row] in self._places and _evaluated(self._row(ids[row])) >= evaluated[row]:
+            stored = self._row(ids[row]) if ids[row] in self._places else {"labels": [], "margins": []}
+            entries = table.labels[row].tolist() + stored["labels"][mutants:]
+            if _evaluated(entries) <= _evaluated(stored["labels"]):
                 continue
             self._rows.append(
                 {
@@ -121,8 +124,8 @@ class TableStore:
                     "path": paths[row],
                     "label": int(labels[row]),
                     "image": digest,
-                    "labels": table.labels[row].tolist(),
-                    "margins": rounded_down(table.margins[row]).half().cpu().numpy(),
+                    "labels": entries,
+                    "margins": np.append(margins[row], np.array(stored["margins"][mutants:], margins.dtype)),
                 }
             )
         if time.monotonic() - self._written > self._seconds:
@@ -228,5 +231,5 @@ def _fill(table: PredictionTable[Any], row: int, stored: Mapping[str, Any]) -> N
     table.margins[row, :shared] = torch.tensor(stored["margins"][:shared])
 
 
-def _evaluated(stored: Mapping[str, Any]) -> int:
-    return sum(label != NOT_EVALUATED for label in stored["labels"])
+def _evaluated(labels: Sequence[int]) -> int:
+    return sum(label != NOT_EVALUATED for label in labels)
