@@ -14,7 +14,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
-# Entries of one comparison over (image, S, T) or (R, S, T): bounds the memory of a decision.
+# Entries of one comparison over (image, S, T) or (image, R, mutant): bounds the memory of a decision.
 _CHUNK = 1 << 25
 
 
@@ -88,17 +88,18 @@ def forgeable(
     """
     forged = torch.zeros_like(asked)
     around = entries_around(join, labels.shape[1]).T
-    for image in asked.any(1).nonzero()[:, 0].tolist():
-        places = asked[image].nonzero()[:, 0]
-        fixed = counted[image] & inside[places]
-        # A fixed entry with the label itself settles nearly all pairs of R and S; only the others are looked through.
-        keeps = (fixed & (labels[image] == label[image])).float() @ around > 0
-        for pairs in (~keeps).nonzero().split(max(1, _CHUNK // len(join))):
-            place, entries = pairs[:, 0], join[pairs[:, 1]]
-            known, found = fixed[place[:, None], entries], labels[image, entries]
-            lowest = found.where(known, torch.iinfo(found.dtype).max).amin(1)
-            highest = found.where(known, NOT_EVALUATED).amax(1)
-            forged[image, places[place[lowest >= highest]]] = True
+    for images in asked.any(1).nonzero()[:, 0].split(max(1, _CHUNK // inside.numel())):
+        fixed = counted[images, None] & inside
+        good = labels[images] == label[images, None]
+        # A fixed entry with the label itself settles nearly all R and S; only the others are looked through.
+        open_sets = asked[images, :, None] & ((fixed & good[:, None]).float() @ around == 0)
+        for found in open_sets.nonzero().split(max(1, _CHUNK // join.shape[1])):
+            image, place, entries = found[:, 0], found[:, 1], join[found[:, 2]]
+            known, values = fixed[image[:, None], place[:, None], entries], labels[images[image, None], entries]
+            lowest = values.where(known, torch.iinfo(values.dtype).max).amin(1)
+            highest = values.where(known, NOT_EVALUATED).amax(1)
+            one = lowest >= highest
+            forged[images[image[one]], place[one]] = True
     return forged  # type: ignore[return-value]
 
 
