@@ -25,7 +25,7 @@ class DataError(MRCertError):
 
 
 class NumericalError(MRCertError, ArithmeticError):
-    """Logits that are not finite."""
+    """Logits, or a loss, that are not finite."""
 
 
 class ResultsError(MRCertError):

@@ -209,9 +209,12 @@ def test_check_agrees_with_the_brute_force_on_damaged_mask_sets(layout, data):
         ((3, 3), (8, 8), -1, "stride"),
         ((3, 3), (8, 8), (1, 0), "stride"),
         ((3, 3), (8, 8), (1, 1, 1), "stride"),
+        ((3, 3), (8, 8), 1.5, "stride"),
+        ((3, 3), (8, 8), "2", "stride"),
+        ((3, 3), (8.0, 8), 1, "window"),
     ],
 )
-def test_sizes_below_one_are_refused(grid, window_px, stride, named):
+def test_sizes_that_are_no_whole_numbers_of_at_least_one_are_refused(grid, window_px, stride, named):
     with pytest.raises(ConfigurationError, match=f"the {named} must be"):
         covering_masks(grid, window_px, PatchSpec(1), stride)
 

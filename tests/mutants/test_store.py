@@ -74,6 +74,24 @@ def test_a_fuller_table_takes_the_place_of_an_earlier_one_and_an_emptier_does_no
         assert_same(opened.table(LATTICES[3], [1], images(1)), large)
 
 
+@pytest.mark.parametrize("lazily", [[0, 1, 4, 5, 6], [0, 1, 6]])
+def test_labels_of_lower_orders_are_added_to_those_of_a_lazy_evaluation(tmp_path: Path, lazily: list[int]) -> None:
+    """Whether or not they are more: the verdicts of both evaluations can be made again."""
+    every, store = random_table(LATTICES[3], 1), TableStore(tmp_path, HEADER)
+    part = PredictionTable.empty(LATTICES[3], 1)
+    part.labels[:, lazily], part.margins[:, lazily] = every.labels[:, lazily].int(), every.margins[:, lazily]
+    keep(store, part, 1)
+    store.flush()
+    low = store.table(LATTICES[1], [1], images(1))
+    low.labels[:], low.margins[:] = every.labels[:, : len(LATTICES[1])], every.margins[:, : len(LATTICES[1])]
+    keep(store, low, 1)
+    store.flush()
+    columns = sorted({*range(len(LATTICES[1])), *lazily})
+    part.labels[:, columns], part.margins[:, columns] = every.labels[:, columns].int(), every.margins[:, columns]
+    for opened in (store, TableStore(tmp_path, HEADER)):
+        assert_same(opened.table(LATTICES[3], [1], images(1)), part)
+
+
 def test_what_has_been_added_is_on_disk_in_time_without_an_end(tmp_path: Path) -> None:
     store = TableStore(tmp_path, HEADER, seconds=0)
     keep(store, random_table(LATTICES[1], 1), 1)
@@ -88,6 +106,30 @@ def test_processes_write_beside_each_other(tmp_path: Path) -> None:
         keep(store, random_table(LATTICES[1], 1), number)
         store.flush()
     assert TableStore(tmp_path, HEADER).ids() == [0, 1, 2]
+
+
+@pytest.mark.parametrize("removed", [0, 1, 2])
+def test_no_shard_is_overwritten_after_a_damaged_one_was_removed(tmp_path: Path, removed: int) -> None:
+    store = TableStore(tmp_path, HEADER)
+    for key in range(3):
+        keep(store, random_table(LATTICES[1], 1), key)
+        store.flush()
+    sorted(tmp_path.glob("*.parquet"))[removed].unlink()
+    store, newer = TableStore(tmp_path, HEADER), random_table(LATTICES[2], 1)
+    keep(store, newer, 0)
+    store.flush()
+    opened = TableStore(tmp_path, HEADER)
+    assert opened.ids() == sorted({0, 1, 2} - {removed} | {0})
+    assert_same(opened.table(LATTICES[2], [0], images(0)), newer)
+
+
+def test_two_runs_at_once_do_not_overwrite_each_other(tmp_path: Path) -> None:
+    stores = [TableStore(tmp_path, HEADER) for _ in range(2)]
+    for key, store in enumerate(stores):
+        keep(store, random_table(LATTICES[1], 1), key)
+        store.flush()
+    assert TableStore(tmp_path, HEADER).ids() == [0, 1]
+    assert stores[0].table(LATTICES[1], [0], images(0)).evaluated.all()
 
 
 def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:

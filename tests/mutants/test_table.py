@@ -22,10 +22,8 @@ def test_empty_table_has_no_labels():
     assert not table.evaluated.any()
 
 
-def test_empty_table_of_another_integer_type_and_of_no_images():
-    table = PredictionTable.empty(LATTICE, images=0, labels=torch.int16)
-    assert table.labels.shape == (0, MUTANTS)
-    assert table.labels.dtype == torch.int16
+def test_empty_table_of_no_images():
+    assert PredictionTable.empty(LATTICE, images=0).labels.shape == (0, MUTANTS)
 
 
 def test_evaluated_follows_the_labels():
@@ -46,6 +44,17 @@ def test_rows_are_a_copy():
         part.labels[:] = 7
     assert table.labels.unique().tolist() == [NOT_EVALUATED, 5]
     assert PredictionTable(LATTICE, table.labels).rows(torch.tensor([0])).margins is None
+
+
+def test_entries_above_a_margin():
+    margins = torch.tensor([[0.0, 0.5, 0.75, torch.nan, 2.0, 0.0, 0.0]])
+    table = PredictionTable(LATTICE, torch.zeros(1, MUTANTS, dtype=torch.long), margins)
+    assert table.above(0.5).nonzero()[:, 1].tolist() == [2, 4]
+    assert table.above(0).all()
+    bare = PredictionTable(LATTICE, table.labels)
+    assert bare.above(0).all()
+    with pytest.raises(ConfigurationError, match=r"margin 0\.5 needs a table with margins"):
+        bare.above(0.5)
 
 
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])

@@ -149,6 +149,16 @@ class Defender(ABC, Generic[Mutants]):
     def _decide(self, table: PredictionTable[Mutants]) -> Verdicts: ...
 
 
+def check_margin(margin: float) -> None:
+    """Check the margin of a certificate.
+
+    Raises:
+        ConfigurationError: if it is negative or no number.
+    """
+    if not margin >= 0:
+        raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
+
+
 def first(found: Tensor) -> Tensor:
     """Position of the first true entry of each row of ``[image, candidate]``, -1 where there is none."""
     return torch.where(found.any(1), found.int().argmax(1), NO_WITNESS)

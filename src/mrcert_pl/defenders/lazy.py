@@ -4,7 +4,7 @@ import torch
 from torch import BoolTensor, Tensor
 
 from mrcert_pl.defenders.base import FIELDS, Verdicts, Want
-from mrcert_pl.defenders.witnesses import certain, counted, covered
+from mrcert_pl.defenders.witnesses import certain, counted, covered, entries_around
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
@@ -44,8 +44,7 @@ def fewest_masks(candidates: Tensor, lattice: UnionLattice) -> BoolTensor:
 
 def entries_of(candidates: Tensor, join: Tensor, lattice: UnionLattice) -> BoolTensor:
     """``[image, mutant]``: whether the entry is ``S | T`` for one of the candidates ``S`` with the fewest masks."""
-    entries = torch.zeros(len(join), len(lattice), device=join.device).scatter_(1, join, 1.0)
-    return fewest_masks(candidates, lattice).float() @ entries > 0  # type: ignore[return-value]
+    return fewest_masks(candidates, lattice).float() @ entries_around(join, len(lattice)) > 0  # type: ignore[return-value]
 
 
 def around_open_places(table: PredictionTable[UnionLattice], label: Tensor, patches: int, margin: float) -> BoolTensor:

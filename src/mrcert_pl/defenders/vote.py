@@ -6,7 +6,7 @@ from typing import Any, Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, PATCHES, Defender, Verdicts
+from mrcert_pl.defenders.base import NO_WITNESS, PATCHES, Defender, Verdicts, check_margin
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import PatchedAblations, PatchSpec
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -53,8 +53,7 @@ class ColumnVote(Defender[PatchedAblations]):
     def __init__(self, certificate: Certificate = "paper", margin: float = 0.0) -> None:
         if certificate not in get_args(Certificate):
             raise unknown("vote certificate", certificate, get_args(Certificate))
-        if not margin >= 0:
-            raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
+        check_margin(margin)
         self.certificate = certificate
         self.margin = margin
         self.name = "vot" if certificate == "paper" else "vot_sharp"
@@ -66,7 +65,7 @@ class ColumnVote(Defender[PatchedAblations]):
                 "take another model (model=column_vit) or another defender (defender=mrcert)"
             )
         if not isinstance(stride, int):
-            raise ConfigurationError(f"votes have one stride in px, not {tuple(stride)}; give one number")
+            raise ConfigurationError(f"votes have one stride in px, not {stride}; give one whole number")
         ablations = PatchedAblations(model.ablations(stride), patch)
         self._check_pairs(ablations)
         return ablations
@@ -170,11 +169,7 @@ class ColumnVote(Defender[PatchedAblations]):
 
     def _distrusted(self, table: PredictionTable[PatchedAblations], rows: Tensor, patches: int) -> Tensor:
         """``[image, vote]``: votes with a margin that is too small for a certificate for so many patches."""
-        if self.margin == 0:
-            return torch.zeros_like(table.labels[rows, 1:], dtype=torch.bool)
-        if table.margins is None:
-            raise ConfigurationError(f"a certificate with margin {self.margin} needs a table with margins")
-        return ~(table.margins[rows, 1:] > patches * self.margin)
+        return ~table.rows(rows).above(patches * self.margin)[:, 1:]
 
     def _check_pairs(self, lattice: PatchedAblations) -> None:
         if self.certificate == "sharp" and (sets := len(lattice.touched)) > _MOST_SETS:

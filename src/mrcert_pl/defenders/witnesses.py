@@ -9,12 +9,12 @@ from collections.abc import Callable
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import PATCHES, Want
+from mrcert_pl.defenders.base import PATCHES, Want, check_margin
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
-# Entries of one comparison over (image, S, T): bounds the memory of a decision.
+# Entries of one comparison over (image, S, T) or (image, R, mutant): bounds the memory of a decision.
 _CHUNK = 1 << 25
 
 
@@ -26,8 +26,7 @@ def check_settings(patches: int, margin: float) -> None:
     """
     if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
         raise ConfigurationError(f"MRCert needs a whole number of patches, at least one patch, not {patches!r}")
-    if not margin >= 0:
-        raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
+    check_margin(margin)
 
 
 def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[PredictionTable[UnionLattice]]:
@@ -39,16 +38,8 @@ def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[Predict
 
 
 def counted(table: PredictionTable, margin: float) -> BoolTensor:
-    """``[image, mutant]``: known entries that count inside a certificate, those with a larger margin; all if it is 0.
-
-    Raises:
-        ConfigurationError: for a margin with a table that has none.
-    """
-    if margin == 0:
-        return table.evaluated
-    if table.margins is None:
-        raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
-    return table.evaluated & (table.margins > margin)  # type: ignore[return-value]
+    """``[image, mutant]``: known entries that count inside a certificate with this margin."""
+    return table.evaluated & table.above(margin)  # type: ignore[return-value]
 
 
 def witnesses(labels: Tensor, join: Tensor, hope: bool = False) -> BoolTensor:
@@ -75,6 +66,11 @@ def covered(found: Tensor, inside: Tensor) -> BoolTensor:
     return found.float() @ inside[:, : found.shape[1]].float().T > 0  # type: ignore[return-value]
 
 
+def entries_around(join: Tensor, mutants: int) -> Tensor:
+    """Float ``[S, mutant]``: 1 where the mutant is ``S | T`` for some ``T``, else 0."""
+    return torch.zeros(len(join), mutants, device=join.device).scatter_(1, join, 1.0)
+
+
 def forgeable(
     counted: Tensor, labels: Tensor, label: Tensor, join: Tensor, inside: Tensor, asked: Tensor
 ) -> BoolTensor:
@@ -91,12 +87,19 @@ def forgeable(
         asked: ``[image, R]``, what to answer; elsewhere the answer is false.
     """
     forged = torch.zeros_like(asked)
-    for r in asked.any(0).nonzero()[:, 0].tolist():
-        images = asked[:, r]
-        fixed = counted[images] & inside[r]
-        lowest = labels[images].where(fixed, torch.iinfo(labels.dtype).max)[:, join].amin(2)
-        highest = labels[images].where(fixed, -1)[:, join].amax(2)
-        forged[images, r] = ((lowest >= highest) & (lowest != label[images, None])).any(1)
+    around = entries_around(join, labels.shape[1]).T
+    for images in asked.any(1).nonzero()[:, 0].split(max(1, _CHUNK // inside.numel())):
+        fixed = counted[images, None] & inside
+        good = labels[images] == label[images, None]
+        # A fixed entry with the label itself settles nearly all R and S; only the others are looked through.
+        open_sets = asked[images, :, None] & ((fixed & good[:, None]).float() @ around == 0)
+        for found in open_sets.nonzero().split(max(1, _CHUNK // join.shape[1])):
+            image, place, entries = found[:, 0], found[:, 1], join[found[:, 2]]
+            known, values = fixed[image[:, None], place[:, None], entries], labels[images[image, None], entries]
+            lowest = values.where(known, torch.iinfo(values.dtype).max).amin(1)
+            highest = values.where(known, NOT_EVALUATED).amax(1)
+            one = lowest >= highest
+            forged[images[image[one]], place[one]] = True
     return forged  # type: ignore[return-value]
 
 

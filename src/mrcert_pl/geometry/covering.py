@@ -1,7 +1,7 @@
 """Covering mask sets: for every placement of the patch one mask hides all windows that it touches."""
 
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import product
 
 from mrcert_pl.errors import ConfigurationError
@@ -35,16 +35,22 @@ def covering_masks(
         ``row * columns + column`` is set if the mask hides that window. None lies inside another.
 
     Raises:
-        ConfigurationError: for sizes or strides below one, or a patch larger than the image.
+        ConfigurationError: for sizes or strides that aren't whole numbers of at least one, or a patch larger than the
+            image.
     """
-    strides = (stride, stride) if isinstance(stride, int) else stride
+    strides = stride if isinstance(stride, Sequence) else (stride, stride)
     for name, pair in (("grid", grid), ("window", window_px), ("stride", strides)):
-        if len(pair) != 2 or min(pair) < 1:
+        if len(pair) != 2 or any(type(side) is not int or side < 1 for side in pair):
             raise ConfigurationError(f"the {name} must be two whole numbers of at least 1, not {tuple(pair)}")
     masks: dict[int, None] = {}  # in order, each once
     for patch_px in patch.shapes_px((grid[0] * window_px[0], grid[1] * window_px[1])):
         spans = [mask_spans(n, w, p, s) for n, w, p, s in zip(grid, window_px, patch_px, strides, strict=True)]
         masks |= dict.fromkeys(rectangle(rows, columns, grid[1]) for rows, columns in product(*spans))
+    return outermost(masks)
+
+
+def outermost(masks: Collection[int]) -> tuple[int, ...]:
+    """Those of different masks that don't lie inside another one, in their order."""
     return tuple(mask for mask in masks if not any(mask != other and mask & ~other == 0 for other in masks))
 
 

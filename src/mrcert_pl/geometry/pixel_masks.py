@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from itertools import product
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry.covering import Borders, rectangle, windows_under
+from mrcert_pl.geometry.covering import Borders, mask_spans, outermost, rectangle, windows_under
 from mrcert_pl.geometry.patch import PatchSpec
 
 
@@ -63,12 +63,9 @@ def pixel_masks(image_px: tuple[int, int], patch: PatchSpec, per_axis: int) -> P
         rectangle(windows_under(borders[0], rows), windows_under(borders[1], columns), len(borders[1]) - 1)
         for rows, columns in boxes
     )
-    kept = tuple(mask for mask in masks if not any(mask != other and mask & ~other == 0 for other in masks))
-    return PixelMasks(borders[0], borders[1], kept)
+    return PixelMasks(borders[0], borders[1], outermost(masks))
 
 
 def _intervals(pixels: int, patch_px: int, per_axis: int) -> list[range]:
-    stride = -(-(pixels - patch_px + 1) // per_axis)
-    length = min(patch_px + stride - 1, pixels)
-    starts = sorted({*range(0, pixels - length, stride), pixels - length})
-    return [range(start, start + length) for start in starts]
+    """The masks along an axis: those of windows of one pixel."""
+    return mask_spans(pixels, 1, patch_px, -(-(pixels - patch_px + 1) // per_axis))

@@ -63,7 +63,7 @@ class LogitSpread:
         alone = []
         for i in range(len(images)):
             hidden = self.hidden[self.image == i]
-            alone.append(self._logits(model, images[i : i + 1], torch.zeros(len(hidden), dtype=torch.long), hidden, 1))
+            alone.append(self._logits(images[i : i + 1], torch.zeros(len(hidden), dtype=torch.long), hidden, 1))
         self._alone = torch.cat(alone)
         self._runs = [("float32", self._alone)]
         if not self._alone.isfinite().all():
@@ -101,25 +101,25 @@ class LogitSpread:
         flips = int((logits.argmax(1) != self._alone.argmax(1)).sum())
         return Spread(way, precision, float((logits - self._alone).abs().max()), flips, len(logits))
 
-    @staticmethod
     @torch.inference_mode()
-    def _logits(model: Any, images: Tensor, image: Tensor, hidden: Tensor, size: int) -> Tensor:
+    def _logits(self, images: Tensor, image: Tensor, hidden: Tensor, size: int) -> Tensor:
         """Logits of mutants by the fast path, in batches of at most ``size`` that cost the same."""
-        features, tokens = model.encode(images), model.mutant_tokens(hidden)
+        features, tokens = self.model.encode(images), self.model.mutant_tokens(hidden)
+        image, hidden = image.to(images.device), hidden.to(images.device)
         logits: list[Tensor] = [torch.empty(0)] * len(image)
         for count in tokens.unique():
             for rows in (tokens == count).nonzero()[:, 0].split(size):
-                batch = model.classify_mutants(features, image[rows].to(images.device), hidden[rows].to(images.device))
+                batch = self.model.classify_mutants(features, image[rows], hidden[rows])
                 for row, values in zip(rows.tolist(), batch, strict=True):
                     logits[row] = values
         return torch.stack(logits).float().cpu()
 
     def _whole(self) -> Tensor:
-        return self._logits(self.model, self.images, self.image, self.hidden, len(self.image))
+        return self._logits(self.images, self.image, self.hidden, len(self.image))
 
     def _neighbours(self) -> Tensor:
         order = self._shuffled
-        return self._logits(self.model, self.images, self.image[order], self.hidden[order], 3)[order.argsort()]
+        return self._logits(self.images, self.image[order], self.hidden[order], 3)[order.argsort()]
 
     def _one_thread(self) -> Tensor:
         threads = torch.get_num_threads()

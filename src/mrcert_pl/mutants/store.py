@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
@@ -58,10 +59,8 @@ class TableStore:
         self._written = time.monotonic()
         self._places: dict[int, tuple[Path, int]] = {}
         self._open: tuple[Path, pa.Table] | None = None
-        self._shards = 0
         for shard in _shards(folder):
             self._check(shard)
-            self._shards += 1
             self._index(shard, _read(shard, ["id"])["id"].to_pylist())
 
     def __len__(self) -> int:
@@ -103,7 +102,7 @@ class TableStore:
         labels: Sequence[int],
         images: Tensor,
     ) -> None:
-        """Keep the tables of a batch; those with nothing new are passed over.
+        """Keep the tables of a batch, beside what is stored of higher orders; those with nothing new are passed over.
 
         Args:
             table: the tables of the batch.
@@ -113,9 +112,11 @@ class TableStore:
             images: their pixels.
         """
         assert table.margins is not None
-        evaluated = table.evaluated.sum(1).tolist()
+        mutants, margins = len(table.lattice), rounded_down(table.margins).half().cpu().numpy()
         for row, digest in enumerate(image_digests(images)):
-            if ids[row] in self._places and _evaluated(self._row(ids[row])) >= evaluated[row]:
+            stored = self._row(ids[row]) if ids[row] in self._places else {"labels": [], "margins": []}
+            entries = table.labels[row].tolist() + stored["labels"][mutants:]
+            if _evaluated(entries) <= _evaluated(stored["labels"]):
                 continue
             self._rows.append(
                 {
@@ -123,8 +124,8 @@ class TableStore:
                     "path": paths[row],
                     "label": int(labels[row]),
                     "image": digest,
-                    "labels": table.labels[row].tolist(),
-                    "margins": rounded_down(table.margins[row]).half().cpu().numpy(),
+                    "labels": entries,
+                    "margins": np.append(margins[row], np.array(stored["margins"][mutants:], margins.dtype)),
                 }
             )
         if time.monotonic() - self._written > self._seconds:
@@ -137,12 +138,11 @@ class TableStore:
             ResultsError: if the folder can't be written.
         """
         if self._rows:
-            shard = self.folder / f"{self._shards:06d}_{self._writer:04d}.parquet"
+            shard = self.folder / f"{_next_number(self.folder):06d}_{self._writer:04d}.parquet"
             schema = _SCHEMA.with_metadata({_HEADER: json.dumps(self.header)})
             content = pa.Table.from_pylist(self._rows, schema=schema)
             write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"), _CHOSEN_BY)
             self._index(shard, [row["id"] for row in self._rows])
-            self._shards += 1
             self._rows = []
         self._written = time.monotonic()
 
@@ -203,6 +203,11 @@ def _shards(folder: Path) -> list[Path]:
     return sorted(folder.glob("*.parquet"))
 
 
+def _next_number(folder: Path) -> int:
+    """One more than that of any shard: one of them may have been removed, or another run may be writing here."""
+    return 1 + max((int(shard.stem[:6]) for shard in _shards(folder) if shard.stem[:6].isdecimal()), default=-1)
+
+
 def _header(shard: Path) -> dict[str, Any]:
     try:
         metadata = pq.read_schema(shard).metadata or {}
@@ -226,5 +231,5 @@ def _fill(table: PredictionTable[Any], row: int, stored: Mapping[str, Any]) -> N
     table.margins[row, :shared] = torch.tensor(stored["margins"][:shared])
 
 
-def _evaluated(stored: Mapping[str, Any]) -> int:
-    return sum(label != NOT_EVALUATED for label in stored["labels"])
+def _evaluated(labels: Sequence[int]) -> int:
+    return sum(label != NOT_EVALUATED for label in labels)

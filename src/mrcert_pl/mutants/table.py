@@ -64,14 +64,12 @@ class PredictionTable(Generic[Mutants]):
             )
 
     @classmethod
-    def empty(
-        cls, lattice: Mutants, images: int, device: torch.device | str = "cpu", labels: torch.dtype = torch.int32
-    ) -> "PredictionTable[Mutants]":
+    def empty(cls, lattice: Mutants, images: int, device: torch.device | str = "cpu") -> "PredictionTable[Mutants]":
         """A table for ``images`` images in which nothing has been evaluated."""
         shape = (images, len(lattice))
         return cls(
             lattice,
-            torch.full(shape, NOT_EVALUATED, dtype=labels, device=device),
+            torch.full(shape, NOT_EVALUATED, dtype=torch.int32, device=device),
             torch.full(shape, torch.nan, device=device),
         )
 
@@ -85,6 +83,18 @@ class PredictionTable(Generic[Mutants]):
     def evaluated(self) -> BoolTensor:
         """``[image, mutant]``: which entries hold a label."""
         return self.labels != NOT_EVALUATED  # type: ignore[return-value]
+
+    def above(self, margin: float) -> BoolTensor:
+        """``[image, mutant]``: which entries have a larger margin; all if it is 0 (docs/theory.md, Theorem 6).
+
+        Raises:
+            ConfigurationError: for a margin with a table that has none.
+        """
+        if margin == 0:
+            return torch.ones_like(self.labels, dtype=torch.bool)  # type: ignore[return-value]
+        if self.margins is None:
+            raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
+        return self.margins > margin  # type: ignore[return-value]
 
 
 def rounded_down(margins: Tensor) -> Tensor:
