@@ -328,6 +328,8 @@ def test_lazy_evaluation_gives_the_same_rows_from_fewer_mutants(
         assert {round(sum(row["gflops"] for row in rows) / len(rows), 6) for rows in (lazy, full)} <= gflops
     message = failure(trained, capsys, *EVAL, "evaluate=some")
     assert "unknown way to evaluate (evaluate=) 'some'; choose one of: full, lazy" in message
+    message = failure(trained, capsys, *EVAL, "pictures=[123456]")
+    assert "pictures= names images that are not to be evaluated: [123456]" in message
     message = failure(trained, capsys, *EVAL, "reported={cert: 0.5}")
     assert "unknown accuracy (reported=) 'cert'; choose one of: adversarial_certified, base, " in message
 

@@ -93,6 +93,9 @@ def test_a_file_of_patchcure_can_be_certified(
     assert counts()[0]["clean"]["n"] == 3
 
 
+DIGITS = ["theirs.pth", "out.safetensors", "--patchcure", "digits", "--window", "14", "1"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -107,6 +110,8 @@ def test_a_file_of_patchcure_can_be_certified(
         (["theirs.pth", "out.safetensors"], "not a checkpoint that train.py made"),
         (["strange.safetensors", "out.safetensors"], "says nothing about its model"),
         (["broken.safetensors", "out.safetensors"], "truncated or damaged"),
+        ([*DIGITS, "--backbone-args", "{depth: 4"], "--backbone-args is no YAML: while parsing"),
+        ([*DIGITS, "--backbone-args", "[4]"], "names and values, like '{depth: 4}', not '[4]'"),
     ],
 )
 def test_what_cannot_be_converted_says_why(

@@ -60,10 +60,11 @@ def test_sizes_of_patches_make_lines_and_evaluations_bars() -> None:
 
 
 def test_a_result_is_a_row_of_shares() -> None:
-    row = dict(zip(RESULT_COLUMNS, result_row(result("mrcert", 32, None, mutants_per_image=439.0)), strict=True))
+    found = result("mrcert", 32, None, mutants_per_image=439.0, gflops_per_image=300.5)
+    row = dict(zip(RESULT_COLUMNS, result_row(found), strict=True))
     assert row["patch"] == "32"
     assert (row["clean"], row["certified"], row["adversarial_certified"]) == (0.9, None, None)
-    assert row["mutants_per_image"] == 439.0
+    assert (row["mutants_per_image"], row["gflops_per_image"]) == (439.0, 300.5)
     assert shares(result("mrcert", 32, None)) == {"clean": 0.9}
 
 

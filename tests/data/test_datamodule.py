@@ -77,6 +77,12 @@ def test_augmentation_follows_from_seed_epoch_and_image_alone() -> None:
     assert not any(torch.equal(first[i], next_epoch[i]) for i in first)
 
 
+def test_augmentation_that_timm_does_not_have() -> None:
+    data = ImageDataModule("digits", image_px=(32, 32), limit=8, batch_size=8, augmentation={"sclae": (0.3, 0.5)})
+    with pytest.raises(ConfigurationError, match=r"recipe\.augmentation .* 'sclae'"):
+        data.train_dataloader()
+
+
 def test_augmentation_is_for_training_only() -> None:
     augmentation = {"scale": (0.3, 0.5), "hflip": 0.0, "auto_augment": None, "color_jitter": None}
     data = ImageDataModule("digits", image_px=(32, 32), limit=8, batch_size=8, augmentation=augmentation)

@@ -41,8 +41,6 @@ def main() -> None:
 
 
 def _convert(arguments: argparse.Namespace) -> None:
-    from omegaconf import OmegaConf
-
     from mrcert_pl.files import write_whole
     from mrcert_pl.models.checkpoints import describe_model, load_patchcure, read_checkpoint, write_weights
 
@@ -60,7 +58,7 @@ def _convert(arguments: argparse.Namespace) -> None:
             window=arguments.window,
             backbone=arguments.backbone,
             num_classes=len(classes),
-            backbone_args=OmegaConf.to_container(OmegaConf.create(arguments.backbone_args)),  # type: ignore[arg-type]
+            backbone_args=_arguments(arguments.backbone_args),
         )
         weights: Mapping[str, Any] = model.state_dict()
         origin: Mapping[str, Any] = {
@@ -75,6 +73,19 @@ def _convert(arguments: argparse.Namespace) -> None:
         weights, origin = checkpoint.weights, checkpoint.origin
     write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half), "target")
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {_evaluation(target, origin)}")
+
+
+def _arguments(text: str) -> dict[str, Any]:
+    """``--backbone-args`` as a dict."""
+    from omegaconf import OmegaConf
+
+    try:
+        settings: Any = OmegaConf.to_container(OmegaConf.create(text))
+    except Exception as error:  # whatever the parser of YAML makes of it
+        raise ConfigurationError(f"--backbone-args is no YAML: {' '.join(str(error).split())}") from error
+    if not isinstance(settings, dict):
+        raise ConfigurationError(f"--backbone-args must be names and values, like '{{depth: 4}}', not {text!r}")
+    return settings
 
 
 def _classes(dataset: str) -> tuple[str, ...]:

@@ -49,7 +49,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         patch_of,
     )
     from mrcert_pl.cli.locations import count_locations
-    from mrcert_pl.cli.pictures import draw_verdicts
+    from mrcert_pl.cli.pictures import check_wanted, draw_verdicts
     from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.cli.stopwatch import announce
@@ -62,6 +62,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     model = build_model(cfg, start=False)
     lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
+    check_wanted(cfg, data)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     trainer = build_trainer(cfg, [ImageProgressBar()])
     digest = weights_digest(model)

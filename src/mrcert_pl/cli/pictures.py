@@ -13,7 +13,22 @@ from mrcert_pl.attacks import Placement
 from mrcert_pl.cli.examples import Example, attack_examples, originals, pixels_of, verdict_examples
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.data.attacked import AttackedImages
-from mrcert_pl.errors import MRCertError
+from mrcert_pl.errors import ConfigurationError, MRCertError
+
+
+def check_wanted(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Make sure that the images to draw are there, before any is evaluated.
+
+    Raises:
+        ConfigurationError: for the id of an image that the test set doesn't have.
+    """
+    if isinstance(cfg.pictures, int):
+        return
+    if missing := sorted(set(cfg.pictures) - {record.id for record in data.split("test").records}):
+        raise ConfigurationError(
+            f"pictures= names images that are not to be evaluated: {missing}; verdicts.parquet of an earlier run has "
+            "the ids, and a number instead of a list draws so many"
+        )
 
 
 def draw_verdicts(cfg: DictConfig, run_dir: Path, data: ImageDataModule, model: Any, lattice: Any) -> None:

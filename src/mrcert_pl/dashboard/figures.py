@@ -9,7 +9,8 @@ import numpy as np
 _POINTS = 57
 
 ACCURACIES = ("base", "clean", "certified", "round_trip", "adversarial_certified")
-RESULT_COLUMNS = ("dataset", "model", "patch", "defender", "n", *ACCURACIES, "mutants_per_image")
+_COSTS = ("mutants_per_image", "gflops_per_image")
+RESULT_COLUMNS = ("dataset", "model", "patch", "defender", "n", *ACCURACIES, *_COSTS)
 
 
 def shares(result: Mapping[str, Any]) -> dict[str, float]:
@@ -21,7 +22,7 @@ def shares(result: Mapping[str, Any]) -> dict[str, float]:
 def result_row(result: Mapping[str, Any]) -> list[Any]:
     """The measured shares of one ``results.json`` in the order of ``RESULT_COLUMNS``; ``None`` for what it lacks."""
     known = [result["dataset"], result["model"], str(result["patch"]), result["defender"], result["n"]]
-    return [*known, *(shares(result).get(name) for name in ACCURACIES), result.get("mutants_per_image")]
+    return [*known, *(shares(result).get(name) for name in ACCURACIES), *map(result.get, _COSTS)]
 
 
 def by_case(rows: Sequence[Mapping[str, Any]]) -> list[list[Any]]:

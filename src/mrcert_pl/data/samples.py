@@ -14,6 +14,7 @@ from torch.utils.data import Dataset, DistributedSampler
 
 from mrcert_pl.data.images import rgb
 from mrcert_pl.data.records import Record, Source
+from mrcert_pl.errors import ConfigurationError
 
 
 class Sample(NamedTuple):
@@ -73,11 +74,19 @@ class Augmentation:
     """timm's training transform, with its normalisation undone: that is the model's.
 
     Random erasing draws its noise in units of a normalised image, so it may leave [0, 1].
+
+    Raises:
+        ConfigurationError: for arguments that the transform doesn't have.
     """
 
     def __init__(self, image_px: tuple[int, int], arguments: Mapping[str, Any]) -> None:
         fixed = {"is_training": True, "mean": IMAGENET_DEFAULT_MEAN, "std": IMAGENET_DEFAULT_STD}
-        self.transform = create_transform((3, *image_px), **{**fixed, "interpolation": "bicubic", **arguments})
+        try:
+            self.transform = create_transform((3, *image_px), **{**fixed, "interpolation": "bicubic", **arguments})
+        except TypeError as error:
+            raise ConfigurationError(
+                f"recipe.augmentation has arguments that timm's create_transform doesn't take: {error}"
+            ) from error
         self.mean = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
         self.std = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
