@@ -144,6 +144,14 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
         store.table(LATTICES[1], [1], images(2))
 
 
+def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
+    old = TableStore(tmp_path, HEADER | {"format": 1})
+    keep(old, random_table(LATTICES[1], 1), 1)
+    old.flush()
+    with pytest.raises(ResultsError, match="another version of mrcert, in format 1 instead of 2; evaluate again"):
+        TableStore(tmp_path, HEADER)
+
+
 @pytest.mark.parametrize("content", [b"", b"PAR1 this is no Parquet file"])
 def test_a_damaged_shard_is_named(tmp_path: Path, content: bytes) -> None:
     (tmp_path / "000000_0000.parquet").write_bytes(content)

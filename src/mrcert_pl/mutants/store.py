@@ -165,7 +165,13 @@ class TableStore:
             yield {name: [row[name] for row in rows] for name in ("id", "path", "label")}, table
 
     def _check(self, shard: Path) -> None:
-        if found := differences(_header(shard), self.header, "in the store"):
+        header = _header(shard)
+        if header.get("format") != _FORMAT:
+            raise ResultsError(
+                f"the tables in {self.folder} were written by another version of mrcert, in format "
+                f"{header.get('format')} instead of {_FORMAT}; evaluate again, with another folder as store="
+            )
+        if found := differences(header, self.header, "in the store"):
             raise ResultsError(
                 f"the tables in {self.folder} were made by something else:\n  "
                 + "\n  ".join(found)
