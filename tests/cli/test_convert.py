@@ -40,7 +40,9 @@ def test_a_checkpoint_becomes_small_and_stays_the_same_model(
         assert small.origin == whole.origin
         for name, value in whole.weights.items():
             assert torch.equal(small.weights[name].float(), (value.half() if half else value).float())
-        command(*evaluation(capsys.readouterr().out))
+        printed = evaluation(capsys.readouterr().out)
+        assert "stride=1" in printed
+        command(*printed)
     one, two, _ = counts()
     assert one == two
     assert Path("small.safetensors").stat().st_size < CHECKPOINT.stat().st_size / 2

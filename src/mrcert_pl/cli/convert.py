@@ -10,6 +10,8 @@ from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError
 
+# Settings of an evaluation, and where a checkpoint says them; one of PatchCURE's has no stride of masks.
+_ORIGINS = {"dataset": "dataset", "model": "name", "patch": "patch", "stride": "stride"}
 _ABOUT = """Write the weights of a checkpoint, and what it says about itself, as safetensors: no optimiser state,
 nothing pickled. eval.py takes it as checkpoint=."""
 _EXAMPLES = """examples:
@@ -95,16 +97,14 @@ def _classes(dataset: str) -> tuple[str, ...]:
 
 
 def _evaluation(target: Path, origin: Mapping[str, Any]) -> str:
-    """The command that certifies the file, with every setting of its model."""
+    """The command that certifies the file, with every setting of its model and the stride of its training."""
     settings = [
         # Only with ++ does Hydra take arguments of timm's that the configuration doesn't name.
         override(f"++model.{name}" if isinstance(value, Mapping) else f"model.{name}", value)
         for name, value in origin["config"].items()
         if name != "num_classes" and value not in ({}, None)
     ]
-    given = [
-        override(name, origin[key]) for name, key in (("dataset", "dataset"), ("model", "name"), ("patch", "patch"))
-    ]
+    given = [override(name, origin[key]) for name, key in _ORIGINS.items() if key in origin]
     return shlex.join(["python", "eval.py", *given, *settings, override("checkpoint", str(target))])
 
 
