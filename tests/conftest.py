@@ -6,9 +6,14 @@ from pathlib import Path
 
 import pytest
 import torch
+from jaxtyping import install_import_hook
 from lightning.pytorch import seed_everything
 
-from mrcert_pl.models import ViTSRF
+# Before the package is imported: shapes in signatures are checked in tests, and nowhere else.
+SHAPES_CHECKED = ("geometry",)
+install_import_hook([f"mrcert_pl.{package}" for package in SHAPES_CHECKED], "beartype.beartype")
+
+from mrcert_pl.models import ViTSRF  # noqa: E402
 
 # The models of the tests are tiny: more threads only get in each other's way.
 torch.set_num_threads(1)

@@ -25,7 +25,6 @@ BELOW = {
     "reporting": {"errors", "files"},
     "dashboard": {"errors", "files", "reporting"},
     "verification": {"errors", "geometry.patch"},
-    "conf": set(),
 }
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.parent != SOURCE or file.stem in BELOW]
 

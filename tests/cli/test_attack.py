@@ -18,6 +18,7 @@ from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
 from mrcert_pl.cli.build import build_model
+from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
@@ -34,9 +35,9 @@ CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
 
 def random_checkpoint(path: Path, overrides: list[str]) -> Path:
     """A checkpoint of random weights."""
-    from hydra import compose, initialize_config_module
+    from hydra import compose, initialize_config_dir
 
-    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         model = build_model(compose("eval", overrides=overrides))
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)

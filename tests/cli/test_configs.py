@@ -1,19 +1,19 @@
 """Every configuration composes, resolves and makes the object that it names."""
 
-import importlib.resources
 import shlex
 from pathlib import Path
 
 import pytest
 import torch
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 
 import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
+from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.geometry import PatchSpec
 
-CONF = Path(str(importlib.resources.files("mrcert_pl.conf")))
+CONF = CONF_DIR
 GROUPS = (
     "attack",
     "dataset",
@@ -32,7 +32,7 @@ OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / gro
 
 
 def composed(command: str, *overrides: str) -> DictConfig:
-    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         return compose(command, overrides=list(overrides))
 
 
@@ -178,7 +178,7 @@ def test_the_recipe_depends_on_the_model() -> None:
     "command", ["train", "eval", "predict", "attack", "bench", "audit_certificates", "audit_numerics"]
 )
 def test_runs_and_multiruns_of_a_command_lie_together(command: str) -> None:
-    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         hydra = compose(command, return_hydra_config=True).hydra
     folder = f"outputs/{command.split('_')[0]}"
     assert hydra.sweep.dir == folder
@@ -197,8 +197,6 @@ def test_several_shapes_of_a_patch_in_a_shell(words: str) -> None:
     assert cfg.checkpoint == "checkpoints/digits/vit_srf_p16x48,48x16/best.ckpt"
 
 
-@pytest.mark.parametrize(
-    "file", ["README.md", *(f"src/mrcert_pl/conf/{name}.yaml" for name in ("eval", "train", "plan"))]
-)
+@pytest.mark.parametrize("file", ["README.md", *(f"conf/{name}.yaml" for name in ("eval", "train", "plan"))])
 def test_several_shapes_of_a_patch_are_documented_as_they_work(file: str) -> None:
     assert """'patch="16x48,48x16"'""" in Path(__file__).parents[2].joinpath(file).read_text()

@@ -1,22 +1,20 @@
 """Defenders by name: the same as in the configuration."""
 
-import importlib.resources
-from pathlib import Path
-
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 
+from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.defenders.named import defender_named
 from mrcert_pl.errors import ConfigurationError
 
-NAMES = sorted(file.stem for file in Path(str(importlib.resources.files("mrcert_pl.conf"))).glob("defender/*.yaml"))
+NAMES = sorted(file.stem for file in CONF_DIR.glob("defender/*.yaml"))
 
 
 @pytest.mark.parametrize("patches", [2, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_defender_of_the_configuration_has_its_name_and_settings(name: str, patches: int) -> None:
-    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         cfg = compose("eval", [f"defender={name}", f"patches={patches}"])
     configured = instantiate(cfg.defender, _convert_="all")
     named = defender_named(name, patches)

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from pages import PAGES, ROOT, commands, write_files
@@ -34,7 +34,7 @@ def test_commands_compose(page: Path, tmp_path: Path) -> None:
             assert command in OTHERS or command.startswith("--")
             continue
         name = f"audit_{words[0]}" if command == "audit" else command
-        with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
             overrides = [f"hydra.searchpath=[file://{tmp_path}/conf]", *settings(words)]
             OmegaConf.to_container(compose(name, overrides=overrides))
 

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hydra import compose, initialize_config_module
+from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from pages import ROOT, commands, titled, write_files
 from PIL import Image
 from tiny import TINY
 
 from mrcert_pl import Guard
+from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data import DatasetDescription, catalog
 from mrcert_pl.data.files import image_folders
 from mrcert_pl.reporting import find_results, read_results
@@ -73,7 +74,7 @@ def test_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None
                 Image.fromarray(np.full((30, 40, 3), 90 * label + number, np.uint8)).save(folder / f"{number}.png")
     write_files("dataset", tmp_path)
     monkeypatch.chdir(tmp_path)
-    with initialize_config_module("mrcert_pl.conf", version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         overrides = [f"hydra.searchpath=[file://{tmp_path}/conf]", "dataset=signs", "dataset.workers=0"]
         cfg = compose("eval", overrides=overrides)
     data = instantiate(cfg.dataset, image_px=(32, 32), batch_size=2)

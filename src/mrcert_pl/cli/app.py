@@ -14,6 +14,7 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
+from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -50,7 +51,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
             with run_closed():
                 task(cfg)
 
-        hydra_main = hydra.main(version_base="1.3", config_path="pkg://mrcert_pl.conf", config_name=config_name)(job)
+        hydra_main = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(job)
 
         @functools.wraps(task)
         def main() -> None:

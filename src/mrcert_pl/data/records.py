@@ -1,7 +1,7 @@
 """What a data set is made of: records of images, in three splits."""
 
 from collections.abc import Sequence
-from typing import Literal, NamedTuple, Protocol
+from typing import Literal, NamedTuple, Protocol, runtime_checkable
 
 from PIL import Image
 from torch import Tensor
@@ -17,6 +17,7 @@ class Record(NamedTuple):
     path: str
 
 
+@runtime_checkable
 class Source(Protocol):
     """A data set that is ready to be read."""
 

@@ -1,7 +1,7 @@
 """Masks and ablations for training: which windows each image of a batch has to do without."""
 
 from collections.abc import Sequence
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 import torch
 from torch import Tensor
@@ -11,6 +11,7 @@ from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants import MutantSet
 
 
+@runtime_checkable
 class WindowSampler(Protocol):
     """Draws the windows that training hides."""
 

@@ -1,7 +1,7 @@
 """The mutant engine: an image is encoded once, then the wanted mutants are labelled in dense batches."""
 
 from collections.abc import Sequence
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from torch import BoolTensor, Tensor
@@ -12,6 +12,7 @@ from mrcert_pl.mutants.precision import full_float32
 from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
 
 
+@runtime_checkable
 class MaskableModel(Protocol):
     """What the engine asks of a model whose windows can be hidden."""
 
@@ -34,6 +35,7 @@ class MaskableModel(Protocol):
         ...
 
 
+@runtime_checkable
 class Queries(Protocol):
     """The part of a defender that the engine sees: which entries of the table it still needs."""
 

@@ -1,7 +1,7 @@
 """The prediction table: the label of the base model for every mutant of every image."""
 
 from dataclasses import dataclass
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
 from torch import BoolTensor, Tensor
@@ -11,6 +11,7 @@ from mrcert_pl.errors import ConfigurationError
 NOT_EVALUATED = -1
 
 
+@runtime_checkable
 class MutantSet(Protocol):
     """The mutants that a defender looks at, each by the windows that it hides; the first one hides nothing."""
 
