@@ -15,7 +15,7 @@ BELOW = {
     "mutants": {"errors", "files", "geometry"},
     "defenders": {"errors", "geometry", "mutants.table"},
     "metrics": {"errors", "defenders"},
-    "models": {"errors", "geometry"},
+    "models": {"errors", "geometry", "mutants"},
     "attacks": {"errors", "geometry", "models"},
     "data": {"errors", "files"},
     "lit": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data"},

@@ -121,6 +121,16 @@ class BlackBox(nn.Module):
             return f"the nearest that works: model.masks_per_axis={per_axis}"
         return "no number of masks works here"
 
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
+        return self.mean, self.std
+
+    @property
+    def residual_blocks(self) -> Sequence[nn.Module]:
+        """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
+        return ()
+
     def no_weight_decay(self) -> set[str]:
         """Parameters that an optimiser shouldn't decay (asked for by timm)."""
         return {f"net.{name}" for name in getattr(self.net, "no_weight_decay", set)()}
