@@ -50,10 +50,8 @@ def write_whole(
         if replace:
             partial.replace(path)
         else:
-            _link(partial, path)
+            _link(partial, path, chosen_by)
         _flush_to_disk(path.parent)
-    except FileExistsError as error:
-        raise ResultsError(f"{path} exists and is not overwritten; remove it or choose another {chosen_by}") from error
     except OSError as error:
         raise ResultsError(f"can't write {path}: {error.strerror or error}; choose another {chosen_by}") from error
     finally:
@@ -132,13 +130,16 @@ def _flush_to_disk(path: Path) -> None:
         os.close(descriptor)
 
 
-def _link(partial: Path, path: Path) -> None:
+def _link(partial: Path, path: Path, chosen_by: str) -> None:
     """Give a file its name unless that is taken, in one step where the file system has hard links."""
     try:
         os.link(partial, path)
     except OSError as error:
-        if error.errno not in _NO_LINKS:
+        if error.errno in _NO_LINKS and not path.exists():
+            partial.replace(path)
+        elif error.errno in (errno.EEXIST, *_NO_LINKS):
+            raise ResultsError(
+                f"{path} exists and is not overwritten; remove it or choose another {chosen_by}"
+            ) from error
+        else:
             raise
-        if path.exists():
-            raise FileExistsError(errno.EEXIST, os.strerror(errno.EEXIST), str(path)) from error
-        partial.replace(path)
