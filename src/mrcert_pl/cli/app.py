@@ -85,6 +85,13 @@ def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
     return merged
 
 
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the one of rank 0."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
+
+
 def _log_plainly() -> None:
     """Show the messages of the tasks as plain lines: notices on standard output, warnings on standard error."""
     log = logging.getLogger("mrcert_pl")

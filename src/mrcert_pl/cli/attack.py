@@ -4,37 +4,39 @@ import shlex
 
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.app import command, completed
+from mrcert_pl.cli.app import command, completed, is_first_process
 
 
 @command("attack")
 def main(cfg: DictConfig) -> None:
     """Attack test images; leave the attacked set, ``results.json`` and a contact sheet."""
-    from lightning.pytorch.utilities import rank_zero_only
-
     from mrcert_pl.cli.instantiate import attack_settings
+    from mrcert_pl.cli.lineage import attack_artifacts, describe
     from mrcert_pl.cli.record import write_config
+    from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS
     from mrcert_pl.tasks.attack import attack
-    from mrcert_pl.tasks.evaluate import RESULT
     from mrcert_pl.views.figures import draw_attack
     from mrcert_pl.views.terminal import show_attack
-    from mrcert_pl.views.wandb import log_attack, run_of_loggers
+    from mrcert_pl.views.wandb import MOST_EXAMPLES, WandbRun, log_attack
 
     cfg = completed(cfg)
     settings = attack_settings(cfg)
     write_config(cfg)
-    attacked = attack(settings)
-    if rank_zero_only.rank:
+    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    done = attack(settings)
+    if not is_first_process():
         return
-    show_attack(attacked.result)
-    place = shlex.quote(f"dataset.path={attacked.attacked}")
+    show_attack(done.result)
+    place = shlex.quote(f"dataset.path={done.attacked}")
     print(
-        f"{attacked.folder / RESULT}\n"
+        f"{done.folder / RESULTS}\n"
         f"Evaluate a defender on them with:  python eval.py dataset=attacked {place} defender=mrcert"
     )
-    for file in draw_attack(attacked, cfg.pictures):
-        print(file)
-    log_attack(run_of_loggers(settings.run.loggers), attacked)
+    if cfg.pictures:
+        print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.pictures], done.classes))
+    if run:
+        artifacts = attack_artifacts(settings, done)
+        log_attack(run, done.result, done.examples[:MOST_EXAMPLES], done.classes, artifacts)
 
 
 if __name__ == "__main__":

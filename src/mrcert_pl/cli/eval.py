@@ -2,33 +2,41 @@
 
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.app import command, completed
+from mrcert_pl.cli.app import command, completed, is_first_process
 
 
 @command("eval")
 def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
-    from lightning.pytorch.utilities import rank_zero_only
-
     from mrcert_pl.cli.instantiate import evaluation_settings
+    from mrcert_pl.cli.lineage import describe, evaluation_artifacts
     from mrcert_pl.cli.record import write_config
-    from mrcert_pl.tasks.evaluate import RESULT, VERDICTS, evaluate
-    from mrcert_pl.views.figures import draw_verdicts
+    from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS, VERDICTS
+    from mrcert_pl.tasks.evaluate import evaluate
+    from mrcert_pl.views.figures import draw_defence, draw_verdicts
     from mrcert_pl.views.terminal import show_results
-    from mrcert_pl.views.wandb import log_evaluation, run_of_loggers
+    from mrcert_pl.views.wandb import MOST_EXAMPLES, WandbRun, log_evaluation
 
     cfg = completed(cfg)
     settings = evaluation_settings(cfg)
     write_config(cfg)
-    evaluation = evaluate(settings)
-    if rank_zero_only.rank:
+    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    done = evaluate(settings)
+    if not is_first_process():
         return
     print()
-    show_results([evaluation.result])
-    print(f"{evaluation.folder / RESULT}\n{evaluation.folder / VERDICTS}")
-    for file in draw_verdicts(evaluation, cfg.pictures):
-        print(file)
-    log_evaluation(run_of_loggers(settings.run.loggers), evaluation)
+    show_results([done.result])
+    print(f"{done.folder / RESULTS}\n{done.folder / VERDICTS}")
+    drawn = done.examples[: cfg.pictures] if isinstance(cfg.pictures, int) else done.examples
+    if drawn:
+        draw_verdicts(done.folder / "pictures", drawn, done.classes, done.result.patch)
+        print(done.folder / "pictures")
+    if drawn and done.defences:
+        print(draw_defence(done.folder / CONTACT_SHEET, done.defences[: len(drawn)], done.classes))
+    if run:
+        artifacts = evaluation_artifacts(settings, done)
+        examples = done.examples[:MOST_EXAMPLES]
+        log_evaluation(run, done.result, done.rows, done.locations, examples, done.classes, artifacts)
 
 
 if __name__ == "__main__":

@@ -21,12 +21,10 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.cli.instantiate import prediction_settings
     from mrcert_pl.cli.record import write_config
-    from mrcert_pl.data.listing import find_images
-    from mrcert_pl.guard import GuardVerdict
-    from mrcert_pl.results.predictions import PredictionFiles
+    from mrcert_pl.data.image_paths import find_images
+    from mrcert_pl.results.predictions import Prediction, PredictionFiles
     from mrcert_pl.tasks.predict import guard_of, predict
-    from mrcert_pl.views.figures import draw_prediction
-    from mrcert_pl.views.terminal import show_predictions
+    from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
         raise ConfigurationError(f"pictures must be a number of images to draw or all, got {cfg.pictures!r}")
@@ -37,20 +35,20 @@ def main(cfg: DictConfig) -> None:
     settings = prediction_settings(cfg, files)
     guard = guard_of(settings)
     folder = write_config(cfg)
-    most = len(files) if cfg.pictures == "all" else cfg.pictures
-    rows = []
-    with PredictionFiles(folder, [*GuardVerdict.columns(), "error"]) as written:
-        for number, (file, outcome) in enumerate(predict(settings, guard)):
-            if isinstance(outcome, GuardVerdict):
-                rows.append(outcome.row())
-                if number < most:
-                    draw_prediction(folder / "pictures" / f"{number:04d}_{file.stem}.png", guard, file, outcome)
-            else:
-                rows.append({"image": str(file), "error": str(outcome)})
+    left = len(files) if cfg.pictures == "all" else cfg.pictures
+    rows: list[Prediction] = []
+    with PredictionFiles(folder) as written:
+        for file, outcome in predict(settings, guard):
+            rows.append(Prediction.of(file, outcome))
             written.add(rows[-1])
+            if left and rows[-1].verdict is not None:
+                left -= 1
+                draw_prediction(folder / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard.prepare(file), rows[-1])
     show_predictions(rows, guard.legend())
-    print(f"{written.lines}\n{written.table}" + (f"\n{folder / 'pictures'}" if most else ""))
-    _report_unreadable([row["error"] for row in rows if "error" in row], str(written.table))
+    print(f"{written.lines}\n{written.table}")
+    if (folder / "pictures").exists():
+        print(folder / "pictures")
+    _report_unreadable([row.error for row in rows if row.error is not None], str(written.table))
 
 
 def _requested(cfg: DictConfig) -> list[str]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.app import command, completed
+from mrcert_pl.cli.app import command, completed, is_first_process
 from mrcert_pl.cli.following import command_line
 
 
@@ -12,10 +12,11 @@ from mrcert_pl.cli.following import command_line
 def main(cfg: DictConfig) -> None:
     """Train, and leave the best checkpoint where ``eval.py`` finds it."""
     from mrcert_pl.cli.instantiate import defender, training_settings
+    from mrcert_pl.cli.lineage import describe, training_artifacts
     from mrcert_pl.cli.record import write_config
     from mrcert_pl.tasks.resume import checkpoint_to_resume, run_of
     from mrcert_pl.tasks.train import train
-    from mrcert_pl.views.wandb import log_training, run_of_loggers
+    from mrcert_pl.views.wandb import WandbRun, log_training
 
     cfg = completed(cfg)
     draft = training_settings(cfg, loggers=False)
@@ -24,9 +25,11 @@ def main(cfg: DictConfig) -> None:
         cfg = completed(cfg, folder)
     settings = training_settings(cfg, resume=resumed)
     write_config(cfg)
+    run = describe(WandbRun.of(settings.run.loggers), cfg)
     result = train(settings)
-    log_training(run_of_loggers(settings.run.loggers), result)
-    if result.published is None:
+    if run:
+        log_training(run, result, training_artifacts(settings, result))
+    if result.published is None or result.best_score is None or not is_first_process():
         return
     replaced = " (in place of an earlier one, which its own run in outputs keeps)" if result.replaced else ""
     if settings.stage == "srf_vanilla":

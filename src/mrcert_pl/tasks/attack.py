@@ -1,22 +1,19 @@
 """Patch attacks on the base model, and the attacked set that they leave."""
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
-
-import numpy as np
-from torch import Tensor
 
 from mrcert_pl.attacks import PatchAttack, PatchIFGSM
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
-from mrcert_pl.data import AttackedSet, ImageDataModule, ImageSplit, Preprocessing
-from mrcert_pl.data.attacked import AttackedImages, read_header
+from mrcert_pl.data import AttackedImages, AttackedSet, AttackedSetHeader
+from mrcert_pl.data.attacked_header import MODEL_KINDS, read_header
 from mrcert_pl.lit import PatchAttacking
 from mrcert_pl.models.checkpoints import describe_model
-from mrcert_pl.results.examples import array_of
+from mrcert_pl.results.examples import AttackExample
+from mrcert_pl.results.runs import RESULTS
 from mrcert_pl.results.schema import Accuracy, AttackResult, Environment
-from mrcert_pl.tasks.evaluate import RESULT
+from mrcert_pl.tasks.examples import attack_examples
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import begin, device_of, finish, log
 from mrcert_pl.tasks.settings import TrainerSettings, check_number
@@ -48,21 +45,6 @@ class AttackSettings(SubjectSettings):
 
 
 @dataclass(frozen=True)
-class AttackExample:
-    """An image before and after an attack.
-
-    Attributes:
-        facts: label, predictions, placement and loss.
-        before: ``[height, width, 3]`` in [0, 1].
-        after: the same with the patch.
-    """
-
-    facts: Mapping[str, Any]
-    before: np.ndarray
-    after: np.ndarray
-
-
-@dataclass(frozen=True)
 class Attack:
     """What :func:`attack` returns, on every process.
 
@@ -70,13 +52,15 @@ class Attack:
         result: accuracies of the base model before and after; ``results.json`` in the folder.
         folder: folder of the run.
         attacked: folder of the attacked set.
-        examples: the requested images; on the first process alone.
+        classes: names of the classes.
+        examples: the requested images before and after the attack.
     """
 
     result: AttackResult
     folder: Path
     attacked: Path
-    examples: Sequence[AttackExample]
+    classes: Sequence[str]
+    examples: Sequence[AttackExample] = ()
 
 
 def attack(settings: AttackSettings) -> Attack:
@@ -97,23 +81,23 @@ def attack(settings: AttackSettings) -> Attack:
     trainer = settings.trainer.make(
         run.folder, run.loggers, [Throughput(), *([ImageProgressBar("Attacking")] if settings.trainer.progress else [])]
     )
-    header = {
-        "dataset": data.description.attacked or data.description.name,
-        "classes": list(data.description.classes),
-        "images": ids,
-        "quantize": made.quantize,
-        "attack": made.settings(),
-        "model": describe_model(subject.model),
-        "weights_sha256": subject.weights_sha256,
-        "precision": str(trainer.precision),
-        "device": trainer.strategy.root_device.type,
-        "made_from": {
-            "model": {"name": subject.name, **subject.model.config},
-            "patch": subject.patch.text(),
-            "checkpoint": str(settings.checkpoint),
-            "dataset": _source(settings),
-        },
-    }
+    header = AttackedSetHeader(
+        source=data.description.attacked or data.description.name,
+        classes=tuple(data.description.classes),
+        images=tuple(ids),
+        quantize=made.quantize,
+        patch=str(settings.patch) if isinstance(settings.patch, str) else subject.patch_setting,
+        model_name=subject.name,
+        model_kind=subject.name if subject.name in MODEL_KINDS else "",
+        model_settings=subject.model.config,
+        checkpoint=str(settings.checkpoint),
+        attack=made.settings(),
+        model=describe_model(subject.model),
+        weights_sha256=subject.weights_sha256,
+        precision=str(trainer.precision),
+        device=trainer.strategy.root_device.type,
+        source_settings=_source(settings),
+    )
     attacked = AttackedSet(store_folder(settings.store, run.folder, "attacked"), header)
     if (finished := len(attacked.ids())) and trainer.is_global_zero:
         log.info("%s has %d attacked images; they are not attacked again", attacked.folder, finished)
@@ -132,16 +116,22 @@ def attack(settings: AttackSettings) -> Attack:
         _write(settings, subject, made, AttackedImages(attacked.folder), environment)
     trainer.strategy.barrier()
     finish(run)
-    examples = _examples(AttackedImages(attacked.folder), data, settings.examples if trainer.is_global_zero else 0)
-    return Attack(AttackResult.read(run.folder / RESULT), run.folder, attacked.folder, examples)
+    return Attack(
+        result=AttackResult.read(run.folder / RESULTS),
+        folder=run.folder,
+        attacked=attacked.folder,
+        classes=data.description.classes,
+        examples=attack_examples(attacked.folder, data, settings.examples),
+    )
 
 
-def _source(settings: AttackSettings) -> Mapping[str, Any]:
+def _source(settings: AttackSettings) -> dict[str, str]:
     """Return where the images are, and how they are resized, before any attack."""
     dataset = settings.dataset
     if dataset.name == "attacked" and dataset.root is not None:
-        return read_header(dataset.root).made_from_dataset
-    return {"root": None if dataset.root is None else str(dataset.root), "resize": dataset.resize}
+        return dict(read_header(dataset.root).source_settings)
+    given = {"root": dataset.root, "labels": dataset.labels, "resize": dataset.resize}
+    return {name: str(value) for name, value in given.items() if value is not None}
 
 
 def _write(
@@ -152,33 +142,19 @@ def _write(
     result = AttackResult(
         dataset=subject.description.name,
         model=subject.name,
-        patch=subject.patch.text(),
+        patch=subject.patch_setting,
         attack=made.name,
         attack_settings=made.settings(),
         n=n,
-        before=Accuracy(sum(row["clean_prediction"] == row["label"] for row in rows), n),
-        after=Accuracy(sum(row["prediction"] == row["label"] for row in rows), n),
-        successes=sum(row["success"] for row in rows),
+        before=Accuracy(sum(row.clean_prediction == row.label for row in rows), n),
+        after=Accuracy(sum(row.prediction == row.label for row in rows), n),
+        successes=sum(row.success for row in rows),
         attacked=str(images.folder),
         weights_sha256=subject.weights_sha256,
         seed=settings.run.seed,
         environment=environment,
         checkpoint=None if settings.checkpoint is None else str(settings.checkpoint),
         command=settings.run.command,
-        config={**settings.run.config, "model": {"name": subject.name, **subject.model.config}},
+        config=subject.config(settings.run.config),
     )
-    result.write(settings.run.folder / RESULT)
-
-
-def _examples(attacked: AttackedImages, data: ImageDataModule, number: int) -> list[AttackExample]:
-    """Return the images with the highest loss before and after the attack."""
-    if not number:
-        return []
-    originals, records = data.split("test"), list(attacked.records("test"))
-    patched = ImageSplit(attacked, records, Preprocessing(data.preprocessing.image_px, "whole"))
-    chosen = sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[:number]
-    return [AttackExample(attacked.facts[i], _pixels(originals[i].image), _pixels(patched[i].image)) for i in chosen]
-
-
-def _pixels(image: Tensor) -> np.ndarray:
-    return array_of(image)
+    result.write(settings.run.folder / RESULTS)

@@ -184,13 +184,13 @@ def _facts(settings: SubjectSettings, subject: Subject, environment: Environment
     return {
         "dataset": subject.description.name,
         "model": subject.name,
-        "patch": subject.patch.text(),
+        "patch": subject.patch_setting,
         "weights_sha256": subject.weights_sha256,
         "seed": settings.run.seed,
         "environment": environment,
         "checkpoint": None if settings.checkpoint is None else str(settings.checkpoint),
         "command": settings.run.command,
-        "config": {**settings.run.config, "model": {"name": subject.name, **subject.model.config}},
+        "config": subject.config(settings.run.config),
     }
 
 

@@ -12,28 +12,28 @@ from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.defenders import Defender, OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError, unknown
+from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.lit import Certification
 from mrcert_pl.metrics.certified_recovery import ACCURACIES, ADVERSARIAL
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.models.flops import TableFlops
+from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore, stored_header
-from mrcert_pl.results.examples import Example, choose, examples_of
-from mrcert_pl.results.locations import count_locations
-from mrcert_pl.results.rows import verdict_rows
-from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, MutantFacts, NumericsResult
+from mrcert_pl.results.examples import DefenceExample, Example, verdict_examples
+from mrcert_pl.results.locations import Locations, read_locations, write_locations
+from mrcert_pl.results.rows import count_locations, verdict_rows
+from mrcert_pl.results.runs import LOCATIONS, RESULTS, VERDICTS, read_deltas
+from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, MutantFacts, VerdictRow
 from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts, read_verdicts
 from mrcert_pl.tasks.cost import announce
+from mrcert_pl.tasks.examples import defence_examples, image_source
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import begin, device_of, finish, log
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
-from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
 from mrcert_pl.tasks.stored import decide_stored, stored_subject
+from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject, settings_of
 
-RESULT = "results.json"
-VERDICTS = "verdicts.parquet"
-LOCATIONS = "locations.npz"
-
-# What a defender is asked for.
+# Output level of the defender.
 _LEVELS = {"full": OutputLevel("table"), "lazy": OutputLevel("map")}
 
 
@@ -84,15 +84,23 @@ class Evaluation:
 
     Attributes:
         result: accuracies and how they were measured; ``results.json`` in the folder.
-        folder: folder of the run, with ``verdicts.parquet`` and, if the defender has a map, ``locations.npz``.
-        examples: the requested images with their evidence; on the first process alone.
+        rows: one verdict per image; ``verdicts.parquet`` in the folder.
+        locations: numbers of images by location of the patch; ``locations.npz``, if the defender has a map.
+        folder: folder of the run.
         tables: folder of the labels of the mutants.
+        classes: names of the classes.
+        examples: the requested images with their evidence.
+        defences: the same beside the originals, for an attacked set.
     """
 
     result: EvaluationResult
+    rows: Sequence[VerdictRow]
+    locations: Locations | None
     folder: Path
-    examples: Sequence[Example]
     tables: Path
+    classes: Sequence[str]
+    examples: Sequence[Example] = ()
+    defences: Sequence[DefenceExample] = ()
 
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
@@ -117,7 +125,7 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
     ids = [record.id for record in data.split("test").records]
     _check_examples(settings.examples, ids)
-    delta = _delta(settings.numerics, subject.weights_sha256)
+    delta = _deltas(settings.numerics, subject.weights_sha256)
     trainer = settings.trainer.make(
         run.folder, run.loggers, [Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])]
     )
@@ -157,8 +165,8 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
     seconds = time.perf_counter() - started
     trainer.strategy.barrier()
     if trainer.is_global_zero:
-        merge_verdicts(parts, run.folder / VERDICTS)
-        _check_complete(run.folder / VERDICTS, ids, certification.counts["n"])
+        rows = merge_verdicts(parts, run.folder / VERDICTS)
+        _check_complete([row.id for row in rows], ids, certification.counts["n"])
         facts = {
             "checkpoint": None if settings.checkpoint is None else str(settings.checkpoint),
             "table": str(store.folder.absolute()),
@@ -166,10 +174,10 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
             "seconds": round(seconds, 3),
             "environment": Environment.here(device_of(trainer), str(trainer.precision)),
         }
-        _write(settings, subject, defender, mutants, certification.counts, facts)
+        _write(settings, subject, defender, mutants, certification.counts, rows, facts)
     trainer.strategy.barrier()
     finish(run)
-    return _outcome(settings, subject, mutants, data, store.folder, shows=trainer.is_global_zero)
+    return _outcome(settings, subject, mutants, data, store.folder)
 
 
 def _reapply(settings: EvaluationSettings) -> Evaluation:
@@ -191,16 +199,16 @@ def _reapply(settings: EvaluationSettings) -> Evaluation:
     part = run.folder / ".verdicts.0.parquet"
     with VerdictWriter(part) as writer:
         counts = decide_stored(store, mutants, defender, attacked, only, _row_writer(writer, subject, mutants))
-    merge_verdicts([part], run.folder / VERDICTS)
+    rows = merge_verdicts([part], run.folder / VERDICTS)
     facts = {
         "table": str(folder.absolute()),
-        "delta": _delta(settings.numerics, subject.weights_sha256),
+        "delta": _deltas(settings.numerics, subject.weights_sha256),
         "seconds": round(time.perf_counter() - started, 3),
         "environment": Environment.here("stored tables", stored["precision"]),
     }
-    _write(settings, subject, defender, mutants, counts, facts)
+    _write(settings, subject, defender, mutants, counts, rows, facts)
     finish(run)
-    return _outcome(settings, subject, mutants, data, folder, shows=True)
+    return _outcome(settings, subject, mutants, data, folder)
 
 
 def _row_writer(
@@ -231,17 +239,18 @@ def _write(
     defender: Defender[Any],
     mutants: MutantSet,
     counts: Mapping[str, int],
+    rows: Sequence[VerdictRow],
     facts: Mapping[str, Any],
 ) -> None:
-    """Write the result and the counts of the map beside the verdicts."""
-    folder, rows = settings.run.folder, read_verdicts(settings.run.folder / VERDICTS)
+    """Write the result and the counts by location beside the verdicts."""
+    folder = settings.run.folder
     gflops = [row.gflops for row in rows if row.gflops is not None]
     result = EvaluationResult(
         dataset=subject.description.name,
         model=subject.name,
-        patch=subject.patch.text(),
+        patch=subject.patch_setting,
         defender=defender.name,
-        defender_settings=defender.settings(),
+        defender_settings=settings_of(defender),
         round_trip_note=defender.round_trip_note,
         n=counts["n"],
         accuracy=_accuracies(counts, settings.reported),
@@ -252,11 +261,14 @@ def _write(
         margin=getattr(defender, "margin", None),
         seed=settings.run.seed,
         command=settings.run.command,
-        config={**settings.run.config, "model": {"name": subject.name, **subject.model.config}},
+        config=subject.config(settings.run.config),
         **facts,
     )
-    result.write(folder / RESULT)
-    count_locations(folder / LOCATIONS, rows, mutants, subject.model, subject.patch)
+    result.write(folder / RESULTS)
+    if isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel):
+        counted = count_locations(rows, mutants.masks, subject.model.borders, subject.patch)
+        if counted is not None:
+            write_locations(folder / LOCATIONS, counted)
 
 
 def _accuracies(counts: Mapping[str, int], reported: Mapping[str, float | None]) -> dict[str, Accuracy]:
@@ -269,32 +281,32 @@ def _accuracies(counts: Mapping[str, int], reported: Mapping[str, float | None])
 
 
 def _outcome(
-    settings: EvaluationSettings,
-    subject: Subject,
-    mutants: MutantSet,
-    data: ImageDataModule,
-    tables: Path,
-    shows: bool,
+    settings: EvaluationSettings, subject: Subject, mutants: MutantSet, data: ImageDataModule, tables: Path
 ) -> Evaluation:
-    folder = settings.run.folder
-    examples: Sequence[Example] = ()
-    if shows and settings.examples:
-        chosen = choose(read_verdicts(folder / VERDICTS), settings.examples)
-        examples = examples_of(chosen, data, subject.model, mutants, subject.patch)
-    return Evaluation(EvaluationResult.read(folder / RESULT), folder, examples, tables)
+    """Return what the first process has written, with the requested images."""
+    folder, rows = settings.run.folder, read_verdicts(settings.run.folder / VERDICTS)
+    locations = folder / LOCATIONS
+    examples: list[Example] = []
+    if settings.examples:
+        grid = isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel)
+        model: Any = subject.model
+        evidence: Any = (model.borders, mutants, subject.patch) if grid else ()
+        examples = verdict_examples(rows, settings.examples, image_source(data), *evidence)
+    return Evaluation(
+        result=EvaluationResult.read(folder / RESULTS),
+        rows=rows,
+        locations=read_locations(locations) if locations.exists() else None,
+        folder=folder,
+        tables=tables,
+        classes=data.description.classes,
+        examples=examples,
+        defences=defence_examples(settings.dataset, examples),
+    )
 
 
-def _delta(numerics: Path | None, weights_sha256: str) -> Mapping[str, float] | None:
+def _deltas(numerics: Path | None, weights_sha256: str) -> Mapping[str, float] | None:
     """Return the spread of logits that an audit of the same weights measured, by precision."""
-    if numerics is None:
-        return None
-    audit = NumericsResult.read(numerics)
-    if audit.weights_sha256 != weights_sha256:
-        raise ConfigurationError(
-            f"{numerics} is about other weights ({audit.weights_sha256[:12]}..., not {weights_sha256[:12]}...); "
-            "mrcert audit numerics with the same checkpoint= makes one"
-        )
-    return audit.delta
+    return None if numerics is None else read_deltas(numerics, weights_sha256)
 
 
 def _check_examples(examples: int | Sequence[int], ids: Sequence[int]) -> None:
@@ -306,9 +318,8 @@ def _check_examples(examples: int | Sequence[int], ids: Sequence[int]) -> None:
         )
 
 
-def _check_complete(verdicts: Path, expected: Sequence[int], counted: int) -> None:
+def _check_complete(seen: Sequence[int], expected: Sequence[int], counted: int) -> None:
     """Make sure that every image was counted exactly once, whatever the number of devices."""
-    seen = [row.id for row in read_verdicts(verdicts)]
     if sorted(seen) != sorted(expected) or counted != len(expected):
         raise RuntimeError(
             f"the test set has {len(expected)} images; {len(set(seen))} different ones gave {len(seen)} verdicts, "

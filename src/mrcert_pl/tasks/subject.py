@@ -71,6 +71,15 @@ class Subject:
     description: DatasetDescription
     weights_sha256: str
 
+    @property
+    def patch_setting(self) -> int | str | tuple[int | str, ...]:
+        """The patch as the configuration gives it."""
+        return patch_setting(self.patch)
+
+    def config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings for the record, with those of the model that was really built."""
+        return {**config, "model": {"name": self.name, **self.model.config}}
+
 
 def load_subject(settings: SubjectSettings) -> Subject:
     """Open the checkpoint and build the model that it holds.
@@ -102,6 +111,26 @@ def load_subject(settings: SubjectSettings) -> Subject:
 def defender_of(defender: str | Defender[Any], patches: int) -> Defender[Any]:
     """Return a defender, built by name for a number of patches if it is a name."""
     return registry.build(defender, patches) if isinstance(defender, str) else defender
+
+
+def settings_of(defender: Defender[Any]) -> dict[str, Any]:
+    """Return the settings of a defender as plain values."""
+    derived = ("name", "order", "initial_order", "output", "round_trip_note")
+    plain = (bool, int, float, str)
+    return {name: value for name, value in vars(defender).items() if name not in derived and isinstance(value, plain)}
+
+
+def patch_setting(patch: PatchSpec) -> int | str | tuple[int | str, ...]:
+    """Return a patch as the configuration gives it."""
+    return _setting(patch.size)
+
+
+def _setting(size: Any) -> Any:
+    if not isinstance(size, tuple):
+        return size
+    if all(isinstance(side, int) for side in size):
+        return f"{size[0]}x{size[1]}"
+    return tuple(_setting(shape) for shape in size)
 
 
 def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseModel:

@@ -1,11 +1,13 @@
 """Masked fine-tuning of a base model."""
 
 import shutil
+import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import lightning as L
 from lightning.pytorch.callbacks import Callback, ModelCheckpoint
 
 from mrcert_pl.callbacks import BatchSeeds, ImageProgressBar, MutantPredictions, Throughput
@@ -20,9 +22,9 @@ from mrcert_pl.models import AblatedViT
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.protocols import TrainableModel
 from mrcert_pl.models.stages import restore_srf
-from mrcert_pl.results.schema import TrainingResult
+from mrcert_pl.results.schema import Environment, TrainingResult
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
-from mrcert_pl.tasks.runtime import begin, finish, log
+from mrcert_pl.tasks.runtime import begin, device_of, finish, log
 from mrcert_pl.tasks.settings import (
     DatasetSettings,
     ModelSettings,
@@ -31,7 +33,7 @@ from mrcert_pl.tasks.settings import (
     check_choice,
     check_number,
 )
-from mrcert_pl.tasks.subject import defender_of
+from mrcert_pl.tasks.subject import defender_of, patch_setting
 from mrcert_pl.training import AblationSampler, MaskSampler, WindowSampler
 
 STAGES = ("one", "srf_vanilla", "split")
@@ -168,6 +170,7 @@ def train(settings: TrainingSettings) -> TrainingResult:
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
     best = _best(callbacks)
+    started = time.perf_counter()
     try:
         trainer.fit(module, data, ckpt_path=resumed)
     except BaseException:
@@ -175,22 +178,34 @@ def train(settings: TrainingSettings) -> TrainingResult:
             log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
         raise
     finish(run)
-    return _result(settings, best, trainer.is_global_zero)
+    return _result(settings, description.name, best, trainer, time.perf_counter() - started)
 
 
-def _result(settings: TrainingSettings, best: ModelCheckpoint | None, publishes: bool) -> TrainingResult:
+def _result(
+    settings: TrainingSettings, dataset: str, best: ModelCheckpoint | None, trainer: L.Trainer, seconds: float
+) -> TrainingResult:
+    """Copy the best checkpoint to where it is published, and return the result."""
     path = Path(best.best_model_path) if best is not None and best.best_model_path else None
-    score = float(best.best_model_score) if best is not None and best.best_model_score is not None else None
     replaced = settings.publish is not None and settings.publish.exists()
-    if path is not None and settings.publish is not None and publishes:
+    if path is not None and settings.publish is not None and trainer.is_global_zero:
         write_whole(settings.publish, lambda partial: shutil.copyfile(path, partial), "paths.checkpoint_dir")
+    known = path is not None and best is not None
     return TrainingResult(
-        folder=str(settings.run.folder),
+        dataset=dataset,
+        model=settings.model.name,
+        patch=patch_setting(PatchSpec(settings.patch)),
+        seed=settings.run.seed,
+        environment=Environment.here(device_of(trainer), str(trainer.precision)),
+        stage=settings.stage,
         checkpoint=None if path is None else str(path),
+        monitor=best.monitor if known and best is not None else None,
+        best_score=float(best.best_model_score) if known and best is not None else None,  # type: ignore[arg-type]
+        weights_sha256=None if path is None else digest_of(read_checkpoint(path)),
         published=None if settings.publish is None or path is None else str(settings.publish),
         replaced=replaced,
-        monitor=None if best is None else best.monitor,
-        score=score,
+        seconds=round(seconds, 3),
+        command=settings.run.command,
+        config=dict(settings.run.config),
     )
 
 
