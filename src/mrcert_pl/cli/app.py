@@ -27,8 +27,17 @@ _STARTED = "MRCERT_STARTED"
 _TERMINATED = 143
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
+
+
+def command(
+    config_name: str, config_dir: Path = CONF_DIR
+) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Make a Hydra command of a function of the composed configuration.
+
+    Args:
+        config_name: name of the configuration.
+        config_dir: folder of the configuration.
 
     An error that the user can fix is printed as one message, and the exit code is 1. Every other exception, and
     every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback.
@@ -43,12 +52,12 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
             with run_closed():
                 task(cfg)
 
-        hydra_main = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(job)
+        hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(job)
 
         @functools.wraps(task)
         def main() -> None:
             if usage.requested(sys.argv[1:]):
-                print(usage.help_of(config_name))
+                print(usage.help_of(config_dir / f"{config_name}.yaml"))
                 return
             # The jobs of the command inherit it, wherever they run.
             os.environ[_STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")

@@ -29,6 +29,7 @@ _GROUPS = {
 # Options of a group whose own settings a command lists.
 _DETAILED = {"train": ("recipe/default", "trainer/default"), "attack": ("attack/ifgsm",)}
 # Settings of those that users change.
+_MOST = 12
 _TRAINER = ("precision", "devices", "max_epochs", "check_val_every_n_epoch", "gradient_clip_val")
 
 
@@ -52,26 +53,26 @@ def requested(arguments: Sequence[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in arguments)
 
 
-def help_of(command: str) -> str:
-    """Return the help of a command: its examples, groups and settings."""
-    content = yaml.safe_load((CONF_DIR / f"{command}.yaml").read_text(encoding="utf-8"))
-    groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(command, name))]
+def help_of(file: Path) -> str:
+    """Return the help of the command with this configuration: its examples, groups and settings."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(file, name))]
     lines = [content["hydra"]["help"]["header"].rstrip(), "", "Groups (choose with group=option):"]
     for name, about, options in groups:
         lines += _entry(name, f"{about}: {', '.join(options)}")
     lines += ["", "Settings (change with name=value):"]
-    for setting in settings_of(command):
+    for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
     lines += ["", "--cfg job --resolve shows the whole configuration and does nothing; --hydra-help lists Hydra's flags."]
     return "\n".join(lines)
 
 
-def settings_of(command: str) -> list[Setting]:
+def settings_of(file: Path) -> list[Setting]:
     """Return the settings of a command, the ones that it inherits and those of its detailed groups included."""
     found: dict[str, Setting] = {}
-    for file in _files(command):
-        found |= {setting.name: setting for setting in _settings(file)}
-    for option in _DETAILED.get(command, ()):
+    for each in _files(file):
+        found |= {setting.name: setting for setting in _settings(each)}
+    for option in _DETAILED.get(file.stem, ()):
         group = option.split("/")[0]
         for setting in _settings(CONF_DIR / f"{option}.yaml"):
             if setting.name.startswith("_") or (group == "trainer" and setting.name not in _TRAINER):
@@ -80,15 +81,14 @@ def settings_of(command: str) -> list[Setting]:
     return [setting for setting in found.values() if setting.about]
 
 
-def _files(command: str) -> list[Path]:
+def _files(file: Path) -> list[Path]:
     """Return the files of a command: those that it is based on first."""
-    file = CONF_DIR / f"{command}.yaml"
     defaults = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
     bases = [name for name in defaults if isinstance(name, str) and name != "_self_"]
-    return [*(path for base in bases for path in _files(base)), file]
+    return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
 
 
-def _options(command: str, group: str) -> list[str]:
+def _options(command: Path, group: str) -> list[str]:
     """Return the options of a group that a command has."""
     names = set()
     for file in _files(command):
@@ -96,7 +96,8 @@ def _options(command: str, group: str) -> list[str]:
             names |= {str(name) for name in default} if isinstance(default, dict) else set()
     if group not in names:
         return []
-    return sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
+    options = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
+    return options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{group})"]
 
 
 def _settings(file: Path) -> Iterator[Setting]:
