@@ -46,7 +46,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def job(cfg: DictConfig) -> None:
-            from mrcert_pl.dashboard import run_closed
+            from mrcert_pl.views.wandb import run_closed
 
             with run_closed():
                 task(cfg)

@@ -11,6 +11,7 @@ from mrcert_pl.cli.app import command
 
 if TYPE_CHECKING:
     from mrcert_pl.data.attacked import AttackedImages
+    from mrcert_pl.results import AttackResult
 
 
 @command("attack")
@@ -30,14 +31,16 @@ def main(cfg: DictConfig) -> None:
         patch_of,
         start,
     )
-    from mrcert_pl.cli.pictures import draw_attack
-    from mrcert_pl.cli.recording import record_attack
+    from mrcert_pl.cli.examples import attacked_examples
+    from mrcert_pl.cli.recording import attack_artifacts
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.data import AttackedSet
     from mrcert_pl.data.attacked import AttackedImages
     from mrcert_pl.lit import PatchAttacking
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
-    from mrcert_pl.reporting import environment
+    from mrcert_pl.results.runs import CONTACT_SHEET
+    from mrcert_pl.views.figures import draw_attack
+    from mrcert_pl.views.wandb import MOST_EXAMPLES, WandbRun, log_attack
 
     adopt(cfg)
     run_dir = start(cfg)
@@ -78,44 +81,55 @@ def main(cfg: DictConfig) -> None:
         raise
     trainer.strategy.barrier()
     if trainer.is_global_zero:
-        facts = {
-            "weights_sha256": header["weights_sha256"],
-            "checkpoint": str(cfg.checkpoint),
-            "attack": attack.settings(),
-            "environment": environment(device_of(trainer), str(trainer.precision)),
-        }
         images = AttackedImages(attacked.folder)
-        _report(cfg, run_dir, images, {"dataset": data.description.name, **facts})
-        draw_attack(cfg, run_dir, images, data)
-        record_attack(trainer.loggers, cfg, data, images)
+        result = _result(cfg, images, header["weights_sha256"], data.description.name, attack, device_of(trainer))
+        _report(result, run_dir)
+        examples = attacked_examples(images, data, max(cfg.pictures, MOST_EXAMPLES))
+        if cfg.pictures:
+            print(draw_attack(run_dir / CONTACT_SHEET, examples[: cfg.pictures], data.description.classes))
+        if run := WandbRun.of(trainer.loggers):
+            facts = {"base_before": result.before.measured, "base_after": result.after.measured}
+            artifacts = attack_artifacts(cfg, data, result, images.folder, facts)
+            log_attack(run, result, examples[:MOST_EXAMPLES], data.description.classes, artifacts)
     finish(trainer)
 
 
-def _report(cfg: DictConfig, run_dir: Path, images: "AttackedImages", facts: dict[str, Any]) -> None:
-    """Write what the attack did to the base model, and say it."""
-    from mrcert_pl.reporting import write_results
+def _result(
+    cfg: DictConfig, images: "AttackedImages", weights_sha256: str, dataset: str, attack: Any, device: str
+) -> "AttackResult":
+    from mrcert_pl.results import Accuracy, AttackResult, Environment
 
     rows = images.facts
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    counts = {
-        "base_before": sum(row["clean_prediction"] == row["label"] for row in rows),
-        "base_after": sum(row["prediction"] == row["label"] for row in rows),
-        "n": len(rows),
-    }
-    result = {
-        "model": cfg.model.name,
-        "patch": config["patch"],
-        "attacked": str(images.folder),
-        "successes": sum(row["success"] for row in rows),
-        **facts,
-        "seed": cfg.seed,
-        "command": " ".join(sys.argv),
-        "config": config,
-    }
-    file = write_results(run_dir / "results.json", counts, {}, **result)
-    shares = [f"{100 * counts[name] / len(rows):.1f} % ({counts[name]})" for name in ("base_before", "base_after")]
-    print(f"\n{len(rows)} images, patch {cfg.patch}: base accuracy {shares[0]} before the attack, {shares[1]} after it")
-    place = shlex.quote(f"dataset.path={images.folder}")
+    settings = attack.settings()
+    return AttackResult(
+        dataset=dataset,
+        model=cfg.model.name,
+        patch=config["patch"],
+        attack=settings.pop("attack"),
+        attack_settings=settings,
+        n=len(rows),
+        before=Accuracy(sum(row["clean_prediction"] == row["label"] for row in rows), len(rows)),
+        after=Accuracy(sum(row["prediction"] == row["label"] for row in rows), len(rows)),
+        successes=sum(row["success"] for row in rows),
+        attacked=str(images.folder),
+        weights_sha256=weights_sha256,
+        seed=cfg.seed,
+        environment=Environment.here(device, str(cfg.trainer.precision)),
+        checkpoint=str(cfg.checkpoint),
+        command=" ".join(sys.argv),
+        config=config,
+    )
+
+
+def _report(result: "AttackResult", run_dir: Path) -> None:
+    """Write the result, and print it."""
+    from mrcert_pl.results.runs import RESULTS
+
+    file = result.write(run_dir / RESULTS)
+    before, after = (f"{100 * (a.measured or 0.0):.1f} % ({a.count})" for a in (result.before, result.after))
+    print(f"\n{result.n} images, patch {result.patch}: base accuracy {before} before the attack, {after} after it")
+    place = shlex.quote(f"dataset.path={result.attacked}")
     print(f"{file}\nEvaluate a defender on them with:  python eval.py dataset=attacked {place} defender=mrcert")
 
 

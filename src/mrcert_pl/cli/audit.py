@@ -41,11 +41,13 @@ def numerics(cfg: DictConfig) -> None:
 
     from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import build_data, build_loggers, build_model, command_line, patch_of, start
-    from mrcert_pl.cli.recording import record_audit
-    from mrcert_pl.files import write_json
+    from mrcert_pl.cli.recording import audit_artifacts
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.mutants.numerics import LogitSpread
-    from mrcert_pl.reporting import environment
+    from mrcert_pl.results import Environment, LogitDifference, NumericsResult
+    from mrcert_pl.results.runs import NUMERICS
+    from mrcert_pl.views.terminal import show_numerics
+    from mrcert_pl.views.wandb import WandbRun, log_audit
 
     for name in ("images", "mutants"):
         if cfg[name] < 1:
@@ -66,23 +68,28 @@ def numerics(cfg: DictConfig) -> None:
     gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     deltas = {precision: spread.delta(precision) for precision in dict.fromkeys(s.precision for s in spreads)}
     margins = {precision: _rounded_up(2 * delta) for precision, delta in deltas.items()}
-    content = {
-        "images": len(images),
-        "mutants": spreads[0].mutants,
-        "spreads": [vars(s) for s in spreads],
-        "delta": deltas,
-        "margin": margins,
-        "weights_sha256": weights_digest(model),
-        "seed": cfg.seed,
-        "environment": environment(" and ".join(["cpu", *gpus]), ", ".join(deltas)),
-        "config": OmegaConf.to_container(cfg, resolve=True),
-    }
-    file = write_json(run_dir / "numerics.json", content)
-    _show(spreads, margins)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    result = NumericsResult(
+        dataset=data.description.name,
+        model=cfg.model.name,
+        patch=config["patch"],
+        images=len(images),
+        mutants=spreads[0].mutants,
+        spreads=tuple(LogitDifference(s.way, s.precision, s.delta, s.flips, s.mutants) for s in spreads),
+        delta=deltas,
+        margin=margins,
+        weights_sha256=weights_digest(model),
+        seed=cfg.seed,
+        environment=Environment.here(" and ".join(["cpu", *gpus]), ", ".join(deltas)),
+        checkpoint=str(cfg.checkpoint),
+        command=" ".join(sys.argv),
+        config=config,
+    )
+    file = result.write(run_dir / NUMERICS)
+    show_numerics(result)
     print(file)
-    numbers = {f"{name}_{precision}": content[name][precision] for name in ("delta", "margin") for precision in deltas}
-    rows = [(s.way, s.delta, s.flips) for s in spreads]
-    record_audit(loggers, cfg, data, numbers, ("computed otherwise", "largest difference", "other labels"), rows)
+    if run := WandbRun.of(loggers):
+        log_audit(run, result, audit_artifacts(cfg, data, result))
 
 
 def _rounded_up(margin: float) -> float:
@@ -91,27 +98,6 @@ def _rounded_up(margin: float) -> float:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(margin)) - 1)
     return float(f"{math.ceil(margin / unit) * unit:.1e}")
-
-
-def _show(spreads: list[Any], margins: dict[str, float]) -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    title = f"Logits of {spreads[0].mutants} mutants against each computed alone"
-    table = Table("computed otherwise", title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
-    table.add_column("largest difference", justify="right")
-    table.add_column("other labels", justify="right")
-    for s in spreads:
-        table.add_row(s.way, f"{s.delta:.1e}", str(s.flips))
-    console = Console()
-    console.print(table)
-    for precision, margin in margins.items():
-        console.print(
-            f"{precision}: certificates that no such difference can break need "
-            f"[bold]defender.margin={margin:.1e}[/bold], twice the largest one between any two runs",
-            highlight=False,
-        )
 
 
 if __name__ == "__main__":

@@ -3,7 +3,7 @@
 import sys
 import time
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from mrcert_pl.data import ImageSplit
-    from mrcert_pl.lit.certificate_audit import Findings
 
 
 @command("audit_certificates")
@@ -35,11 +34,13 @@ def main(cfg: DictConfig) -> None:
         pick_device,
         start,
     )
-    from mrcert_pl.cli.recording import record_audit
-    from mrcert_pl.files import write_json
+    from mrcert_pl.cli.recording import audit_artifacts
     from mrcert_pl.lit.certificate_audit import CertificateAudit
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
-    from mrcert_pl.reporting import environment
+    from mrcert_pl.results import AttackTally, CertificateAuditResult, Environment
+    from mrcert_pl.results.runs import CERTIFICATES
+    from mrcert_pl.views.terminal import show_audit
+    from mrcert_pl.views.wandb import WandbRun, log_audit
 
     adopt(cfg)
     run_dir = start(cfg)
@@ -70,50 +71,43 @@ def main(cfg: DictConfig) -> None:
     files = [
         found.write(run_dir / "breaks" / f"{found.key}_{number}.npz") for number, found in enumerate(findings.breaks)
     ]
-    content = {
-        "images": findings.images,
-        "certified": findings.certified,
-        "round_trip": findings.round_trip,
-        "placements": len(placements),
-        "attacks": dict(findings.attacks),
-        "labels_broken": findings.broken("label"),
-        "certificates_broken": findings.broken("certificate"),
-        "breaks": [str(file) for file in files],
-        "defender": defender.name,
-        "weights_sha256": weights_digest(model),
-        "seed": cfg.seed,
-        "environment": environment(device, "32-true"),
-        "config": OmegaConf.to_container(cfg, resolve=True),
-    }
-    file = write_json(run_dir / "certificates.json", content)
-    _show(defender.name, len(placements), findings)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    result = CertificateAuditResult(
+        dataset=data.description.name,
+        model=cfg.model.name,
+        patch=config["patch"],
+        defender=defender.name,
+        images=findings.images,
+        certified=findings.certified,
+        round_trip=findings.round_trip,
+        placements=len(placements),
+        attacks=tuple(
+            AttackTally(name, tried, findings.broken("label", name), findings.broken("certificate", name))
+            for name, tried in findings.attacks.items()
+        ),
+        labels_broken=findings.broken("label"),
+        certificates_broken=findings.broken("certificate"),
+        weights_sha256=weights_digest(model),
+        seed=cfg.seed,
+        environment=Environment.here(device, "32-true"),
+        breaks=tuple(map(str, files)),
+        seconds=seconds,
+        mutants_evaluated=audit.evaluator.labelled,
+        checkpoint=str(cfg.checkpoint),
+        command=" ".join(sys.argv),
+        config=config,
+    )
+    file = result.write(run_dir / CERTIFICATES)
+    show_audit(result)
     print(file)
-    numbers = {
-        "certified": findings.certified / findings.images,
-        "round_trip": findings.round_trip / findings.images,
-        "labels_broken": findings.broken("label"),
-        "certificates_broken": findings.broken("certificate"),
-        "patched_images_per_second": sum(findings.attacks.values()) / seconds,
-        "mutants_per_second": audit.evaluator.labelled / seconds,
-    }
-    record_audit(loggers, cfg, data, numbers, _COLUMNS, _rows(findings))
+    if run := WandbRun.of(loggers):
+        log_audit(run, result, audit_artifacts(cfg, data, result))
     if not findings.certified:
         raise ConfigurationError(
             f"none of the {findings.images} images is certified, so nothing was attacked; give more with images="
         )
     if files:
         _fail(files)
-
-
-_COLUMNS = ("patch", "tried", "labels broken", "certificates broken")
-
-
-def _rows(findings: "Findings") -> list[tuple[str, int, int, int]]:
-    """What came of each kind of patch, in the order of ``_COLUMNS``."""
-    return [
-        (name, tried, findings.broken("label", name), findings.broken("certificate", name))
-        for name, tried in findings.attacks.items()
-    ]
 
 
 def _exemplars(split: "ImageSplit", number: int) -> "Tensor":
@@ -125,26 +119,6 @@ def _exemplars(split: "ImageSplit", number: int) -> "Tensor":
         first.setdefault(record.label, position)
     pictures = [split[position].image for position in list(first.values())[:number]]
     return torch.stack(pictures) if pictures else torch.empty(0, 3, 1, 1)
-
-
-def _show(defender: str, placements: int, findings: "Findings") -> None:
-    from rich.box import SIMPLE_HEAD
-    from rich.console import Console
-    from rich.table import Table
-
-    console = Console()
-    console.print(
-        f"{defender}: {findings.certified} certified of {findings.images} images ({findings.round_trip} with a round "
-        f"trip), patches at {placements} places",
-        highlight=False,
-        style="bold",
-    )
-    table = Table(_COLUMNS[0], box=SIMPLE_HEAD)
-    for heading in _COLUMNS[1:]:
-        table.add_column(heading, justify="right")
-    for name, *numbers in _rows(findings):
-        table.add_row(name, *(f"{number:,}" for number in numbers))
-    console.print(table)
 
 
 def _fail(files: list[Path]) -> NoReturn:

@@ -21,12 +21,12 @@ from omegaconf import DictConfig, OmegaConf
 from mrcert_pl.callbacks import Throughput
 from mrcert_pl.cli.app import STARTED
 from mrcert_pl.cli.overrides import override
-from mrcert_pl.dashboard import Board
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.files import write_whole
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import ViTSRF
+from mrcert_pl.views.wandb import WandbRun
 
 
 def start(cfg: DictConfig, run_dir: Path | None = None) -> Path:
@@ -125,7 +125,7 @@ _WITHOUT_DEFENDER = ("attack", "audit_numerics")
 
 
 def _begin(cfg: DictConfig, loggers: list[Logger]) -> None:
-    if board := Board.of(loggers):
+    if run := WandbRun.of(loggers):
         about = {
             "command": cfg.paths.command,
             "dataset": description_of(cfg).name,
@@ -134,7 +134,7 @@ def _begin(cfg: DictConfig, loggers: list[Logger]) -> None:
         }
         if cfg.paths.command not in _WITHOUT_DEFENDER:
             about["defender"] = instantiate(cfg.defender, _convert_="all").name
-        board.begin(about)
+        run.describe(about)
     for logger in loggers:
         logger.log_hyperparams(OmegaConf.to_container(cfg, resolve=True))  # type: ignore[arg-type]
 

@@ -2,14 +2,18 @@
 
 import sys
 import time
+from collections.abc import Sequence
 from pathlib import Path
 from statistics import fmean
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command
 from mrcert_pl.errors import unknown
+
+if TYPE_CHECKING:
+    from mrcert_pl.results import EvaluationResult, VerdictRow
 
 # What a defender is asked for.
 _WANTS: dict[str, Any] = {"full": "table", "lazy": "map"}
@@ -48,15 +52,13 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         finish,
         patch_of,
     )
-    from mrcert_pl.cli.locations import count_locations
-    from mrcert_pl.cli.pictures import check_wanted, draw_verdicts
-    from mrcert_pl.cli.recording import record_evaluation
+    from mrcert_pl.cli.examples import check_wanted
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.cli.stopwatch import announce
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
     from mrcert_pl.mutants import TableStore
-    from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts, verdict_column
+    from mrcert_pl.results import Environment, MutantFacts, VerdictWriter, merge_verdicts
 
     defender = instantiate(cfg.defender, _convert_="all").asked_for(_WANTS[cfg.evaluate])
     model = build_model(cfg, start=False)
@@ -84,7 +86,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     parts = [run_dir / f".verdicts.{rank}.parquet" for rank in range(trainer.world_size)]
     writer = VerdictWriter(parts[trainer.global_rank])
     certification = Certification(
-        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked, keep=writer.add
+        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked, keep=_rows(writer.add)
     )
 
     started = time.perf_counter()
@@ -105,22 +107,20 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     seconds = time.perf_counter() - started
     trainer.strategy.barrier()
     if trainer.is_global_zero:
-        verdicts = merge_verdicts(parts, run_dir / "verdicts.parquet")
+        rows = merge_verdicts(parts, run_dir / "verdicts.parquet")
         expected = [record.id for record in data.split("test").records]
-        _check_complete(verdict_column(verdicts, "id"), expected, certification.counts["n"])
+        _check_complete([row.id for row in rows], expected, certification.counts["n"])
         facts = {
-            "mutants": lattice.summary(),
+            "mutants": MutantFacts.of(lattice.summary()),
             "checkpoint": str(cfg.checkpoint),
             "table": str(store.folder.absolute()),
             "weights_sha256": digest,
             **rounding,
             "seconds": round(seconds, 3),
-            "environment": environment(device_of(trainer), str(trainer.precision)),
+            "environment": Environment.here(device_of(trainer), str(trainer.precision)),
         }
-        _report(cfg, run_dir, defender, certification.counts, facts)
-        count_locations(cfg, run_dir, model, lattice)
-        draw_verdicts(cfg, run_dir, data, model, lattice)
-        record_evaluation(trainer.loggers, cfg, data, model, lattice, store.folder)
+        result = _report(cfg, run_dir, defender, certification.counts, rows, facts)
+        _show(cfg, run_dir, result, rows, data, model, lattice, trainer.loggers, store.folder)
     finish(trainer)
 
 
@@ -130,13 +130,10 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     from hydra.utils import instantiate
 
     from mrcert_pl.cli.build import build_data, build_loggers, build_model, description_of, patch_of
-    from mrcert_pl.cli.locations import count_locations
-    from mrcert_pl.cli.pictures import draw_verdicts
-    from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.lit.certification import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
     from mrcert_pl.mutants import TableStore, stored_header
-    from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts
+    from mrcert_pl.results import Environment, MutantFacts, VerdictWriter, merge_verdicts
 
     folder = Path(cfg.table)
     defender = instantiate(cfg.defender, _convert_="all")
@@ -156,28 +153,32 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     attacked = description_of(cfg).attacked is not None
     part = run_dir / ".verdicts.0.parquet"
     with VerdictWriter(part) as writer:
-        counts = certify_stored(store, lattice, defender, model, patch_of(cfg), attacked, only, writer.add)
-    merge_verdicts([part], run_dir / "verdicts.parquet")
+        counts = certify_stored(store, lattice, defender, model, patch_of(cfg), attacked, only, _rows(writer.add))
+    rows = merge_verdicts([part], run_dir / "verdicts.parquet")
     facts = {
-        "mutants": lattice.summary(),
+        "mutants": MutantFacts.of(lattice.summary()),
         "table": str(folder.absolute()),
         "weights_sha256": stored["weights_sha256"],
         **_rounding(cfg, stored["weights_sha256"]),
         "seconds": round(time.perf_counter() - started, 3),
-        "environment": environment("stored tables", stored["precision"]),
+        "environment": Environment.here("stored tables", stored["precision"]),
     }
-    _report(cfg, run_dir, defender, counts, facts)
-    count_locations(cfg, run_dir, model, lattice)
-    draw_verdicts(cfg, run_dir, data, model, lattice)
-    record_evaluation(loggers, cfg, data, model, lattice, folder)
+    result = _report(cfg, run_dir, defender, counts, rows, facts)
+    _show(cfg, run_dir, result, rows, data, model, lattice, loggers, folder)
 
 
 def _rounding(cfg: DictConfig, weights_sha256: str) -> dict[str, Any]:
-    """The margin of the certificates, and the spread of logits that it is chosen by, if that has been measured."""
-    from mrcert_pl.reporting.logit_spread import read_deltas
+    """The margin of the certificates, and the measured spread of logits that it is chosen by."""
+    from mrcert_pl.results import read_deltas
 
     deltas = None if cfg.numerics is None else read_deltas(Path(cfg.numerics), weights_sha256)
     return {"margin": cfg.defender.get("margin"), "delta": deltas}
+
+
+def _rows(keep: Any) -> Any:
+    from mrcert_pl.results import VerdictRow
+
+    return lambda rows: keep([VerdictRow(**row) for row in rows])
 
 
 def _report(
@@ -185,37 +186,99 @@ def _report(
     run_dir: Path,
     defender: Any,
     counts: dict[str, int],
+    rows: "Sequence[VerdictRow]",
     facts: dict[str, Any],
-) -> None:
-    """Write the result beside the verdicts, and show the table."""
+) -> "EvaluationResult":
+    """Write the result beside the verdicts, and print the table."""
     from mrcert_pl.cli.build import description_of
-    from mrcert_pl.reporting import read_results, show, verdict_column, write_results
+    from mrcert_pl.results import Accuracy, EvaluationResult
+    from mrcert_pl.results.runs import RESULTS, VERDICTS
+    from mrcert_pl.results.schema import ADVERSARIAL
+    from mrcert_pl.views.terminal import show_results
 
-    verdicts = run_dir / "verdicts.parquet"
     config: Any = OmegaConf.to_container(cfg, resolve=True)
-    result = {
-        "dataset": description_of(cfg).name,
-        "model": cfg.model.name,
-        "patch": config["patch"],
-        "defender": defender.name,
-        "round_trip_note": defender.round_trip_note,
-        "mutants_per_image": round(fmean(verdict_column(verdicts, "mutants_evaluated")), 2),
-        "gflops_per_image": _mean_gflops(verdict_column(verdicts, "gflops")),
+    n, reported = counts["n"], cfg.reported or {}
+    of = {name: n - counts["base"] if name == ADVERSARIAL else n for name in counts if name != "n"}
+    gflops = [row.gflops for row in rows if row.gflops is not None]
+    result = EvaluationResult(
+        dataset=description_of(cfg).name,
+        model=cfg.model.name,
+        patch=config["patch"],
+        defender=defender.name,
+        defender_settings={name: value for name, value in config["defender"].items() if name != "_target_"},
+        round_trip_note=defender.round_trip_note,
+        n=n,
+        accuracy={name: Accuracy(counts[name], of[name], reported.get(name)) for name in of},
+        mutants_per_image=round(fmean(row.mutants_evaluated for row in rows), 2),
+        gflops_per_image=round(fmean(gflops), 6) if gflops else None,
         **facts,
-        "seed": cfg.seed,
-        "command": " ".join(sys.argv),
-        "config": config,
-    }
-    file = write_results(run_dir / "results.json", counts, cfg.reported or {}, **result)
+        seed=cfg.seed,
+        command=" ".join(sys.argv),
+        config=config,
+    )
+    file = result.write(run_dir / RESULTS)
     print()
-    show([read_results(file)])
-    print(f"{file}\n{verdicts}")
+    show_results([result])
+    print(f"{file}\n{run_dir / VERDICTS}")
+    return result
 
 
-def _mean_gflops(gflops: list[float | None]) -> float | None:
-    """The mean over the images, ``None`` for a base model that doesn't count its operations."""
-    counted = [value for value in gflops if value is not None]
-    return round(fmean(counted), 6) if counted else None
+def _show(
+    cfg: DictConfig,
+    run_dir: Path,
+    result: "EvaluationResult",
+    rows: "Sequence[VerdictRow]",
+    data: Any,
+    model: Any,
+    lattice: Any,
+    loggers: Any,
+    tables: Path,
+) -> None:
+    """Write maps and images, and log to W&B."""
+    from mrcert_pl.cli.build import patch_of
+    from mrcert_pl.cli.examples import evaluated_examples
+    from mrcert_pl.cli.recording import evaluation_artifacts
+    from mrcert_pl.errors import DataError
+    from mrcert_pl.results import write_locations
+    from mrcert_pl.results.rows import count_locations
+    from mrcert_pl.results.runs import LOCATIONS
+    from mrcert_pl.views.figures import draw_verdicts
+    from mrcert_pl.views.wandb import MOST_EXAMPLES, WandbRun, log_evaluation
+    from mrcert_pl.views.wandb.charts import accuracies
+
+    locations = None
+    if hasattr(model, "borders") and any(row.safe_masks is not None for row in rows):
+        locations = count_locations(rows, lattice.masks, model.borders, patch_of(cfg))
+    if locations is not None:
+        write_locations(run_dir / LOCATIONS, locations)
+    if cfg.pictures:
+        examples = evaluated_examples(cfg, rows, cfg.pictures, data, model, lattice)
+        draw_verdicts(run_dir / "pictures", examples, data.description.classes, result.patch)
+        print(run_dir / "pictures")
+        if data.description.attacked:
+            _draw_defence(cfg, run_dir, examples, data)
+    if not (run := WandbRun.of(loggers)):
+        return
+    try:
+        examples = evaluated_examples(cfg, rows, MOST_EXAMPLES, data, model, lattice)
+    except DataError as error:
+        # Stored tables are enough for verdicts.
+        print(f"no images for W&B: {error}")
+        examples = []
+    classes = data.description.classes
+    artifacts = evaluation_artifacts(cfg, data, result, tables, accuracies(result))
+    log_evaluation(run, result, rows, locations, examples, classes, artifacts)
+
+
+def _draw_defence(cfg: DictConfig, run_dir: Path, examples: Any, data: Any) -> None:
+    from mrcert_pl.cli.examples import defence_examples
+    from mrcert_pl.results.runs import CONTACT_SHEET
+    from mrcert_pl.views.figures import draw_defence
+
+    defences, problem = defence_examples(Path(cfg.dataset.path), examples)
+    if problem is not None:
+        print(f"contact_sheet.png is without the originals; {problem}")
+    print(draw_defence(run_dir / CONTACT_SHEET, defences, data.description.classes))
 
 
 def _check_complete(seen: list[int], expected: list[int], counted: int) -> None:

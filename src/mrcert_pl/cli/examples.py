@@ -1,96 +1,106 @@
-"""What there is to see of some verdicts of an evaluation, and of some images before and after an attack."""
+"""Images of an evaluation or an attack, as the views take them."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-import torch
 from omegaconf import DictConfig
+from PIL import Image
+from torch import Tensor
 
 from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
 from mrcert_pl.data.attacked import AttackedImages, read_header
-from mrcert_pl.errors import DataError
+from mrcert_pl.errors import ConfigurationError, DataError, MRCertError
+from mrcert_pl.results.examples import (
+    AttackExample,
+    DefenceExample,
+    Example,
+    patch_pixels,
+    pixels_of,
+    verdict_examples,
+)
+from mrcert_pl.results.schema import VerdictRow
 
 
-class Example(NamedTuple):
-    """A verdict and what there is to see of it.
+def check_wanted(cfg: DictConfig, data: ImageDataModule) -> None:
+    """Check that the images to draw are in the test set, before any is evaluated.
 
-    Attributes:
-        row: of ``verdicts.parquet``.
-        image: ``[height, width, 3]`` in [0, 1].
-        hidden: bool ``[height, width]``, pixels that the witness has hidden; ``None`` if there is no witness.
-        maps: for each shape of the patch bool ``[top, left]``, true where it can be without any effect.
+    Raises:
+        ConfigurationError: For the id of an image that the test set does not have.
     """
-
-    row: Mapping[str, Any]
-    image: np.ndarray
-    hidden: np.ndarray | None
-    maps: list[np.ndarray]
-
-
-def pixels_of(image: torch.Tensor) -> np.ndarray:
-    """A picture ``[height, width, 3]`` in [0, 1] of a tensor ``[3, height, width]``."""
-    return image.clamp(0, 1).permute(1, 2, 0).numpy()
+    if isinstance(cfg.pictures, int):
+        return
+    if missing := sorted(set(cfg.pictures) - {record.id for record in data.split("test").records}):
+        raise ConfigurationError(
+            f"pictures= names images that are not to be evaluated: {missing}; verdicts.parquet of an earlier run has "
+            "the ids, and a number instead of a list draws that many"
+        )
 
 
-def verdict_examples(
+def evaluated_examples(
     cfg: DictConfig,
-    rows: Sequence[Mapping[str, Any]],
+    rows: Sequence[VerdictRow],
     wanted: int | Sequence[int],
     data: ImageDataModule,
     model: Any,
     lattice: Any,
-) -> Iterator[Example]:
-    """So many images of all kinds of verdicts, or those with these ids."""
+) -> list[Example]:
+    """Examples of the verdicts of an evaluation."""
     from mrcert_pl.cli.build import patch_of
-    from mrcert_pl.geometry import location_maps
-    from mrcert_pl.reporting.pictures import examples
 
-    split = data.split("test")
-    places = {record.id: position for position, record in enumerate(split.records)}
-    for row in examples(rows, wanted):
-        hidden, maps = None, []
-        if hasattr(model, "borders"):
-            if row["witness"] >= 0:
-                hidden = _pixels(lattice.hidden[row["witness"]].numpy(), model.borders)
-            if (safe := row.get("safe_masks")) is not None:
-                safe_masks: Any = torch.tensor([safe])
-                maps = [m[0].numpy() for m in location_maps(safe_masks, lattice.masks, model.borders, patch_of(cfg))]
-        yield Example(row, pixels_of(split[places[row["id"]]].image), hidden, maps)
+    image_of = _images(data.split("test"))
+    return verdict_examples(rows, wanted, image_of, getattr(model, "borders", None), lattice, patch_of(cfg))
 
 
-def attack_examples(
-    attacked: AttackedImages, data: ImageDataModule, wanted: int
-) -> Iterator[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]:
-    """What the attack knew of so many images, those with the highest loss, with the image before and after it."""
+def attacked_examples(attacked: AttackedImages, data: ImageDataModule, wanted: int) -> list[AttackExample]:
+    """The images with the highest loss before and after an attack."""
     originals, records = data.split("test"), list(attacked.records("test"))
     patched = ImageSplit(attacked, records, Preprocessing(data.preprocessing.image_px, "whole"))
-    for i in sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[:wanted]:
-        yield attacked.facts[i], pixels_of(originals[i].image), pixels_of(patched[i].image)
+    chosen = sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[:wanted]
+    return [
+        AttackExample.of(attacked.facts[i], pixels_of(originals[i].image), pixels_of(patched[i].image)) for i in chosen
+    ]
 
 
-def originals(folder: Path, ids: Collection[int], image_px: tuple[int, int]) -> dict[int, np.ndarray]:
-    """The images of an attacked set as they were before any attack, by their ids.
+def defence_examples(folder: Path, examples: Sequence[Example]) -> tuple[list[DefenceExample], str | None]:
+    """Verdicts on attacked images with the attacked and the original images; why the originals are missing."""
+    attacked = AttackedImages(folder)
+    known = {record.id: (record, facts) for record, facts in zip(attacked.records("test"), attacked.facts, strict=True)}
+    images = {each.row.id: _in_own_size(attacked.image(known[each.row.id][0])) for each in examples}
+    problem, before = None, dict[int, np.ndarray]()
+    try:
+        before = _originals(folder, list(images), next(iter(images.values())).shape[:2])
+    except MRCertError as error:
+        problem = str(error).splitlines()[0]
+    defences = []
+    for each in examples:
+        image = images[each.row.id]
+        placement = known[each.row.id][1]["placement"]
+        defences.append(DefenceExample(each, image, patch_pixels(placement, image.shape[:2]), before.get(each.row.id)))
+    return defences, problem
 
-    Args:
-        folder: of the attacked set.
-        ids: the images.
-        image_px: ``(height, width)`` that they were attacked at.
+
+def _images(split: ImageSplit) -> Callable[[int], np.ndarray]:
+    places: Mapping[int, int] = {record.id: position for position, record in enumerate(split.records)}
+    return lambda image_id: pixels_of(split[places[image_id]].image)
+
+
+def _originals(folder: Path, ids: Collection[int], image_px: Any) -> dict[int, np.ndarray]:
+    """The images of an attacked set before the attack, by their ids.
 
     Raises:
-        DataError: if the data set that they come from, or one of them, is not to be had here.
+        DataError: If the data set that they come from, or one of them, is missing.
     """
     header = read_header(folder)
     settings = header["made_from"].get("dataset", {})
     split = ImageDataModule(header["dataset"], image_px=image_px, **settings).split("test")
-    places = {record.id: position for position, record in enumerate(split.records)}
-    if missing := sorted(set(ids) - set(places)):
+    if missing := sorted(set(ids) - {record.id for record in split.records}):
         raise DataError(f"{header['dataset']}: there are no images {missing}; it is not what {folder} was made from")
-    return {key: pixels_of(split[places[key]].image) for key in ids}
+    image_of = _images(split)
+    return {image_id: image_of(image_id) for image_id in ids}
 
 
-def _pixels(hidden: np.ndarray, borders: tuple[Sequence[int], Sequence[int]]) -> np.ndarray:
-    """The pixels of hidden windows, ``[height, width]``."""
-    rows, columns = (np.diff(along) for along in borders)
-    return hidden.reshape(len(rows), len(columns)).repeat(rows, 0).repeat(columns, 1)
+def _in_own_size(image: Image.Image | Tensor) -> np.ndarray:
+    """An attacked image as ``[height, width, 3]`` in [0, 1], in the size of the attack."""
+    return pixels_of(image) if isinstance(image, Tensor) else np.asarray(image) / 255

@@ -3,7 +3,7 @@
 import sys
 import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig, OmegaConf
 
@@ -31,7 +31,8 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.cli.guarded import guard_settings
     from mrcert_pl.data.listing import find_pictures
     from mrcert_pl.guard import Guard, GuardVerdict
-    from mrcert_pl.reporting.predictions import PredictionFiles, predictions_table, summary_of
+    from mrcert_pl.results.predictions import Prediction, PredictionFiles
+    from mrcert_pl.views.predictions import predictions_summary, predictions_table
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
         raise ConfigurationError(f"pictures is a number of images to draw or all, not {cfg.pictures!r}")
@@ -41,28 +42,24 @@ def main(cfg: DictConfig) -> None:
     guard = Guard.from_checkpoint(**guard_settings(cfg))
     guard.defender.asked_for(cfg.want)
     run_dir = open_run(cfg, Path(HydraConfig.get().runtime.output_dir))
-    rows: list[dict[str, Any]] = []
+    rows: list[Prediction] = []
     drawn = 0
-    with PredictionFiles(run_dir, [*GuardVerdict.columns(), "error"]) as written:
+    with PredictionFiles(run_dir) as written:
         outcomes = track(guard.each(files, cfg.want), "Predicting", total=len(files), transient=True)
         for file, outcome in zip(files, outcomes, strict=True):
-            if isinstance(outcome, GuardVerdict):
-                row = outcome.row()
-                if cfg.pictures == "all" or drawn < cfg.pictures:
-                    drawn += 1
-                    _draw(run_dir / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard, file, outcome)
-            else:
-                row = {"image": str(file), "error": str(outcome)}
-            rows.append(row)
-            written.add(row)
+            if isinstance(outcome, GuardVerdict) and (cfg.pictures == "all" or drawn < cfg.pictures):
+                drawn += 1
+                _draw(run_dir / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard, file, outcome)
+            rows.append(Prediction.of(file, outcome))
+            written.add(rows[-1])
     console = Console()
     console.print(predictions_table(rows))
-    console.print(summary_of(rows), style="bold", highlight=False)
-    if any(row.get("certified_patches") is not None for row in rows):
+    console.print(predictions_summary(rows), style="bold", highlight=False)
+    if any(row.verdict is not None and row.verdict.certified_patches is not None for row in rows):
         for line in (guard.legend(), _LEGEND):
             console.print(line, style="dim", highlight=False, markup=False)
     print(f"{written.lines}\n{written.table}" + (f"\n{run_dir / 'pictures'}" if drawn else ""))
-    if unreadable := [row["error"] for row in rows if "error" in row]:
+    if unreadable := [row.error for row in rows if row.error is not None]:
         for error in unreadable[:_MOST_ERRORS]:
             print(f"error: {error}", file=sys.stderr)
         if (more := len(unreadable) - _MOST_ERRORS) > 0:
@@ -83,7 +80,7 @@ def _draw(path: Path, guard: "Guard", file: Path, verdict: "GuardVerdict") -> No
     """The image as the model sees it, with what its witness has hidden and where a further patch has no effect."""
     import numpy as np
 
-    from mrcert_pl.reporting.pictures import verdict_picture
+    from mrcert_pl.views.figures import draw_verdict
 
     image = guard.prepare(file).permute(1, 2, 0).numpy()
     hidden = np.zeros(image.shape[:2], dtype=bool)
@@ -92,7 +89,7 @@ def _draw(path: Path, guard: "Guard", file: Path, verdict: "GuardVerdict") -> No
     title = f"{verdict.decision or 'label'}: {verdict.name}"
     if verdict.certified_patches is not None:
         title += f" (further patches that can't change it: {max(verdict.certified_patches, 0)})"
-    verdict_picture(path, image, title, hidden if hidden.any() else None, [each.numpy() for each in verdict.maps])
+    draw_verdict(path, image, title, hidden if hidden.any() else None, [each.numpy() for each in verdict.maps])
 
 
 if __name__ == "__main__":

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from omegaconf import DictConfig
+from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command
 from mrcert_pl.errors import ConfigurationError, unknown
@@ -24,7 +24,6 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.callbacks import ImageProgressBar
     from mrcert_pl.cli.build import build_data, build_model, build_trainer, command_line, finish, start
-    from mrcert_pl.cli.recording import record_training
     from mrcert_pl.cli.resume import checkpoint_to_resume, run_folder
     from mrcert_pl.models.checkpoints import read_checkpoint
     from mrcert_pl.models.stages import restore_srf
@@ -63,10 +62,40 @@ def main(cfg: DictConfig) -> None:
         if checkpoint and checkpoint.best_model_path:
             print(f"the best checkpoint so far is kept: {checkpoint.best_model_path}", file=sys.stderr)
         raise
-    record_training(trainer.loggers, cfg, data, model, checkpoint)
+    _record(trainer, cfg, data, model, checkpoint)
     finish(trainer)
     if checkpoint and checkpoint.best_model_path and trainer.is_global_zero:
         _publish(cfg, checkpoint.best_model_path, float(checkpoint.best_model_score))
+
+
+def _record(trainer: Any, cfg: DictConfig, data: Any, model: Any, checkpoint: Any) -> None:
+    """Log the best checkpoint to W&B."""
+    from mrcert_pl.cli.build import device_of
+    from mrcert_pl.cli.recording import training_artifacts
+    from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
+    from mrcert_pl.results import Environment, TrainingResult
+    from mrcert_pl.views.wandb import WandbRun, log_training
+
+    if not (run := WandbRun.of(trainer.loggers)):
+        return
+    best, digest = (checkpoint.best_model_path or None) if checkpoint else None, None
+    if best:
+        restore(model, read_checkpoint(best))
+        digest = weights_digest(model)
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    result = TrainingResult(
+        dataset=data.description.name,
+        model=cfg.model.name,
+        patch=config["patch"],
+        seed=cfg.seed,
+        environment=Environment.here(device_of(trainer), str(trainer.precision)),
+        stage=cfg.stage,
+        checkpoint=best,
+        monitor=checkpoint.monitor if best else None,
+        best_score=float(checkpoint.best_model_score) if best else None,
+        weights_sha256=digest,
+    )
+    log_training(run, result, training_artifacts(cfg, data, best, digest))
 
 
 def _finetuning(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "MaskedFinetuning":
