@@ -1,7 +1,7 @@
 """``python -m benchmarks.labelling``: what the ways to label mutants, to train and to attack cost on this machine."""
 
+import math
 import sys
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -12,9 +12,8 @@ from mrcert_pl.cli.app import command
 from mrcert_pl.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from rich.table import Table
-
     from benchmarks import Row
+    from mrcert_pl.results import BenchmarkRow
 
 
 @command("labelling", Path(__file__).parent)
@@ -26,9 +25,10 @@ def main(cfg: DictConfig) -> None:
 
     from benchmarks import Machine, compare
     from mrcert_pl.cli.build import build_trainer, device_of, start
-    from mrcert_pl.files import write_json
-    from mrcert_pl.reporting import environment
-    from mrcert_pl.reporting.bars import bars
+    from mrcert_pl.results import BenchmarkResult, BenchmarkRow, Environment
+    from mrcert_pl.results.runs import BENCHMARK
+    from mrcert_pl.views.figures import draw_bars
+    from mrcert_pl.views.terminal import benchmark_table
 
     if cfg.images < 1 or cfg.rounds < 1 or cfg.sample < 1 or cfg.train_batch < 0:
         raise ConfigurationError(
@@ -40,32 +40,49 @@ def main(cfg: DictConfig) -> None:
     device = trainer.strategy.root_device
     machine = Machine(device, str(trainer.precision))
     console = Console()
-    rows: list[dict[str, Any]] = []
+    rows: list[BenchmarkRow] = []
     facts: dict[str, Any] = {}
     for part, ways, about in _parts(cfg, device):
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(part, total=len(ways) * cfg.rounds)
             measured = compare(ways, machine, cfg.rounds, partial(progress.advance, task))
-        rows += [{"part": part, **asdict(row)} for row in measured]
+        rows += [_row(part, row) for row in measured]
         facts |= about
-        console.print(_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", measured))
-    content = {
-        "format": 1,
-        "rows": rows,
+        shown = [row for row in rows if row.part == part]
+        console.print(benchmark_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", shown))
+    config: Any = OmegaConf.to_container(cfg, resolve=True)
+    result = BenchmarkResult(
+        rows=tuple(rows),
         **facts,
-        "peak_gflops": machine.peak_flops / 1e9,
-        "threads": torch.get_num_threads(),
-        "environment": environment(device_of(trainer), str(trainer.precision)),
-        "command": " ".join(sys.argv),
-        "config": OmegaConf.to_container(cfg, resolve=True),
-    }
-    print(write_json(run_dir / "bench.json", content))
-    labelling = [row for row in rows if row["part"] == _LABELLING]
+        peak_gflops=machine.peak_flops / 1e9,
+        threads=torch.get_num_threads(),
+        environment=Environment.here(device_of(trainer), str(trainer.precision)),
+        command=" ".join(sys.argv),
+        config=config,
+    )
+    print(result.write(run_dir / BENCHMARK))
+    labelling = [row for row in rows if row.part == _LABELLING]
     title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
-    print(bars(run_dir / "bench.png", {row["way"]: row["faster"] for row in labelling}, title))
+    print(draw_bars(run_dir / "bench.png", {row.method: row.faster for row in labelling}, title))
 
 
 _LABELLING = "labels of mutants"
+
+
+def _row(part: str, row: "Row") -> "BenchmarkRow":
+    from mrcert_pl.results import BenchmarkRow
+
+    return BenchmarkRow(
+        part=part,
+        method=row.way,
+        mutants=row.mutants,
+        gflops=row.gflops,
+        seconds=row.seconds,
+        faster=row.faster,
+        of_peak=row.of_peak,
+        peak_mib=None if math.isnan(row.peak_mib) else row.peak_mib,
+        sample=row.sample,
+    )
 
 
 def _parts(cfg: DictConfig, device: Any) -> Any:
@@ -77,6 +94,7 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
     from mrcert_pl.models.checkpoints import read_checkpoint, restore
+    from mrcert_pl.results import MutantFacts
     from mrcert_pl.training import MaskSampler
 
     lazy = [build(name, cfg.patches) for name in cfg.defenders]
@@ -98,7 +116,9 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     labels = torch.tensor([split[i % len(split)].label for i in range(cfg.dataset.limit)], device=device)
 
     lattice = MRCert(cfg.patches).mutants(model, patch_of(cfg), cfg.stride)
-    facts = {"mutants": lattice.summary(), "model": cfg.model.name, "patch": OmegaConf.to_container(cfg)["patch"]}  # type: ignore[call-overload, index]
+    config: Any = OmegaConf.to_container(cfg)
+    mutants = MutantFacts.of(lattice.summary())
+    facts = {"mutants": mutants, "model": cfg.model.name, "patch": config["patch"]}
     yield (
         _LABELLING,
         labelling_ways(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
@@ -112,27 +132,6 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
 def _subject(cfg: DictConfig, device: Any, precision: str) -> str:
     weights = "random weights" if cfg.checkpoint is None else "trained weights"
     return f"{cfg.model.name} ({cfg.model.backbone}), patch {cfg.patch}, {weights}, {precision}, {device.type}"
-
-
-def _table(title: str, rows: "list[Row]") -> "Table":
-    from rich.box import SIMPLE_HEAD
-    from rich.table import Table
-
-    sampled = ", ".join(f"{row.way}: {row.sample}" for row in rows if row.sample is not None)
-    caption = f"scaled from so many forward passes: {sampled}" if sampled else None
-    table = Table(
-        title=title, caption=caption, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left", title_style="bold"
-    )
-    table.caption_justify = "left"
-    table.pad_edge = False
-    table.add_column("per image", no_wrap=True)
-    for heading in ("mutants", "GFLOPs", "seconds", "faster", "peak %", "MiB"):
-        table.add_column(heading, justify="right", no_wrap=True)
-    for row in rows:
-        gflops = f"{row.gflops:,.0f}" if row.gflops >= 100 else f"{row.gflops:.1f}"
-        numbers = (f"{row.mutants:,.0f}", gflops, f"{row.seconds:.3g}", f"{row.faster:.1f}")
-        table.add_row(row.way, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
-    return table
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mrcert_pl.reporting import read_results, read_verdicts
 from PIL import Image
 from tiny import TINY
 
@@ -25,7 +26,6 @@ from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
-from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
 

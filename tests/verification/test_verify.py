@@ -7,10 +7,10 @@ from pathlib import Path
 import pyarrow.parquet as pq
 import pytest
 import torch
+from mrcert_pl.reporting import read_verdicts, write_verdicts
 from tiny import TINY
 
 from mrcert_pl.mutants import TableStore, stored_header
-from mrcert_pl.reporting import read_verdicts, write_verdicts
 
 EVAL = [*TINY, "patch=32", "trainer=cpu", "dataset.limit=6"]
 Command = Callable[..., None]

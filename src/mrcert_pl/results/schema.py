@@ -120,7 +120,7 @@ class VerdictRow:
         witness: Mutant whose label was taken, -1 without one.
         certified: Whether no patch can change the label.
         round_trip: Whether, in addition, every patched version is certified.
-        certified_patches: Largest number of patches that cannot change the label, -1 where not even a witness was found.
+        certified_patches: Largest number of patches that cannot change the label; -1 without a witness.
         level: Number of patches that the deciding rule is built for, 0 for a fallback.
         safe_masks: For each mask whether a patch under it leaves the label.
         certified_fraction: Fraction of the patch placements that leave the label.
