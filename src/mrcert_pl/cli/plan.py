@@ -134,13 +134,13 @@ def _rows(cfg: DictConfig, variant: dict[str, Any]) -> Iterator[Row]:
 def _price_unions(row: Row, model: Any, watch: Any, patches: int) -> None:
     import torch
 
-    from mrcert_pl.models.flops import TableFlops
+    from mrcert_pl.models.flops import TableFlops, window_fractions
 
     lattice = row.lattice
     assert lattice is not None
     sizes = torch.tensor([lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})])
     evaluated = torch.arange(len(lattice)) < sizes[:, None]
-    shares = (~lattice.hidden).double() @ model.window_shares.double().cpu()
+    shares = (~lattice.hidden).double() @ window_fractions(model.borders)
     seconds = watch.seconds(lattice.hidden)
     # A few masks may have no union that needs more of them.
     orders = range(1, int(lattice.orders.max()) + 1)

@@ -3,6 +3,33 @@
 from mrcert_pl.models.ablated_vit import AblatedViT
 from mrcert_pl.models.black_box import BlackBox
 from mrcert_pl.models.masked_vit import MaskedViT
+from mrcert_pl.models.protocols import (
+    AblatableModel,
+    AttackableModel,
+    BaseModel,
+    CountingModel,
+    DenseModel,
+    GridModel,
+    MaskableModel,
+    TrainableModel,
+)
+from mrcert_pl.models.registry import build, names, register
 from mrcert_pl.models.vit_srf import ViTSRF
 
-__all__ = ["AblatedViT", "BlackBox", "MaskedViT", "ViTSRF"]
+__all__ = [
+    "AblatableModel",
+    "AblatedViT",
+    "AttackableModel",
+    "BaseModel",
+    "BlackBox",
+    "CountingModel",
+    "DenseModel",
+    "GridModel",
+    "MaskableModel",
+    "MaskedViT",
+    "TrainableModel",
+    "ViTSRF",
+    "build",
+    "names",
+    "register",
+]

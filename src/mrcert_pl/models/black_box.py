@@ -7,51 +7,51 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import BoolTensor, Tensor, nn
+from jaxtyping import Bool, Float, Int
+from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Borders, PatchSpec, UnionLattice, check_covering
 from mrcert_pl.geometry.pixel_masks import pixel_masks
 from mrcert_pl.models.backbones import classifier
-from mrcert_pl.models.inputs import check_hidden, check_some_visible, normalised
+from mrcert_pl.models.hiding_model import HidingModel
 
-# What a mutant counts in a batch's budget of tokens: as much as in a ViT with patches of so many px.
+# Side of a patch in px of the ViT whose tokens a mutant is counted in.
 _TOKEN_PX = 16
-# Nobody can wait for the unions of more.
+# The unions of more masks take too long to enumerate.
 _MOST_PER_AXIS = 7
 
 
-class BlackBox(nn.Module):
+class BlackBox(HidingModel):
     """A timm classifier that sees images with pixels painted over, as in PatchCleanser (Xiang et al. 2022).
 
-    Nothing is asked of the classifier: what is hidden is gone before its first layer. The price is a whole
+    The classifier may be of any kind: hidden pixels are replaced before its first layer. The price is a whole
     forward for every mutant. The windows are the cells that the borders of the masks cut, so they depend on the patch.
 
     Args:
-        backbone: a timm model by its full tag, which also decides the mean and standard deviation of the images.
-        pretrained: start from the tag's weights, from the hub.
-        num_classes: outputs of the head.
-        patch: size of the patch that the masks are made for, as for :class:`~mrcert_pl.geometry.PatchSpec`.
-        masks_per_axis: most masks along an axis; PatchCleanser has 3 to 6.
+        backbone: A timm model by its full tag, which also decides the mean and standard deviation of the images.
+        pretrained: Start from the tag's weights, from the hub.
+        num_classes: Outputs of the head.
+        patch: Size of the patch that the masks are made for, as for :class:`~mrcert_pl.geometry.PatchSpec`.
+        masks_per_axis: Most masks along an axis; PatchCleanser has 3 to 6.
         image_px: ``(height, width)`` of the images.
-        fill: what hidden pixels are set to after normalisation; 0 is the mean colour.
-        backbone_args: further arguments of the timm model.
-        weights: start from the weights in this local file, whatever ``pretrained`` says.
-        head_rows: for each class its row in the head of these weights, if the new classes are a subset of the old.
+        fill: Value of hidden pixels after normalisation; 0 is the mean colour.
+        backbone_args: Further arguments of the timm model.
+        weights: Start from the weights in this local file, whatever ``pretrained`` says.
+        head_rows: For each class its row in the head of these weights, if the new classes are a subset of the old.
+        views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
 
     Attributes:
-        config: plain values that make this model again, without the weights that it started from.
-        windows: number of cells. masks: their borders, and the masks.
+        config: Plain values that make this model again, without the weights that it started from.
+        windows: Number of cells.
+        masks: Borders of the cells, and the masks.
 
     Raises:
         ConfigurationError: for an unknown backbone, weights that can't be had, a patch that can't be read or is
             larger than the image, or fewer than one mask.
         CheckpointError: for a weights file that can't be read or was made for another model.
     """
-
-    mean: Tensor
-    std: Tensor
 
     def __init__(
         self,
@@ -65,28 +65,25 @@ class BlackBox(nn.Module):
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         head_rows: Sequence[int] | None = None,
+        views: str = "one",
     ) -> None:
-        super().__init__()
         arguments = dict(backbone_args or {})
-        self.image_px = (int(image_px[0]), int(image_px[1]))
-        self.masks = pixel_masks(self.image_px, PatchSpec(patch), masks_per_axis)
-        self.windows = self.masks.grid[0] * self.masks.grid[1]
-        self.config = {
+        size = (int(image_px[0]), int(image_px[1]))
+        config = {
             "backbone": backbone,
-            "num_classes": num_classes,
             "patch": patch,
             "masks_per_axis": masks_per_axis,
-            "image_px": list(self.image_px),
+            "image_px": list(size),
             "fill": fill,
             "backbone_args": arguments,
         }
-        self.num_classes = num_classes
+        net: Any = classifier(backbone, num_classes, pretrained, weights, head_rows, **arguments)
+        super().__init__(size, num_classes, net.pretrained_cfg, config, views)
+        self.net = net
+        self.masks = pixel_masks(self.image_px, PatchSpec(patch), masks_per_axis)
+        self.windows = self.masks.grid[0] * self.masks.grid[1]
         self.masks_per_axis = masks_per_axis
         self.fill = fill
-        net: Any = classifier(backbone, num_classes, pretrained, weights, head_rows, **arguments)
-        self.net = net
-        for name in ("mean", "std"):
-            self.register_buffer(name, torch.tensor(net.pretrained_cfg[name]).view(1, -1, 1, 1))
 
     def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
         """The masks, which cover the patch that they are made for and smaller ones, as bitsets over the cells.
@@ -104,14 +101,8 @@ class BlackBox(nn.Module):
         """Borders of the windows in px along both axes."""
         return self.masks.borders
 
-    @property
-    def window_shares(self) -> Tensor:
-        """Share of the image's pixels in each window, ``[window]``."""
-        heights, widths = (torch.tensor(borders).diff() for borders in (self.masks.rows, self.masks.columns))
-        return (heights[:, None] * widths).flatten() / (self.image_px[0] * self.image_px[1])
-
     def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
-        """The nearest settings with which all unions of ``order`` masks show something and can be counted, in words."""
+        """The nearest setting, in words, whose unions of ``order`` masks neither hide everything nor are too many."""
         for per_axis in sorted(range(1, _MOST_PER_AXIS + 1), key=lambda k: abs(k - self.masks_per_axis)):
             masks = pixel_masks(self.image_px, patch, per_axis)
             try:
@@ -122,12 +113,7 @@ class BlackBox(nn.Module):
         return "no number of masks works here"
 
     @property
-    def normalisation(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
-        return self.mean, self.std
-
-    @property
-    def residual_blocks(self) -> Sequence[nn.Module]:
+    def residual_blocks(self) -> tuple[nn.Module, ...]:
         """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
         return ()
 
@@ -145,50 +131,55 @@ class BlackBox(nn.Module):
 
         return {group: moved(pattern) for group, pattern in self.net.group_matcher(coarse=coarse).items()}
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Normalised images ``[image, 3, height, width]`` of images in [0, 1]."""
-        return normalised(images, self.image_px, self.mean, self.std)
+    def encode(self, images: Tensor) -> Float[Tensor, "image 3 height width"]:
+        """Normalised images; mirror images are made after pixels are hidden, because the cells need no symmetry."""
+        return self.normalised(images)
 
-    def classify(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """Logits ``[image, class]`` with the windows ``hidden`` ``[image, window]`` painted over.
+    def classify(self, features: Float[Tensor, "image 3 height width"], hidden: Tensor) -> Float[Tensor, "image class"]:
+        self.check_hidden(hidden, len(features))
+        return self._logits(features.masked_fill(self._pixels(hidden)[:, None], self.fill))
 
-        Raises:
-            ConfigurationError: if all windows of an image are hidden, or the shapes don't fit.
-        """
-        check_hidden(hidden, len(features), self.windows)
-        check_some_visible(hidden)
-        pixels = hidden.view(-1, *self.masks.grid)
-        for axis, borders in enumerate((self.masks.rows, self.masks.columns), start=1):
-            sizes = torch.tensor(borders, device=hidden.device).diff()
-            pixels = pixels.repeat_interleave(sizes, dim=axis, output_size=borders[-1])
-        return self.net(features.masked_fill(pixels[:, None], self.fill))
-
-    def classify_visible(self, features: Tensor, hidden: Tensor) -> Tensor:
-        """What :meth:`classify` gives: hiding pixels saves nothing here."""
+    def classify_visible(
+        self, features: Float[Tensor, "image 3 height width"], hidden: Tensor
+    ) -> Float[Tensor, "image class"]:
+        """Logits of :meth:`classify`: hiding pixels saves nothing here."""
         return self.classify(features, hidden)
 
-    def classify_mutants(self, features: Tensor, image: Tensor, hidden: BoolTensor) -> Tensor:
-        """Logits ``[mutant, class]`` of mutant ``i``: image ``image[i]`` with the windows ``hidden[i]`` hidden."""
+    def classify_mutants(
+        self,
+        features: Float[Tensor, "image 3 height width"],
+        image: Int[Tensor, " mutant"],
+        hidden: Tensor,
+    ) -> Float[Tensor, "mutant class"]:
         return self.classify(features[image], hidden)
 
-    def mutant_tokens(self, hidden: BoolTensor) -> Tensor:
-        """What each mutant counts in a batch, long ``[mutant]``: always the same."""
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Float[Tensor, "image class"]:
+        features = self.encode(images)
+        return self._logits(features) if hidden is None else self.classify(features, hidden)
+
+    def tokens_of_view(self, hidden: Bool[Tensor, "mutant window"]) -> Int[Tensor, " mutant"]:
+        """The tokens of a ViT/16 on the whole image, for every mutant."""
         tokens = -(-self.image_px[0] // _TOKEN_PX) * -(-self.image_px[1] // _TOKEN_PX)
         return torch.full((len(hidden),), tokens)
 
     def encode_flops(self) -> int:
-        """Floating point operations of :meth:`encode`, for one image: none that count."""
         return 0
 
-    def mutant_flops(self, hidden: BoolTensor) -> Tensor:
-        """Floating point operations of :meth:`classify_mutants`, long ``[mutant]``: always the same."""
-        # On paper: nothing is computed, and no running statistic of a model in training moves.
-        on_paper = copy.deepcopy(self.net).to("meta").eval()
+    def flops_of_view(self, hidden: Bool[Tensor, "mutant window"]) -> Int[Tensor, " mutant"]:
+        # On the meta device nothing is computed, and no running statistic of a model in training moves.
+        on_meta = copy.deepcopy(self.net).to("meta").eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
-            on_paper(torch.zeros(1, 3, *self.image_px, device="meta"))
+            on_meta(torch.zeros(1, 3, *self.image_px, device="meta"))
         return torch.full((len(hidden),), counter.get_total_flops())
 
-    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Tensor:
-        """Logits ``[image, class]``, with the windows ``hidden`` ``[image, window]`` hidden if given."""
-        features = self.encode(images)
-        return self.net(features) if hidden is None else self.classify(features, hidden)
+    def _logits(self, painted: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image class"]:
+        logits = self.net(painted)
+        return logits if self.view_count == 1 else (logits + self.net(painted.flip(3))) / 2
+
+    def _pixels(self, hidden: Bool[Tensor, "image window"]) -> Bool[Tensor, "image height width"]:
+        """Hidden pixels of hidden cells."""
+        pixels = hidden.unflatten(1, self.masks.grid)
+        for axis, borders in enumerate((self.masks.rows, self.masks.columns), start=1):
+            sizes = torch.tensor(borders, device=hidden.device).diff()
+            pixels = pixels.repeat_interleave(sizes, dim=axis, output_size=borders[-1])
+        return pixels
