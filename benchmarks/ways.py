@@ -87,7 +87,7 @@ def labelling_ways(
 
 def dense_flops(model: Any, hidden: Tensor) -> float:
     """Floating point operations of ``model.classify``: of all tokens where hidden ones are zero but stay in."""
-    stays = getattr(model, "hidden", None) == "zero"
+    stays = getattr(model, "hidden_tokens", None) == "zero"
     return float(model.mutant_flops(torch.zeros_like(hidden) if stays else hidden).sum())
 
 

@@ -23,6 +23,7 @@ __all__ = [
     "load_patchcure",
     "read_checkpoint",
     "restore",
+    "upgraded",
     "weights_digest",
     "write_weights",
 ]
@@ -30,8 +31,8 @@ __all__ = [
 _FORMAT = 1
 _PREFIX = "model."
 _OTHER_WEIGHTS = "Other weights are what a training starts from:  train.py model.weights=FILE"
-# Settings that older checkpoints don't name, with the only value that there was.
-_LATER = {"ViTSRF": {"hidden": "zero"}}
+# Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
+_FREE = {"views"}
 
 
 @dataclass(frozen=True)
@@ -52,6 +53,17 @@ class Checkpoint:
 def describe_model(model: nn.Module) -> dict[str, Any]:
     """Plain values that say which model it is, for a checkpoint."""
     return {"format": _FORMAT, "model": type(model).__name__, "config": model.config}
+
+
+def upgraded(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of :func:`describe_model` of an earlier version, with the settings that the model has now.
+
+    Earlier versions called the setting ``hidden_tokens`` of ViT-SRF ``hidden``, and the first ones had ``zero`` alone.
+    """
+    config = dict(description["config"])
+    if description["model"] == "ViTSRF" and "hidden_tokens" not in config:
+        config["hidden_tokens"] = config.pop("hidden", "zero")
+    return {**description, "config": config}
 
 
 def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
@@ -122,7 +134,7 @@ def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
             f"{path} has checkpoint format {origin.get('format')}; "
             f"this version reads {_FORMAT}; take the one that made it"
         )
-    return origin
+    return upgraded(origin)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str, Any], half: bool = False) -> None:
@@ -148,14 +160,14 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
         CheckpointError: if it was made from another kind of model, other settings or another number of classes,
             naming each difference; or if its tensors don't fit.
     """
-    ours, theirs = describe_model(model), checkpoint.origin
+    ours, theirs = describe_model(model), upgraded(checkpoint.origin)
     if theirs["model"] != ours["model"]:
         raise CheckpointError(
             f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}; "
             f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
-    config = {**_LATER.get(theirs["model"], {}), **theirs["config"]}
-    if differences := differing(config, ours["config"], {*ours["config"], *config}):
+    names = {*ours["config"], *theirs["config"]} - _FREE
+    if differences := differing(theirs["config"], ours["config"], names):
         raise CheckpointError(
             f"{checkpoint.path} was made from another model:\n  "
             + "\n  ".join(differences)

@@ -10,7 +10,7 @@ import torch
 from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
-from mrcert_pl.models.flops import TableFlops
+from mrcert_pl.models.flops import TableFlops, window_fractions
 from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.runtime import device_named
@@ -160,7 +160,7 @@ def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
 def _priced(row: PlanRow, lattice: UnionLattice, model: Any, watch: Stopwatch, patches: int) -> PlanRow:
     sizes = torch.tensor([lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})])
     evaluated = torch.arange(len(lattice)) < sizes[:, None]
-    fractions = (~lattice.hidden).double() @ model.window_shares.double().cpu()
+    fractions = (~lattice.hidden).double() @ window_fractions(model.borders)
     seconds = watch.seconds(lattice.hidden)
     # A few masks may have no union that needs more of them.
     orders = range(1, int(lattice.orders.max()) + 1)
