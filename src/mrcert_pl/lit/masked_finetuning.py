@@ -17,6 +17,7 @@ from mrcert_pl.lit.consistency import disagreement
 from mrcert_pl.lit.drop_path import set_drop_path
 from mrcert_pl.lit.learning_rate import LearningRateScaling, effective_lr
 from mrcert_pl.lit.mask_sampling import WindowSampler
+from mrcert_pl.models.checkpoints import base_weights, with_digest
 
 
 class MaskedFinetuning(L.LightningModule):
@@ -162,4 +163,4 @@ class MaskedFinetuning(L.LightningModule):
         scheduler.step(batches / self.trainer.num_training_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["mrcert"] = self.origin
+        checkpoint["mrcert"] = with_digest(self.origin, base_weights(checkpoint["state_dict"]))
