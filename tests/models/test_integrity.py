@@ -174,13 +174,8 @@ def test_any_metadata_is_refused_or_read(tmp_path_factory: pytest.TempPathFactor
     assert isinstance(found.origin["config"], dict)
 
 
-@pytest.mark.parametrize(
-    "text", ["{", "[" * 100_000, "1" * 10_000, "\ud800"], ids=["open", "deep", "long", "surrogate"]
-)
+@pytest.mark.parametrize("text", ["{", "[" * 100_000, "1" * 10_000], ids=["open", "deep", "long"])
 def test_metadata_that_is_no_json(tmp_path: Path, text: str) -> None:
-    try:
-        save_file(MODEL.state_dict(), tmp_path / "a.safetensors", metadata={"mrcert": text})
-    except UnicodeEncodeError:
-        return
+    save_file(MODEL.state_dict(), tmp_path / "a.safetensors", metadata={"mrcert": text})
     with pytest.raises(CheckpointError):
         read_checkpoint(tmp_path / "a.safetensors")
