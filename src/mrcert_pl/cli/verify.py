@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -34,9 +35,19 @@ def main() -> None:
         metavar="FOLDER",
         help="the mutants' labels (default: the folder that the run used)",
     )
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="module that registers a defender from outside the package; may be given several times",
+    )
     options = parser.parse_args()
     from mrcert_pl.reporting import find_runs
 
+    for module in options.modules:
+        import_module(module)
     with failing_plainly():
         wrong = sum(_verify(run, options.tables) for run in find_runs(options.runs))
     if wrong:
@@ -49,9 +60,13 @@ def _verify(run: "Run", folder: Path | None) -> int:
     from rich.console import Console
     from rich.progress import Progress
 
-    from mrcert_pl.verification import Verification, verify
+    from mrcert_pl.verification import Verification, has_rule, verify
 
-    result, rows = run.result, run.verdicts()
+    result = run.result
+    if not has_rule(result):
+        print(f"{run.folder}: skipped, {result['defender']} has no second implementation")
+        return 0
+    rows = run.verdicts()
     folder = folder or _tables_of(run)
     found = Verification()
     with Progress(console=Console(stderr=True), transient=True) as progress:

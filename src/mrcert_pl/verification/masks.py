@@ -1,10 +1,12 @@
 """The rules for unions of masks, in NumPy (docs/theory.md, sections 3, 4, 8 and 9).
 
+``mutants`` are the plain values that identify the mutants.
 ``labels`` and ``margins`` are ``[image, mutant]``; ``p(U)`` is the label of the mutant that hides the union ``U``.
 Answers are dicts from the names of verdict columns to arrays ``[image]``, or ``[image, mask]`` for ``safe_masks``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -48,15 +50,22 @@ class Unions:
         return np.searchsorted(self.sizes, columns, side="right")
 
 
-def undefended(labels: np.ndarray) -> Answers:
+def undefended(mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray) -> Answers:
     """The label of the unmasked image, and no certificate."""
     none = np.zeros(len(labels), dtype=bool)
     return {"prediction": labels[:, 0], "certified": none, "round_trip": none}
 
 
-def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answers:
+def patchcure(
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    reference: str = "original",
+    certificate: str = "sharp",
+    margin: float = 0.0,
+) -> Answers:
     """Double masking, with the label of the unmasked image or the majority of one mask as its ``reference``."""
-    unions = Unions(masks, 2)
+    unions = _unions(mutants, 2)
     ones = np.arange(1, unions.sizes[1])
     expected = labels[:, 0]
     if reference == "majority":
@@ -66,7 +75,10 @@ def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answe
     recovered = (alone != expected[:, None]) & (labels[:, unions.join(1, 1)[1:, 1:]] == alone[:, :, None]).all(2)
     found, first = recovered.any(1), 1 + recovered.argmax(1)
     prediction = np.where(agree | ~found, expected, labels[np.arange(len(labels)), first])
-    certified = (labels[:, 1 : unions.sizes[2]] == labels[:, 1:2]).all(1)
+    entries = slice(0 if certificate == "paper" else 1, unions.sizes[2])
+    certified = (labels[:, entries] == labels[:, 1:2]).all(1)
+    if margin:
+        certified &= (margins[:, entries] > margin).all(1)
     return {
         "prediction": prediction,
         "case": np.where(agree, 1, np.where(found, 2, 3)),
@@ -79,10 +91,15 @@ def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answe
 
 
 def mrcert(
-    masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patches: int, certificate: str, margin: float
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    patches: int = 2,
+    certificate: str = "paper",
+    margin: float = 0.0,
 ) -> Answers:
     """MRCert for so many patches, with the certificate ``paper`` or ``sharp``."""
-    unions, n = Unions(masks, 2 * patches), patches
+    unions, n = _unions(mutants, 2 * patches), patches
     witnesses = _stable(unions, labels, n, n)
     found, first = witnesses.any(1), witnesses.argmax(1)
     answers: Answers = {
@@ -104,9 +121,11 @@ def mrcert(
     return answers | _certificates(unions, safe, twice, n)
 
 
-def cascade(masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patches: int, margin: float) -> Answers:
+def cascade(
+    mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray, patches: int = 2, margin: float = 0.0
+) -> Answers:
     """MRCert for so many patches, where it finds no witness for one less, ..., down to one."""
-    unions, n = Unions(masks, 2 * patches), patches
+    unions, n = _unions(mutants, 2 * patches), patches
     level = np.zeros(len(labels), dtype=int)
     witness = np.full(len(labels), -1)
     for lower in range(n, 0, -1):
@@ -120,6 +139,14 @@ def cascade(masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patch
     )
     answers: Answers = {"prediction": label, "case": n + 1 - level, "witness": witness, "level": level}
     return answers | _certificates(unions, safe, twice, n)
+
+
+mrcert_sharp = partial(mrcert, certificate="sharp")
+patchcure_paper = partial(patchcure, certificate="paper")
+
+
+def _unions(mutants: Mapping[str, Any], order: int) -> Unions:
+    return Unions([int(mask, 16) for mask in mutants["masks"]], order)
 
 
 def _stable(unions: Unions, labels: np.ndarray, left: int, right: int, counts: np.ndarray | None = None) -> np.ndarray:

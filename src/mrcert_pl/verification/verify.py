@@ -7,11 +7,11 @@ from typing import Any
 
 import numpy as np
 
+from mrcert_pl.defenders.registry import rule_of
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry.patch import PatchSpec
-from mrcert_pl.verification.masks import Answers, Unions, cascade, mrcert, patchcure, undefended
+from mrcert_pl.verification.masks import Answers
 from mrcert_pl.verification.tables import Tables, header, tables
-from mrcert_pl.verification.votes import vote
 
 # A table that was filled lazily decides the verdict whatever its missing entries are; so often they are drawn.
 _DRAWS = 2
@@ -51,10 +51,10 @@ def verify(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], folder:
     found = Verification()
     _compare_counts(found, result, rows)
     yield found
-    decide, mutants = _rule(result["config"], made_by["mutants"])
+    decide = _rule(result, made_by["mutants"])
     written = {row["id"]: row for row in rows}
     draws = np.random.default_rng(0)
-    for part in tables(folder, list(written), mutants):
+    for part in tables(folder, list(written), _columns(result)):
         missing = part.labels < 0
         for filled in _completions(part, missing, draws):
             _compare(found, [written[key] for key in part.ids], filled, decide(filled))
@@ -68,25 +68,48 @@ def verify(result: Mapping[str, Any], rows: Sequence[Mapping[str, Any]], folder:
         )
 
 
-def _rule(config: Mapping[str, Any], mutants: Mapping[str, Any]) -> tuple[Callable[[Tables], Answers], int]:
-    """The defender of a configuration as a function of tables, and the number of mutants that it looks at."""
-    settings = dict(config["defender"])
-    kind = settings.pop("_target_").rsplit(".", 1)[-1]
-    if kind in ("AblationVote", "ColumnVote"):
+# Defenders in the configurations of version 0.1.0.
+_FORMER = {
+    "ColumnVote": "vot",
+    "MRCert": "mrcert",
+    "MRCertCascade": "mrcert_cascade",
+    "PatchCURE": "patchcure",
+    "Undefended": "undefended",
+}
+
+
+def has_rule(result: Mapping[str, Any]) -> bool:
+    """Whether the defender of a result has a second implementation.
+
+    Raises:
+        ConfigurationError: for a defender that is not registered.
+    """
+    return rule_of(_name(result["config"])) is not None
+
+
+def _rule(result: Mapping[str, Any], mutants: Mapping[str, Any]) -> Callable[[Tables], Answers]:
+    """The defender of a result as a function of tables."""
+    config = result["config"]
+    rule = rule_of(_name(config))
+    if rule is None:
+        raise ResultsError(f"{_name(config)} has no second implementation to verify by; give register() a rule")
+    settings = {name: value for name, value in config["defender"].items() if name not in ("_target_", "name")}
+    if "image_px" in mutants:
         shapes = PatchSpec(config["patch"]).shapes_px(tuple(mutants["image_px"]))
-        votes = mutants["votes"] + 1
-        return lambda t: vote(mutants, shapes, t.labels[:, 1:], t.margins[:, 1:], **settings), votes
-    masks = [int(mask, 16) for mask in mutants["masks"]]
-    rules: dict[str, tuple[Callable[[Tables], Answers], int]] = {
-        "Undefended": (lambda t: undefended(t.labels), 0),
-        "PatchCURE": (lambda t: patchcure(masks, t.labels, **settings), 2),
-        "MRCert": (lambda t: mrcert(masks, t.labels, t.margins, **settings), 2 * settings.get("patches", 2)),
-        "MRCertCascade": (lambda t: cascade(masks, t.labels, t.margins, **settings), 2 * settings.get("patches", 2)),
-    }
-    if kind not in rules:
-        raise ResultsError(f"there is no second implementation of {kind} to verify by; those of {', '.join(rules)} are")
-    rule, order = rules[kind]
-    return rule, Unions(masks, order).sizes[order]
+        mutants = {**mutants, "patch_px": shapes}
+    return lambda t: rule(mutants, t.labels, t.margins, **settings)
+
+
+def _name(config: Mapping[str, Any]) -> str:
+    defender = config["defender"]
+    kind = defender["_target_"].rsplit(".", 1)[-1]
+    return str(defender["name"] if "name" in defender else _FORMER.get(kind, kind))
+
+
+def _columns(result: Mapping[str, Any]) -> int:
+    """Number of mutants that the defender of a result looks at."""
+    mutants = result["mutants"]
+    return int(mutants["unions"] if "unions" in mutants else mutants["votes"] + 1)
 
 
 def _completions(part: Tables, missing: np.ndarray, draws: np.random.Generator) -> Iterator[Tables]:
