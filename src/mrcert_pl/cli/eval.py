@@ -55,7 +55,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     from mrcert_pl.cli.stopwatch import announce
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
-    from mrcert_pl.mutants import TableStore
+    from mrcert_pl.mutants import TableStore, store_header
     from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts, verdict_column
 
     defender = instantiate(cfg.defender, _convert_="all").with_output(_WANTS[cfg.evaluate])
@@ -67,13 +67,15 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     trainer = build_trainer(cfg, [ImageProgressBar()])
     digest = weights_digest(model)
     rounding = _rounding(cfg, digest)
-    header = {
-        "dataset": cfg.dataset.name,
-        "weights_sha256": digest,
-        "model": describe_model(model),
-        "mutants": lattice.identity(),
-        "precision": str(trainer.precision),
-    }
+    header = store_header(
+        dataset=cfg.dataset.name,
+        model=describe_model(model),
+        weights_sha256=digest,
+        precision=str(trainer.precision),
+        mutants=lattice,
+        borders=getattr(model, "borders", None),
+        names={"dataset": data.description.name, "model": cfg.model.name},
+    )
     store = TableStore(store_folder(cfg, run_dir), header)
     if len(store) and trainer.is_global_zero:
         print(f"{store.folder} has tables of {len(store)} images; what they know is not computed again")

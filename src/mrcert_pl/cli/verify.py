@@ -13,7 +13,7 @@ if TYPE_CHECKING:
 
 _SHOWN = 20
 _ABOUT = """Compute all verdicts of evaluations again from the labels of their mutants, with rules in NumPy that share
-nothing with the defenders, and compare every value. The exit code is 1 if one is wrong."""
+nothing with the defenders, and compare every value. The exit code is 1 if one differs."""
 _EXAMPLES = """examples:
   mrcert verify outputs/eval                          every evaluation
   mrcert verify outputs/eval/.../A --tables tables    one, by the labels in another folder
@@ -21,7 +21,7 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
-    """Verify evaluations; the exit code is 1 if a single value is wrong."""
+    """Verify evaluations; the exit code is 1 if a single value differs."""
     parser = argparse.ArgumentParser(
         prog="mrcert verify",
         description=_ABOUT,
@@ -56,37 +56,28 @@ def main() -> None:
 
 
 def _verify(run: "Run", folder: Path | None) -> int:
-    """Verify one evaluation, say what came of it, and return the number of wrong values."""
+    """Verify one evaluation, print the outcome and return the number of values that differ."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from mrcert_pl.verification import Verification, has_rule, verify
+    from mrcert_pl.verification import verify
 
-    result = run.result
-    if not has_rule(result):
-        print(f"{run.folder}: skipped, {result['defender']} has no second implementation")
-        return 0
-    rows = run.verdicts()
-    folder = folder or _tables_of(run)
-    found = Verification()
     with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"Verifying {result['defender']}", total=len(rows))
-        for found in verify(result, rows, folder):
-            progress.update(task, completed=found.images)
-    for key, column, written, computed in found.differences[:_SHOWN]:
-        print(f"  {'results.json' if key is None else f'image {key}'}: {column} is {written}, and should be {computed}")
-    if len(found.differences) > _SHOWN:
-        print(f"  and {len(found.differences) - _SHOWN} more")
-    verdict = f"{len(found.differences)} values are WRONG" if found.differences else "all verdicts are right"
-    lazily = f" ({found.completed} of them from fewer mutants than all)" if found.completed else ""
-    print(f"{run.folder}: {result['defender']}, {found.images} images{lazily}: {verdict}")
-    return len(found.differences)
-
-
-def _tables_of(run: "Run") -> Path:
-    """The tables that a result was made from: where it says, or in its own folder if that has been moved."""
-    own = run.folder / "mutants"
-    return own if own.is_dir() else Path(run.result["table"])
+        task = progress.add_task(f"Verifying {run.result['defender']}", total=run.result["n"])
+        report = verify(run.folder, folder, progress=lambda images: progress.update(task, completed=images))
+    if report.skipped is not None:
+        print(f"{run.folder}: skipped, {report.skipped}")
+        return 0
+    for found in report.differences[:_SHOWN]:
+        place = "results.json" if found.image_id is None else f"image {found.image_id}"
+        print(f"  {place}: {found.field} is {found.written}, and follows from the tables as {found.computed}")
+    if len(report.differences) > _SHOWN:
+        print(f"  and {len(report.differences) - _SHOWN} more")
+    differ = len(report.differences)
+    verdict = f"{differ} values DIFFER from the tables" if differ else "all values agree with the tables"
+    lazily = f" ({report.completed} of them from fewer mutants than all)" if report.completed else ""
+    print(f"{run.folder}: {report.defender}, {report.images} images{lazily}: {verdict}")
+    return differ
 
 
 if __name__ == "__main__":
