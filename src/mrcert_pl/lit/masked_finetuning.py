@@ -13,6 +13,7 @@ from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.models.checkpoints import base_weights, with_digest
 from mrcert_pl.training.consistency import disagreement
 from mrcert_pl.training.drop_path import set_drop_path
 from mrcert_pl.training.learning_rate import LearningRateScaling, effective_lr
@@ -162,4 +163,4 @@ class MaskedFinetuning(L.LightningModule):
         scheduler.step(batches / self.trainer.num_training_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["mrcert"] = self.origin
+        checkpoint["mrcert"] = with_digest(self.origin, base_weights(checkpoint["state_dict"]))

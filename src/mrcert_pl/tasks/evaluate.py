@@ -187,7 +187,7 @@ def _reapply(settings: EvaluationSettings) -> Evaluation:
     begin(run)
     defender = defender_of(settings.defender, settings.patches).with_output("map")
     stored = stored_header(folder)
-    subject = stored_subject(settings, stored)
+    subject = stored_subject(settings, stored, folder)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     here = {"dataset": settings.dataset.name, "model": describe_model(subject.model), "mutants": mutants.identity()}
     store = TableStore(folder, {**stored, **here})

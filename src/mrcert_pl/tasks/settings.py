@@ -117,8 +117,9 @@ class ModelSettings:
         Raises:
             ConfigurationError: for an unknown kind or unsuitable arguments.
         """
-        build = self.build or registry.model_class(self.name)
-        return build(**self.arguments, num_classes=num_classes)
+        if self.build is None:
+            return registry.build(self.name, **self.arguments, num_classes=num_classes)
+        return self.build(**self.arguments, num_classes=num_classes)
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Decisions on stored tables: no weights, no images."""
 
 from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -16,7 +17,7 @@ from mrcert_pl.tasks.settings import ModelSettings
 from mrcert_pl.tasks.subject import Subject, SubjectSettings
 
 
-def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any]) -> Subject:
+def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder: Path) -> Subject:
     """Return what the tables of a store are about; the model has no weights.
 
     Raises:
@@ -25,11 +26,11 @@ def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any]) -> Subj
     """
     description = settings.dataset.describe()
     given = settings.model
-    with torch.device("meta"):
-        if isinstance(given, ModelSettings) and given.build is not None and _is_of(given, stored):
+    if isinstance(given, ModelSettings) and given.build is not None and _is_of(given, stored):
+        with torch.device("meta"):
             model = given.build(**stored["model"]["config"])
-        else:
-            model = geometry_of(stored["model"])
+    else:
+        model = geometry_of(stored["model"], folder)
     name = given.name if isinstance(given, ModelSettings) else type(model).__name__
     if settings.patch is None:
         raise ResultsError("the tables do not say for which patch they were made; give patch=")
