@@ -14,7 +14,7 @@ from hydra.errors import ConfigCompositionException, HydraException, Instantiati
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, most_specific
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -34,6 +34,7 @@ def _patch_of_attack(folder: str | None) -> Any:
 
 
 OmegaConf.register_new_resolver("patch_of_attack", _patch_of_attack, replace=True)
+OmegaConf.register_new_resolver("most_specific", most_specific, replace=True)
 OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
 
 
