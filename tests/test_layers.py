@@ -15,7 +15,7 @@ BELOW = {
     "mutants": {"errors", "files", "geometry"},
     "defenders": {"errors", "geometry", "mutants.table"},
     "metrics": {"errors", "defenders"},
-    "models": {"errors", "geometry"},
+    "models": {"errors", "geometry", "mutants"},
     "data": {"errors", "files"},
     "attacks": {"errors", "files", "geometry", "mutants", "defenders", "models"},
     "training": {"errors", "geometry", "mutants"},
