@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from torch import Tensor, nn
-
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.geometry.pixel_masks import pixel_masks
