@@ -20,11 +20,11 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Print the tables; leave ``bench.json`` and ``bench.png``."""
     import torch
+    from mrcert_pl.cli.build import build_trainer, device_of, start
     from rich.console import Console
     from rich.progress import Progress
 
     from benchmarks import Machine, compare
-    from mrcert_pl.cli.build import build_trainer, device_of, start
     from mrcert_pl.results import BenchmarkResult, BenchmarkRow, Environment
     from mrcert_pl.results.runs import BENCHMARK
     from mrcert_pl.views.figures import draw_bars
@@ -88,9 +88,9 @@ def _row(part: str, row: "Row") -> "BenchmarkRow":
 def _parts(cfg: DictConfig, device: Any) -> Any:
     """Name, ways and facts of every part of the benchmark."""
     import torch
+    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
 
     from benchmarks import gradient_ways, labelling_ways
-    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
     from mrcert_pl.models.checkpoints import read_checkpoint, restore

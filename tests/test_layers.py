@@ -37,7 +37,7 @@ NEVER = {
     "training": {"defenders", "metrics", "data", "attacks"},
     "results": {"models", "data", "attacks", "training", "lit", "callbacks"},
     "verification": {"mutants", "defenders", "models", "metrics", "guard", "tasks"},
-    "views": {"mutants", "defenders", "models", "data", "attacks", "training", "lit", "callbacks", "tasks"},
+    "views": {"mutants", "defenders", "models", "data", "attacks", "training", "lit", "callbacks"},
 }
 # Names of the public interface, loaded on first use.
 TOP = "__init__"

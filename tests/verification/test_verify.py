@@ -98,7 +98,9 @@ def test_every_changed_value_of_results_json_is_found(run: Path) -> None:
         for other in others(value):
             if value == other or (value is None and other is None):
                 continue
-            rewrite(run, lambda c, path=path, other=other: (c.update(json.loads(json.dumps(content))), put(c, path, other)))
+            rewrite(
+                run, lambda c, path=path, other=other: (c.update(json.loads(json.dumps(content))), put(c, path, other))
+            )
             if not found(run):
                 passed.append((path, value, other))
     assert passed == []
@@ -138,7 +140,9 @@ def test_every_changed_value_of_the_verdicts_is_found(tmp_path: Path, name: str)
         else:
             changed = [value + "x", None]
         for other in changed:
-            write_rows(run / "verdicts.parquet", [r | ({column: other} if i == number else {}) for i, r in enumerate(rows)])
+            write_rows(
+                run / "verdicts.parquet", [r | ({column: other} if i == number else {}) for i, r in enumerate(rows)]
+            )
             assert found(run), (column, value, other)
     write_rows(run / "verdicts.parquet", rows)
     assert not found(run)

@@ -51,7 +51,7 @@ def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
 
 def _of_attacked_set(settings: Mapping[str, object]) -> dict[str, Any]:
     """Settings that an attacked set implies."""
-    from mrcert_pl.data.attacked import read_header
+    from mrcert_pl.data.attacked_header import read_header
 
     if settings.get("dataset") != "attacked" or settings.get("dataset.path") is None:
         return {}

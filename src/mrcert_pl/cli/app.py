@@ -19,7 +19,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.adopt import adopted
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, most_specific
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -27,6 +27,7 @@ _STARTED = "MRCERT_STARTED"
 _TERMINATED = 143
 
 
+OmegaConf.register_new_resolver("most_specific", most_specific, replace=True)
 OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
 
 

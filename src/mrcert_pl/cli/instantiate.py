@@ -13,7 +13,6 @@ from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
-from rich.console import Console
 from rich.progress import track
 
 from mrcert_pl.cli.following import command_line
@@ -187,7 +186,6 @@ def plan_settings(cfg: DictConfig) -> PlanSettings:
         token_budget=cfg.token_budget,
         device=cfg.device,
         seed=cfg.seed,
-        track=_track_on_stderr,
     )
 
 
@@ -248,7 +246,3 @@ def _made(nodes: DictConfig) -> Sequence[Logger]:
 
 def _track(items: Any, description: str, total: int) -> Any:
     return track(items, description, total=total, transient=True)
-
-
-def _track_on_stderr(items: Any, description: str, total: int) -> Any:
-    return track(items, description, total=total, transient=True, console=Console(stderr=True))

@@ -13,7 +13,7 @@ def main(cfg: DictConfig) -> None:
     """Print a table of configurations, and the one that hides least within the budget."""
     from mrcert_pl.cli.instantiate import plan_settings
     from mrcert_pl.tasks.plan import plan
-    from mrcert_pl.views.terminal import show_plan
+    from mrcert_pl.views.plan import show_plan
 
     settings = plan_settings(cfg)
     found = plan(settings)

@@ -28,7 +28,9 @@ def main(cfg: DictConfig) -> None:
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
         raise ConfigurationError(f"pictures must be a number of images to draw or all, got {cfg.pictures!r}")
-    files = find_images(_requested(cfg))
+    files, skipped = find_images(_requested(cfg))
+    if skipped:
+        print(f"{len(skipped)} files without the suffix of an image are skipped, the first one is {skipped[0]}")
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     cfg = completed(cfg)

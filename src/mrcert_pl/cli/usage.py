@@ -63,7 +63,10 @@ def help_of(file: Path) -> str:
     lines += ["", "Settings (change with name=value):"]
     for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
-    lines += ["", "--cfg job --resolve shows the whole configuration and does nothing; --hydra-help lists Hydra's flags."]
+    lines += [
+        "",
+        "--cfg job --resolve shows the whole configuration and does nothing; --hydra-help lists Hydra's flags.",
+    ]
     return "\n".join(lines)
 
 

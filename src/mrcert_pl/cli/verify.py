@@ -2,10 +2,15 @@
 
 import argparse
 import sys
+from functools import partial
 from importlib import import_module
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from mrcert_pl.cli.app import failing_plainly
+
+if TYPE_CHECKING:
+    from rich.progress import Progress, TaskID
 
 _ABOUT = """Recompute everything that evaluations claim from the labels of their mutants, with rules in NumPy that share
 nothing with the defenders, and compare every value. The exit code is 1 if one differs."""
@@ -61,10 +66,14 @@ def _verify(paths: list[Path], tables: Path | None) -> int:
     for run in find_runs(paths):
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(f"Verifying {run.result.defender}", total=run.result.n)
-            report = verify(run.folder, tables, progress=lambda images, p=progress, t=task: p.update(t, completed=images))
+            report = verify(run.folder, tables, progress=partial(_advance, progress, task))
         show_verification(report)
         differing += len(report.differences)
     return differing
+
+
+def _advance(progress: "Progress", task: "TaskID", images: int) -> None:
+    progress.update(task, completed=images)
 
 
 if __name__ == "__main__":

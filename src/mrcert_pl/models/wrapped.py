@@ -83,7 +83,9 @@ class WrappedClassifier(HidingModel):
             ConfigurationError: for another patch that they don't cover, or a stride: it follows from the number of masks.
         """
         if stride not in (1, (1, 1)):
-            raise ConfigurationError(f"a {type(self).__name__} has masks_per_axis instead of stride={stride}; leave it at 1")
+            raise ConfigurationError(
+                f"a {type(self).__name__} has masks_per_axis instead of stride={stride}; leave it at 1"
+            )
         check_covering(self.masks.masks, self.borders, patch)
         return self.masks.masks
 

@@ -15,7 +15,7 @@ from mrcert_pl.results.runs import RESULTS
 from mrcert_pl.results.schema import Accuracy, AttackResult, Environment
 from mrcert_pl.tasks.examples import attack_examples
 from mrcert_pl.tasks.resume import store_folder
-from mrcert_pl.tasks.runtime import begin, device_of, finish, log
+from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_number
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, load_subject
 
@@ -72,8 +72,12 @@ def attack(settings: AttackSettings) -> Attack:
         DataError: for missing images, or an attacked set that was made by something else.
         NumericalError: for logits that are not finite.
     """
+    with opened(settings.run, leaves=RESULTS):
+        return _attack(settings)
+
+
+def _attack(settings: AttackSettings) -> Attack:
     run = settings.run
-    begin(run)
     subject = load_subject(settings)
     made = settings.attack(subject.patch, seed=run.seed)
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
@@ -115,7 +119,6 @@ def attack(settings: AttackSettings) -> Attack:
         environment = Environment.here(device_of(trainer), str(trainer.precision))
         _write(settings, subject, made, AttackedImages(attacked.folder), environment)
     trainer.strategy.barrier()
-    finish(run)
     return Attack(
         result=AttackResult.read(run.folder / RESULTS),
         folder=run.folder,

@@ -15,6 +15,7 @@ from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.data import ImageSplit
 from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.results.runs import CERTIFICATES, NUMERICS
 from mrcert_pl.results.schema import (
     AttackTally,
     CertificateAuditResult,
@@ -22,7 +23,7 @@ from mrcert_pl.results.schema import (
     LogitDifference,
     NumericsResult,
 )
-from mrcert_pl.tasks.runtime import begin, device_named, finish
+from mrcert_pl.tasks.runtime import device_named, opened
 from mrcert_pl.tasks.settings import check_number
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
 
@@ -82,9 +83,13 @@ def audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditRe
         CheckpointError: for a missing, damaged or unsuitable checkpoint.
         DataError: for missing images.
     """
+    with opened(settings.run, leaves=CERTIFICATES):
+        return _audit_certificates(settings)
+
+
+def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditResult:
     run = settings.run
     device = device_named(settings.device)
-    begin(run)
     subject = load_subject(settings)
     defender = defender_of(settings.defender, settings.patches)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
@@ -104,8 +109,7 @@ def audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditRe
             audit.image(sample.image.to(device), sample.id)
     seconds = time.perf_counter() - started
     result = _audit_result(settings, subject, defender, audit, len(placements), seconds, str(device))
-    result.write(run.folder / "certificates.json")
-    finish(run)
+    result.write(run.folder / CERTIFICATES)
     return result
 
 
@@ -120,9 +124,7 @@ def _audit_result(
 ) -> CertificateAuditResult:
     findings: Findings = audit.findings
     folder = settings.run.folder / "breaks"
-    files = [
-        found.write(folder / f"{found.image_id}_{number}.npz") for number, found in enumerate(findings.breaks)
-    ]
+    files = [found.write(folder / f"{found.image_id}_{number}.npz") for number, found in enumerate(findings.breaks)]
     tallies = [
         AttackTally(name, tried, findings.broken("label", name), findings.broken("certificate", name))
         for name, tried in findings.attacks.items()
@@ -152,9 +154,13 @@ def audit_numerics(settings: NumericsSettings) -> NumericsResult:
         DataError: for missing images.
         NumericalError: for logits that are not finite.
     """
+    with opened(settings.run, leaves=NUMERICS):
+        return _audit_numerics(settings)
+
+
+def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
     run = settings.run
     device = device_named(settings.device)
-    begin(run)
     subject = load_subject(settings)
     mutants = defender_of(settings.defender, settings.patches).mutants(subject.model, subject.patch, subject.stride)
     split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
@@ -174,8 +180,7 @@ def audit_numerics(settings: NumericsSettings) -> NumericsResult:
         delta=deltas,
         margin={precision: _rounded_up(2 * delta) for precision, delta in deltas.items()},
     )
-    result.write(run.folder / "numerics.json")
-    finish(run)
+    result.write(run.folder / NUMERICS)
     return result
 
 

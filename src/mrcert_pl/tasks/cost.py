@@ -25,7 +25,8 @@ def announce(model: Any, mutants: MutantSet, images: int, token_budget: int | No
     total = images * len(mutants)
     if total < _MANY:
         return
-    watch = Stopwatch(model, mutants.hidden, token_budget, trainer.strategy.root_device)
+    device = trainer.strategy.root_device
+    watch = Stopwatch(model.to(device), model.image_px, mutants.hidden, device, token_budget)
     seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / trainer.world_size
     log.info("%s images x at most %s mutants: about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from statistics import fmean
 from typing import Any
 
-
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.defenders import Defender, OutputLevel, Verdicts
@@ -28,7 +27,7 @@ from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts, read_verdi
 from mrcert_pl.tasks.cost import announce
 from mrcert_pl.tasks.examples import defence_examples, image_source
 from mrcert_pl.tasks.resume import store_folder
-from mrcert_pl.tasks.runtime import begin, device_of, finish, log
+from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
 from mrcert_pl.tasks.stored import decide_stored, stored_subject
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject, settings_of
@@ -113,13 +112,13 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
         ResultsError: for tables made by something else.
         NumericalError: for logits that are not finite.
     """
-    return _reapply(settings) if settings.table is not None else _evaluate(settings)
+    with opened(settings.run, leaves=RESULTS):
+        return _evaluate(settings) if settings.table is None else _reapply(settings, settings.table)
 
 
 def _evaluate(settings: EvaluationSettings) -> Evaluation:
     run = settings.run
     defender = defender_of(settings.defender, settings.patches).with_output(_LEVELS[settings.evaluate])
-    begin(run)
     subject = load_subject(settings)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
@@ -136,7 +135,7 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         "mutants": mutants.identity(),
         "precision": str(trainer.precision),
     }
-    store = TableStore(store_folder(settings.store, run.folder), header, trainer.global_rank)
+    store = TableStore(store_folder(settings.store, run.folder), header)
     if trainer.is_global_zero:
         if len(store):
             log.info("%s has tables of %d images; their entries are not computed again", store.folder, len(store))
@@ -176,15 +175,12 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         }
         _write(settings, subject, defender, mutants, certification.counts, rows, facts)
     trainer.strategy.barrier()
-    finish(run)
     return _outcome(settings, subject, mutants, data, store.folder)
 
 
-def _reapply(settings: EvaluationSettings) -> Evaluation:
+def _reapply(settings: EvaluationSettings, folder: Path) -> Evaluation:
     """Decide on the labels of an earlier evaluation: no weights, no images, seconds."""
-    assert settings.table is not None
-    run, folder = settings.run, settings.table
-    begin(run)
+    run = settings.run
     defender = defender_of(settings.defender, settings.patches).with_output("map")
     stored = stored_header(folder)
     subject = stored_subject(settings, stored, folder)
@@ -207,7 +203,6 @@ def _reapply(settings: EvaluationSettings) -> Evaluation:
         "environment": Environment.here("stored tables", stored["precision"]),
     }
     _write(settings, subject, defender, mutants, counts, rows, facts)
-    finish(run)
     return _outcome(settings, subject, mutants, data, folder)
 
 
@@ -275,9 +270,7 @@ def _accuracies(counts: Mapping[str, int], reported: Mapping[str, float | None])
     """Return the accuracies of counts; the adversarial one is of the images that the base model misclassifies."""
     n = counts["n"]
     totals = {name: n - counts["base"] if name == ADVERSARIAL else n for name in counts}
-    return {
-        name: Accuracy(count, totals[name], reported.get(name)) for name, count in counts.items() if name != "n"
-    }
+    return {name: Accuracy(count, totals[name], reported.get(name)) for name, count in counts.items() if name != "n"}
 
 
 def _outcome(

@@ -1,6 +1,6 @@
 """Costs and visible areas of masks, before anything is trained."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
@@ -14,7 +14,7 @@ from mrcert_pl.models.flops import TableFlops, window_fractions
 from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.runtime import device_named
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, Track, check_number, untracked
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
 
 # Weights that a training starts from: no plan needs them.
 WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
@@ -36,7 +36,7 @@ class PlanSettings:
         token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: seed of the random weights.
-        track: progress of the measurements.
+        on_progress: called with the number of finished and of all measurements of a model.
     """
 
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
@@ -50,7 +50,7 @@ class PlanSettings:
     token_budget: int | None = None
     device: str = "auto"
     seed: int = 0
-    track: Track[Any] = untracked
+    on_progress: Callable[[int, int], None] | None = None
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
@@ -151,7 +151,8 @@ def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
     if not unions:
         return rows
     hidden = torch.cat([found.hidden for found in unions.values()])
-    watch = Stopwatch(model, hidden, settings.token_budget, device_named(settings.device), settings.track)
+    device = device_named(settings.device)
+    watch = Stopwatch(model.to(device), model.image_px, hidden, device, settings.token_budget, settings.on_progress)
     for number, lattice in unions.items():
         rows[number] = _priced(rows[number], lattice, model, watch, settings.patches)
     return rows

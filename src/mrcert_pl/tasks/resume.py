@@ -7,8 +7,9 @@ from typing import Any
 
 from mrcert_pl.errors import CheckpointError, ResultsError, differences
 from mrcert_pl.files import write_json
+from mrcert_pl.mutants.store import newest_store
 
-_RECORD = "training.json"
+_RECORD = "settings.json"
 
 
 def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder: Path) -> Path | None:
@@ -88,7 +89,6 @@ def store_folder(store: str | Path | None, run_folder: Path, name: str = "mutant
     if store != "last":
         return Path(store)
     runs = run_folder.parent
-    found = [folder for folder in runs.glob(f"*/{name}") if any(folder.iterdir())]
-    if not found:
+    if (found := newest_store(runs, name)) is None:
         raise ResultsError(f"there is no earlier run to resume in {runs}; start one without store=last")
-    return max(found, key=lambda folder: folder.stat().st_mtime)
+    return found

@@ -3,20 +3,45 @@
 import itertools
 import logging
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 
 import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import ConfigurationError, ResultsError
+from mrcert_pl.files import run_lock
 from mrcert_pl.tasks.settings import RunSettings
 
 log = logging.getLogger("mrcert_pl")
 
 
-def begin(run: RunSettings) -> None:
-    """Seed every generator, use IEEE float32, and keep the log of a run that is resumed."""
+@contextmanager
+def opened(run: RunSettings, leaves: str | None = None) -> Iterator[None]:
+    """Seed every generator, use IEEE float32, and make this command the only writer of the run's folder.
+
+    Args:
+        run: the run.
+        leaves: name of the result in the folder, which must not exist yet.
+
+    Raises:
+        ResultsError: if another process writes to the folder, or it has such a result.
+    """
+    first = not getattr(rank_zero_only, "rank", 0)
+    with run_lock(run.folder) if first else nullcontext():
+        if first and leaves is not None and (run.folder / leaves).exists():
+            raise ResultsError(
+                f"{run.folder} has the {leaves} of an earlier run, which is kept; choose another folder, or remove it"
+            )
+        _begin(run)
+        yield
+        for logger in run.loggers:
+            logger.finalize("success")
+
+
+def _begin(run: RunSettings) -> None:
     # Notices about hardware and other products; warnings and errors still come through.
     for name in ("lightning.pytorch", "lightning.fabric"):
         logging.getLogger(name).setLevel(logging.WARNING)
@@ -38,12 +63,6 @@ def _keep_earlier_log(folder: Path) -> None:
     earlier = folder / "csv"
     if earlier.exists():
         earlier.rename(next(path for n in itertools.count(1) if not (path := folder / f"csv_{n}").exists()))
-
-
-def finish(run: RunSettings) -> None:
-    """Let the loggers write what they still hold."""
-    for logger in run.loggers:
-        logger.finalize("success")
 
 
 def device_named(name: str) -> torch.device:

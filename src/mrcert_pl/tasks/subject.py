@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mrcert_pl.data import DatasetDescription
 from mrcert_pl.defenders import Defender, registry
 from mrcert_pl.errors import CheckpointError, ConfigurationError
@@ -92,7 +90,8 @@ def load_subject(settings: SubjectSettings) -> Subject:
     description = settings.dataset.describe()
     classes = len(description.classes)
     if settings.checkpoint is None:
-        model, origin = _model_without_checkpoint(settings, classes), {}
+        origin: Mapping[str, Any] = {}
+        model = _model_without_checkpoint(settings, classes)
     else:
         checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
         origin = checkpoint.origin

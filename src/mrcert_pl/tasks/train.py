@@ -20,11 +20,13 @@ from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.lit import MaskedFinetuning
 from mrcert_pl.models import AblatedViT
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
+from mrcert_pl.models.integrity import digest_of
 from mrcert_pl.models.protocols import TrainableModel
 from mrcert_pl.models.stages import restore_srf
+from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
-from mrcert_pl.tasks.runtime import begin, device_of, finish, log
+from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import (
     DatasetSettings,
     ModelSettings,
@@ -47,6 +49,9 @@ class RecipeSettings:
         epochs: number of epochs.
         batch_size: images per batch and device.
         mask_orders: numbers of masks that may be hidden; default: 0 to twice the number of patches.
+        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly from the
+            distinct unions of these orders.
+        mask_heaviest: fraction of draws that hide as many different masks as the largest order.
         mask_patch: patch that training masks are made for; default: the one to defend against.
         masks_per_batch: one draw of masks for a whole batch.
         augmentation: arguments of timm's training transform; default: the preprocessing of evaluation.
@@ -56,6 +61,8 @@ class RecipeSettings:
     epochs: int = 1
     batch_size: int = 64
     mask_orders: Sequence[int] | None = None
+    mask_draws: str = "masks"
+    mask_heaviest: float = 0.0
     mask_patch: Shape | None = None
     masks_per_batch: bool = False
     augmentation: Mapping[str, Any] | None = None
@@ -140,9 +147,13 @@ def train(settings: TrainingSettings) -> TrainingResult:
         DataError: for missing images.
         NumericalError: for a loss that is not finite.
     """
+    with opened(settings.run):
+        return _train(settings)
+
+
+def _train(settings: TrainingSettings) -> TrainingResult:
     run = settings.run
     resumed = checkpoint_to_resume(settings.resume, settings.identity(), run.folder)
-    begin(run)
     description = settings.dataset.describe()
     # Whatever is missing of the data is reported before any weights are fetched.
     description.open(settings.dataset.root)
@@ -177,7 +188,6 @@ def train(settings: TrainingSettings) -> TrainingResult:
         if best is not None and best.best_model_path:
             log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
         raise
-    finish(run)
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
 
 
@@ -190,7 +200,7 @@ def _result(
     if path is not None and settings.publish is not None and trainer.is_global_zero:
         write_whole(settings.publish, lambda partial: shutil.copyfile(path, partial), "paths.checkpoint_dir")
     known = path is not None and best is not None
-    return TrainingResult(
+    result = TrainingResult(
         dataset=dataset,
         model=settings.model.name,
         patch=patch_setting(PatchSpec(settings.patch)),
@@ -200,13 +210,16 @@ def _result(
         checkpoint=None if path is None else str(path),
         monitor=best.monitor if known and best is not None else None,
         best_score=float(best.best_model_score) if known and best is not None else None,  # type: ignore[arg-type]
-        weights_sha256=None if path is None else digest_of(read_checkpoint(path)),
+        weights_sha256=None if path is None else digest_of(read_checkpoint(path).weights),
         published=None if settings.publish is None or path is None else str(settings.publish),
         replaced=replaced,
         seconds=round(seconds, 3),
         command=settings.run.command,
         config=dict(settings.run.config),
     )
+    if trainer.is_global_zero:
+        result.write(settings.run.folder / TRAINING)
+    return result
 
 
 def _best(callbacks: Mapping[str, Callback]) -> ModelCheckpoint | None:

@@ -360,12 +360,12 @@ def _completions(
     yield np.where(missing, other, labels), infinite
     for _ in range(_DRAWS):
         drawn = np.where(draws.random(missing.shape) < 0.5, np.inf, 0.0)
-        yield np.where(missing, draws.integers(other + 1, size=missing.shape), labels), np.where(missing, drawn, margins)
+        yield (
+            np.where(missing, draws.integers(other + 1, size=missing.shape), labels),
+            np.where(missing, drawn, margins),
+        )
 
 
 def _plain(value: Any) -> Any:
     """Tuples as lists, so that values of different files can be compared."""
     return [_plain(part) for part in value] if isinstance(value, (list, tuple)) else value
-
-
-
