@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mrcert_pl.cli.app import command
+from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
 
 if TYPE_CHECKING:
@@ -20,13 +20,14 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> None:
     """Print the tables; leave ``bench.json`` and ``bench.png``."""
     import torch
-    from mrcert_pl.cli.build import build_trainer, device_of, start
     from rich.console import Console
     from rich.progress import Progress
 
     from benchmarks import Machine, compare
+    from mrcert_pl.cli.instantiate import run_settings, trainer_settings
     from mrcert_pl.results import BenchmarkResult, BenchmarkRow, Environment
     from mrcert_pl.results.runs import BENCHMARK
+    from mrcert_pl.tasks.runtime import device_of
     from mrcert_pl.views.figures import draw_bars
     from mrcert_pl.views.terminal import benchmark_table
 
@@ -35,8 +36,9 @@ def main(cfg: DictConfig) -> None:
             "a benchmark needs at least one image, one round and a sample of one forward pass; train_batch=0 leaves "
             "training and attacks out"
         )
-    run_dir = start(cfg)
-    trainer = build_trainer(cfg, [])
+    cfg = completed(cfg)
+    run = run_settings(cfg)
+    trainer = trainer_settings(cfg).make(run.folder, run.loggers, [])
     device = trainer.strategy.root_device
     machine = Machine(device, str(trainer.precision))
     console = Console()
@@ -60,10 +62,10 @@ def main(cfg: DictConfig) -> None:
         command=" ".join(sys.argv),
         config=config,
     )
-    print(result.write(run_dir / BENCHMARK))
+    print(result.write(run.folder / BENCHMARK))
     labelling = [row for row in rows if row.part == _LABELLING]
     title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
-    print(draw_bars(run_dir / "bench.png", {row.method: row.faster for row in labelling}, title))
+    print(draw_bars(run.folder / "bench.png", {row.method: row.faster for row in labelling}, title))
 
 
 _LABELLING = "labels of mutants"
@@ -88,37 +90,35 @@ def _row(part: str, row: "Row") -> "BenchmarkRow":
 def _parts(cfg: DictConfig, device: Any) -> Any:
     """Name, ways and facts of every part of the benchmark."""
     import torch
-    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
 
     from benchmarks import gradient_ways, labelling_ways
+    from mrcert_pl.cli.instantiate import benchmark_settings
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
-    from mrcert_pl.models.checkpoints import read_checkpoint, restore
     from mrcert_pl.results import MutantFacts
+    from mrcert_pl.tasks.subject import load_subject
     from mrcert_pl.training import MaskSampler
 
     lazy = [build(name, cfg.patches) for name in cfg.defenders]
     if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
         raise ConfigurationError(f"{', '.join(votes)} can't be timed, a vote hides no masks; take it out of defenders=")
-    model = build_model(cfg, start=False).eval()
+    count = max(cfg.images, cfg.train_batch)
+    settings = benchmark_settings(cfg, count)
+    subject = load_subject(settings)
+    model: Any = subject.model
     if not hasattr(model, "covering_masks"):
         raise ConfigurationError(
             f"model={cfg.model.name} votes instead of hiding masks; take model=vit_srf or masked_vit"
         )
     if cfg.checkpoint is None:
         lazy = []
-    else:
-        restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
-    cfg.dataset.limit = max(cfg.images, cfg.train_batch)
-    split = build_data(cfg, model.image_px).split("test")
+    split = settings.dataset.load(model.image_px, cfg.seed).split("test")
     model = model.to(device)
-    images = torch.stack([split[i % len(split)].image for i in range(cfg.dataset.limit)]).to(device)
-    labels = torch.tensor([split[i % len(split)].label for i in range(cfg.dataset.limit)], device=device)
-
-    lattice = MRCert(cfg.patches).mutants(model, patch_of(cfg), cfg.stride)
-    config: Any = OmegaConf.to_container(cfg)
+    images = torch.stack([split[i % len(split)].image for i in range(count)]).to(device)
+    labels = torch.tensor([split[i % len(split)].label for i in range(count)], device=device)
+    lattice = MRCert(cfg.patches).mutants(model, subject.patch, subject.stride)
     mutants = MutantFacts.of(lattice.summary())
-    facts = {"mutants": mutants, "model": cfg.model.name, "patch": config["patch"]}
+    facts = {"mutants": mutants, "model": subject.name, "patch": subject.patch_setting}
     yield (
         _LABELLING,
         labelling_ways(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),

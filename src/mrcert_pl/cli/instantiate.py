@@ -20,9 +20,10 @@ from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
-from mrcert_pl.tasks.plan import PlanSettings
+from mrcert_pl.tasks.plan import WITHOUT_WEIGHTS, PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
+from mrcert_pl.tasks.subject import SubjectSettings
 from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings
 
 # Not arguments of the class of a model.
@@ -164,6 +165,14 @@ def numerics_settings(cfg: DictConfig) -> NumericsSettings:
         defender=defender(cfg),
         mutants=cfg.mutants,
     )
+
+
+def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
+    """Return the model of a benchmark, with random weights if there is no checkpoint, and its images."""
+    model = model_settings(cfg)
+    arguments = {**model.arguments, **{name: value for name, value in WITHOUT_WEIGHTS.items() if name in model.arguments}}
+    subject = {**_subject(cfg), "model": ModelSettings(model.name, arguments, model.build)}
+    return SubjectSettings(**subject, dataset=dataset_settings(cfg, limit=images))
 
 
 def plan_settings(cfg: DictConfig) -> PlanSettings:
