@@ -44,6 +44,12 @@ def main(cfg: DictConfig) -> None:
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     model = build_model(cfg, start=False)
     attack = instantiate(cfg.attack, _partial_=True, _convert_="all")(patch_of(cfg), seed=cfg.seed)
+    if attack.needs_clip:
+        from mrcert_pl.attacks import normalised_range
+
+        whole = build_data(cfg, model.image_px, batch_size=cfg.batch_size, seed=cfg.seed).split("test")
+        clip = normalised_range((whole[i].image for i in range(len(whole))), model)
+        attack = instantiate(cfg.attack, _partial_=True, _convert_="all")(patch_of(cfg), seed=cfg.seed, clip=clip)
     cfg.dataset.limit = cfg.images
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size, seed=cfg.seed)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))

@@ -61,7 +61,7 @@ def numerics(cfg: DictConfig) -> None:
     images = torch.stack([split[i].image for i in range(len(split))])
     loggers = build_loggers(cfg)
     spread = LogitSpread(model.eval(), lattice, images, cfg.mutants, cfg.seed)
-    spreads = [compare() for compare in track(spread.ways().values(), "Comparing", transient=True)]
+    spreads = [compare() for compare in track(spread.methods().values(), "Comparing", transient=True)]
 
     gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     deltas = {precision: spread.delta(precision) for precision in dict.fromkeys(s.precision for s in spreads)}
@@ -69,7 +69,7 @@ def numerics(cfg: DictConfig) -> None:
     content = {
         "images": len(images),
         "mutants": spreads[0].mutants,
-        "spreads": [vars(s) for s in spreads],
+        "spreads": [{"way" if n == "method" else n: v for n, v in vars(s).items()} for s in spreads],
         "delta": deltas,
         "margin": margins,
         "weights_sha256": weights_digest(model),
@@ -81,7 +81,7 @@ def numerics(cfg: DictConfig) -> None:
     _show(spreads, margins)
     print(file)
     numbers = {f"{name}_{precision}": content[name][precision] for name in ("delta", "margin") for precision in deltas}
-    rows = [(s.way, s.delta, s.flips) for s in spreads]
+    rows = [(s.method, s.delta, s.flips) for s in spreads]
     record_audit(loggers, cfg, data, numbers, ("computed otherwise", "largest difference", "other labels"), rows)
 
 
@@ -103,7 +103,7 @@ def _show(spreads: list[Any], margins: dict[str, float]) -> None:
     table.add_column("largest difference", justify="right")
     table.add_column("other labels", justify="right")
     for s in spreads:
-        table.add_row(s.way, f"{s.delta:.1e}", str(s.flips))
+        table.add_row(s.method, f"{s.delta:.1e}", str(s.flips))
     console = Console()
     console.print(table)
     for precision, margin in margins.items():

@@ -68,7 +68,8 @@ def main(cfg: DictConfig) -> None:
     seconds = time.perf_counter() - started
     findings = audit.findings
     files = [
-        found.write(run_dir / "breaks" / f"{found.key}_{number}.npz") for number, found in enumerate(findings.breaks)
+        found.write(run_dir / "breaks" / f"{found.image_id}_{number}.npz")
+        for number, found in enumerate(findings.breaks)
     ]
     content = {
         "images": findings.images,

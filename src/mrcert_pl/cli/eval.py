@@ -52,6 +52,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     from mrcert_pl.cli.pictures import check_wanted, draw_verdicts
     from mrcert_pl.cli.recording import record_evaluation
     from mrcert_pl.cli.resume import store_folder
+    from mrcert_pl.cli.rows import row_writer
     from mrcert_pl.cli.stopwatch import announce
     from mrcert_pl.lit import Certification
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
@@ -83,9 +84,8 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     attacked = data.description.attacked is not None
     parts = [run_dir / f".verdicts.{rank}.parquet" for rank in range(trainer.world_size)]
     writer = VerdictWriter(parts[trainer.global_rank])
-    certification = Certification(
-        model, lattice, defender, cfg.token_budget, store, patch_of(cfg), attacked, keep=writer.add
-    )
+    on_batch = row_writer(model, lattice, patch_of(cfg), writer.add)
+    certification = Certification(model, lattice, defender, cfg.token_budget, store, attacked, on_batch)
 
     started = time.perf_counter()
     try:
@@ -133,7 +133,7 @@ def _reapply(cfg: DictConfig, run_dir: Path) -> None:
     from mrcert_pl.cli.locations import count_locations
     from mrcert_pl.cli.pictures import draw_verdicts
     from mrcert_pl.cli.recording import record_evaluation
-    from mrcert_pl.lit.certification import certify_stored
+    from mrcert_pl.cli.rows import certify_stored
     from mrcert_pl.models.checkpoints import describe_model
     from mrcert_pl.mutants import TableStore, stored_header
     from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts

@@ -110,7 +110,9 @@ def _sampler(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "WindowSampler":
     patch = patch_of(cfg)
     masked = PatchSpec(cfg.recipe.mask_patch) if cfg.recipe.mask_patch else patch
     orders = [0] if cfg.stage == "srf_vanilla" else cfg.recipe.mask_orders or range(2 * patch.count + 1)
-    return MaskSampler(model.covering_masks(masked, cfg.stride), model.windows, orders, per_batch)
+    masks = model.covering_masks(masked, cfg.stride)
+    settings = {"draws": cfg.recipe.mask_draws, "heaviest": cfg.recipe.mask_heaviest}
+    return MaskSampler(masks, model.windows, orders, per_batch, **settings)
 
 
 def _publish(cfg: DictConfig, best: str, score: float) -> None:
