@@ -6,7 +6,7 @@ from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models import AblatedViT, BlackBox, MaskedViT, ViTSRF
 from mrcert_pl.models.checkpoints import Checkpoint, restore
 
-_KINDS: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (AblatedViT, BlackBox, MaskedViT, ViTSRF)}
+KINDS: dict[str, type[nn.Module]] = {kind.__name__: kind for kind in (AblatedViT, BlackBox, MaskedViT, ViTSRF)}
 
 
 def rebuild(checkpoint: Checkpoint) -> nn.Module:
@@ -17,10 +17,10 @@ def rebuild(checkpoint: Checkpoint) -> nn.Module:
             fit.
     """
     kind = checkpoint.origin["model"]
-    if kind not in _KINDS:
-        raise CheckpointError(f"{checkpoint.path} holds a {kind}; this version knows {', '.join(sorted(_KINDS))}")
+    if kind not in KINDS:
+        raise CheckpointError(f"{checkpoint.path} holds a {kind}; this version knows {', '.join(sorted(KINDS))}")
     try:
-        model = _KINDS[kind](**checkpoint.origin["config"])
+        model = KINDS[kind](**checkpoint.origin["config"])
     except TypeError as error:
         raise CheckpointError(
             f"{checkpoint.path} has settings of {kind} that this version doesn't know ({error}); "

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -38,6 +39,7 @@ class WrappedClassifier(nn.Module):
         fill: Value of hidden pixels after normalisation; 0 is the mean colour.
 
     Attributes:
+        config: Plain values that describe the model; the classifier's weights and code are not part of them.
         windows: Number of cells.
         masks: The masks and their borders.
 
@@ -66,8 +68,18 @@ class WrappedClassifier(nn.Module):
                 f"mean and std must have one value per colour channel, std above 0; got {mean} and {std}"
             )
         self.image_px = (int(image_px[0]), int(image_px[1]))
-        self.masks = pixel_masks(self.image_px, PatchSpec(patch), masks_per_axis)  # type: ignore[arg-type]  # checked there
+        self.masks = pixel_masks(self.image_px, patch_spec(patch), masks_per_axis)
         self.windows = self.masks.grid[0] * self.masks.grid[1]
+        self.config: dict[str, Any] = {
+            "classifier": type(net).__name__,
+            "num_classes": num_classes,
+            "mean": list(mean),
+            "std": list(std),
+            "patch": patch,
+            "masks_per_axis": masks_per_axis,
+            "image_px": list(self.image_px),
+            "fill": fill,
+        }
         self.num_classes = num_classes
         self.masks_per_axis = masks_per_axis
         self.fill = fill
@@ -90,6 +102,16 @@ class WrappedClassifier(nn.Module):
     def borders(self) -> Borders:
         """Borders of the windows in px along both axes."""
         return self.masks.borders
+
+    @property
+    def normalisation(self) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
+        """Mean and standard deviation of the images."""
+        return self.mean, self.std
+
+    @property
+    def residual_blocks(self) -> Sequence[nn.Module]:
+        """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
+        return ()
 
     @property
     def window_shares(self) -> Float[Tensor, " window"]:
@@ -170,6 +192,11 @@ class WrappedClassifier(nn.Module):
         return logits_of(self.net(features)) if hidden is None else self.classify(features, hidden)
 
 
+def patch_spec(patch: Shape | Sequence[Shape]) -> PatchSpec:
+    """Patch specification of a size that may have been written as a list."""
+    return PatchSpec(patch if isinstance(patch, int | str) else tuple(patch))
+
+
 def logits_of(output: object) -> Tensor:
     """Return the logits in the output of a classifier: a tensor, an object or a mapping with ``logits``.
 
@@ -180,6 +207,6 @@ def logits_of(output: object) -> Tensor:
     if not (isinstance(found, Tensor) and found.ndim == 2 and found.is_floating_point()):
         kind = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(output).__name__
         raise ConfigurationError(
-            f"the model must return logits [image, class], as a tensor or as the attribute logits of its output; got {kind}"
+            f"the model must return logits [image, class] (a tensor, or an output with .logits), got {kind}"
         )
     return found
