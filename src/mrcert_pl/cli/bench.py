@@ -73,13 +73,12 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
 
     from mrcert_pl.bench import gradient_ways, labelling_ways
     from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
-    from mrcert_pl.defenders import MRCert
+    from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
-    from mrcert_pl.defenders.named import defender_named
     from mrcert_pl.lit import MaskSampler
     from mrcert_pl.models.checkpoints import read_checkpoint, restore
 
-    lazy = [defender_named(name, cfg.patches) for name in cfg.defenders]
+    lazy = [build(name, cfg.patches) for name in cfg.defenders]
     if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
         raise ConfigurationError(f"{', '.join(votes)} can't be timed, a vote hides no masks; take it out of defenders=")
     model = build_model(cfg, start=False).eval()

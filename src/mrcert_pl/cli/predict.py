@@ -39,15 +39,15 @@ def main(cfg: DictConfig) -> None:
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     guard = Guard.from_checkpoint(**guard_settings(cfg))
-    guard.defender.asked_for(cfg.want)
+    guard.defender.with_output(cfg.output)
     run_dir = open_run(cfg, Path(HydraConfig.get().runtime.output_dir))
     rows: list[dict[str, Any]] = []
     drawn = 0
     with PredictionFiles(run_dir, [*GuardVerdict.columns(), "error"]) as written:
-        outcomes = track(guard.each(files, cfg.want), "Predicting", total=len(files), transient=True)
+        outcomes = track(guard.each(files, cfg.output), "Predicting", total=len(files), transient=True)
         for file, outcome in zip(files, outcomes, strict=True):
             if isinstance(outcome, GuardVerdict):
-                row = outcome.row()
+                row = outcome.to_json()
                 if cfg.pictures == "all" or drawn < cfg.pictures:
                     drawn += 1
                     _draw(run_dir / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard, file, outcome)

@@ -47,7 +47,8 @@ def guard_verdicts(
     maps: tuple[Tensor, ...] = ()
     fractions: list[float] | None = None
     if verdicts.safe_masks is not None:
-        maps = location_maps(verdicts.safe_masks.cpu(), table.lattice.masks, _borders(model), patch)
+        safe: Any = verdicts.safe_masks.cpu()
+        maps = location_maps(safe, table.mutants.masks, _borders(model), patch)
         fractions = certified_fraction(maps).tolist()
 
     def value(name: str, row: int) -> Any:
@@ -96,14 +97,14 @@ def _witness(
 ) -> tuple[tuple[int, ...] | None, tuple[Box, ...] | None]:
     if column < 0:
         return None, None
-    hidden = table.lattice.hidden[column]
+    hidden = table.mutants.hidden[column]
     return tuple(hidden.nonzero()[:, 0].tolist()), tuple(hidden_boxes(hidden, _borders(model)))
 
 
 def _margin(row: int, table: PredictionTable[Any], verdicts: Verdicts) -> float | None:
     # A label without a witness is that of the unmasked image, except for a majority of labels.
     column = max(int(verdicts.witness[row]), 0)
-    if not isinstance(table.lattice, UnionLattice) or table.labels[row, column] != verdicts.label[row]:
+    if not isinstance(table.mutants, UnionLattice) or table.labels[row, column] != verdicts.label[row]:
         return None
     assert table.margins is not None
     return float(table.margins[row, column])

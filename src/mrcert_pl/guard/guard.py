@@ -16,12 +16,12 @@ from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError, u
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard import hub
+from mrcert_pl.guard.base_model import checked_model, device_named, device_of, wrapped
 from mrcert_pl.guard.explain import guard_verdicts
-from mrcert_pl.guard.inputs import Exif, ImageInput, listed, photo_or_tensor
-from mrcert_pl.guard.model import checked_model, device_named, device_of, wrapped
 from mrcert_pl.guard.model_card import MeasuredAccuracy
 from mrcert_pl.guard.origin import Origin
 from mrcert_pl.guard.policy import Policy
+from mrcert_pl.guard.sources import Exif, ImageInput, listed, photo_or_tensor
 from mrcert_pl.guard.verdict import GuardVerdict, meaning_of
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
@@ -38,8 +38,8 @@ class Guard:
     requested outputs are evaluated (docs/theory.md, Theorem 20).
 
     Args:
-        model: Base model in evaluation mode, see :class:`~mrcert_pl.guard.model.GuardableModel`. :meth:`wrap` takes any
-            classifier.
+        model: Base model in evaluation mode, see :class:`~mrcert_pl.guard.base_model.GuardableModel`. :meth:`wrap`
+            takes any classifier.
         defender: Name as for ``defender=`` on the command line, or a defender.
         patch: Patch to defend against, or its size.
         class_names: Names of the labels in their order; default: their numbers.
@@ -110,8 +110,8 @@ class Guard:
         """Load a guard from a checkpoint of ``train.py``, or a safetensors file of ``mrcert convert``.
 
         Args:
-            checkpoint: Path of the file. It states patch, class names, resizing and stride of the training; arguments of
-                these names take precedence.
+            checkpoint: Path of the file. It states patch, class names, resizing and stride of the training; arguments
+                of these names take precedence.
             device: Device name; ``auto`` is a GPU if there is one.
 
         The other arguments are those of the class.
@@ -169,7 +169,7 @@ class Guard:
             std: Standard deviation of the channels; default: that of a timm model.
             image_px: Image size in px, the side of a square or ``(height, width)``; default: that of a timm model,
                 or 224.
-            masks_per_axis: Maximum number of masks along an axis. Two defended patches need 3 or fewer.
+            masks_per_axis: Maximum number of masks along an axis; a defender of two patches needs 4 or fewer.
             fill: Value of hidden pixels after normalisation.
             device: Device name; ``auto`` is a GPU if there is one.
 
@@ -263,8 +263,8 @@ class Guard:
         """Return verdicts on images, in their order.
 
         Args:
-            images: One image or several, see :meth:`prepare`; also a batch in one tensor or array: ``[image, 3, height, width]``
-                of floating-point values in [0, 1] or ``[image, height, width, channel]`` of uint8.
+            images: One image or several, see :meth:`prepare`; also a batch in one tensor or array, ``[image, 3, height,
+                width]`` of floating-point values in [0, 1] or ``[image, height, width, channel]`` of uint8.
             output: Output level; lower levels need fewer mutants.
             names: Names of the images in the verdicts; default: their paths or numbers.
             want: Former name of ``output``.

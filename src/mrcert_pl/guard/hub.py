@@ -5,6 +5,7 @@ import json
 import re
 import tempfile
 from collections.abc import Callable, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -62,7 +63,7 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
     model: Any = guard.model
     if type(model) is not KINDS.get(type(model).__name__):
         raise ConfigurationError(
-            f"a {type(model).__name__} can't be saved, because files hold no code; these can: {', '.join(sorted(KINDS))}. "
+            f"a {type(model).__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(KINDS))}. "
             "For a timm model use BlackBox(backbone, weights=...); for another module publish the code that wraps it"
         )
     settings = {
@@ -131,7 +132,7 @@ def local_folder(source: str | Path, revision: str | None) -> Path:
         CheckpointError: for a source that is neither, or a repository that can't be read.
     """
     folder = Path(source)
-    if folder.is_dir():
+    if str(source) and folder.is_dir():
         return folder
     if isinstance(source, Path) or not _REPO.fullmatch(source):
         raise CheckpointError(f"{source} is neither a folder nor the owner/name of a repository on the hub")
@@ -173,15 +174,18 @@ def push(
 
 def _described(defender: Defender[Any]) -> dict[str, Any]:
     """Name and settings from which ``defenders.build`` makes an equal defender."""
-    names = [name for name in inspect.signature(type(defender)).parameters if hasattr(defender, name)]
-    described = {"name": defender.name, **{name: getattr(defender, name) for name in names}}
-    try:
-        rebuilt = build_defender(**described) if _is_defender(described) else None
-    except (MRCertError, TypeError):
-        rebuilt = None
-    if type(rebuilt) is not type(defender) or vars(rebuilt) != vars(defender):
-        raise ConfigurationError(f"the defender {defender.name!r} can't be saved: it is not a registered one")
-    return described
+    settings = {name: getattr(defender, name, None) for name in inspect.signature(type(defender)).parameters}
+    # A name alone often states the other settings.
+    for kept in (settings.keys() & {"patches"}, settings.keys()):
+        described: dict[str, Any] = {
+            "name": defender.name,
+            **{name: settings[name] for name in settings if name in kept},
+        }
+        with suppress(MRCertError, TypeError):
+            rebuilt = build_defender(**described) if _is_defender(described) else None
+            if type(rebuilt) is type(defender) and vars(rebuilt) == vars(defender):
+                return described
+    raise ConfigurationError(f"the defender {defender.name!r} can't be saved: it is not a registered one")
 
 
 def _patch_text(size: object) -> str:

@@ -25,9 +25,9 @@ from torch import Tensor
 
 from mrcert_pl.defenders import OutputLevel
 from mrcert_pl.errors import ConfigurationError, MRCertError
+from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.guard.gate import DECISION, Gate, Metrics
 from mrcert_pl.guard.guard import Guard
-from mrcert_pl.guard.model import device_named
 from mrcert_pl.guard.uploads import UploadError, file_in_form, image_in
 from mrcert_pl.guard.verdict import GuardVerdict
 
@@ -294,6 +294,7 @@ class GuardServer(litserve.LitServer):
     """
 
     failure: str | None = None
+    _shutdown_event: Any
 
     def add_endpoints(self, info: dict[str, Any], metrics: Metrics) -> None:
         """Replace LitServe's endpoints: ``/health`` without the key, ``/info`` and ``/metrics`` with it."""

@@ -8,7 +8,7 @@ from PIL import Image
 
 from mrcert_pl.data import ImageError
 from mrcert_pl.errors import DataError
-from mrcert_pl.guard.inputs import check_aspect
+from mrcert_pl.guard.sources import check_aspect
 
 
 class UploadError(DataError):

@@ -112,7 +112,7 @@ class TableStore:
             images: their pixels.
         """
         assert table.margins is not None
-        mutants, margins = len(table.lattice), rounded_down(table.margins).half().cpu().numpy()
+        mutants, margins = len(table.mutants), rounded_down(table.margins).half().cpu().numpy()
         for row, digest in enumerate(image_digests(images)):
             stored = self._row(ids[row]) if ids[row] in self._places else {"labels": [], "margins": []}
             entries = table.labels[row].tolist() + stored["labels"][mutants:]
@@ -232,7 +232,7 @@ def _read(shard: Path, columns: list[str] | None = None) -> pa.Table:
 
 def _fill(table: PredictionTable[Any], row: int, stored: Mapping[str, Any]) -> None:
     assert table.margins is not None
-    shared = min(len(table.lattice), len(stored["labels"]))
+    shared = min(len(table.mutants), len(stored["labels"]))
     table.labels[row, :shared] = torch.tensor(stored["labels"][:shared], dtype=table.labels.dtype)
     table.margins[row, :shared] = torch.tensor(stored["margins"][:shared])
 

@@ -35,7 +35,7 @@ def listed(images: ImageInput | Sequence[ImageInput]) -> list[ImageInput]:
         return list(images) if images.ndim == 4 else [images]
     if isinstance(images, str | Path | bytes | Image.Image):
         return [images]
-    if isinstance(images, Sequence):
+    if isinstance(images, list | tuple):
         return list(images)
     raise DataError(f"images must be {_KINDS}, or a list of them, got {type(images).__name__}")
 

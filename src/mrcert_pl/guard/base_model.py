@@ -1,6 +1,7 @@
 """The base model of a guard: what it must have, where it runs, and a classifier wrapped as one."""
 
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Protocol, runtime_checkable
 
 import torch
@@ -37,6 +38,8 @@ def checked_model(model: object) -> GuardableModel:
     Raises:
         ConfigurationError: for any other object; it names what is missing.
     """
+    if isinstance(model, str | Path):
+        raise ConfigurationError(f"{model} is a path; load it with Guard.from_checkpoint")
     if not isinstance(model, GuardableModel):
         missing = ", ".join(name for name in _MEMBERS if not hasattr(model, name))
         hint = "; wrap a classifier: Guard.wrap(module, patch=32, ...)" if isinstance(model, nn.Module) else ""
