@@ -42,6 +42,7 @@ class WrappedClassifier(HidingModel):
         views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
 
     Attributes:
+        config: Plain values that describe the model; the classifier's weights and code are not part of them.
         windows: Number of cells.
         masks: The masks and their borders.
 
@@ -68,10 +69,12 @@ class WrappedClassifier(HidingModel):
                 f"mean and std must have one value per colour channel, std above 0; got {mean} and {std}"
             )
         size = (int(image_px[0]), int(image_px[1]))
+        # Of a foreign module there is no more to say: its weights and code are not plain values.
+        about = {"classifier": type(net).__name__, "mean": list(mean), "std": list(std)} if config is None else config
         described = {"patch": patch, "masks_per_axis": masks_per_axis, "image_px": list(size), "fill": fill}
-        super().__init__(size, num_classes, {"mean": mean, "std": std}, {**(config or {}), **described}, views)
+        super().__init__(size, num_classes, {"mean": mean, "std": std}, {**about, **described}, views)
         self.net = net
-        self.masks = pixel_masks(self.image_px, PatchSpec(patch), masks_per_axis)  # type: ignore[arg-type]  # checked there
+        self.masks = pixel_masks(self.image_px, patch_spec(patch), masks_per_axis)
         self.windows = self.masks.grid[0] * self.masks.grid[1]
         self.masks_per_axis = masks_per_axis
         self.fill = fill
@@ -177,6 +180,11 @@ class WrappedClassifier(HidingModel):
             sizes = torch.tensor(borders, device=hidden.device).diff()
             pixels = pixels.repeat_interleave(sizes, dim=axis, output_size=borders[-1])
         return pixels
+
+
+def patch_spec(patch: Shape | Sequence[Shape]) -> PatchSpec:
+    """Patch specification of a size that may have been written as a list."""
+    return PatchSpec(patch if isinstance(patch, int | str) else tuple(patch))
 
 
 def logits_of(output: object) -> Tensor:

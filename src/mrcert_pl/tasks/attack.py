@@ -1,10 +1,10 @@
 """Patch attacks on the base model, and the attacked set that they leave."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mrcert_pl.attacks import PatchAttack, PatchIFGSM
+from mrcert_pl.attacks import PatchAttack, PatchIFGSM, normalised_range
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import AttackedImages, AttackedSet, AttackedSetHeader
 from mrcert_pl.data.attacked_header import MODEL_KINDS, read_header
@@ -80,6 +80,8 @@ def _attack(settings: AttackSettings) -> Attack:
     run = settings.run
     subject = load_subject(settings)
     made = settings.attack(subject.patch, seed=run.seed)
+    if made.needs_clip:
+        made = settings.attack(subject.patch, seed=run.seed, clip=_clip(settings, subject))
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
     ids = [record.id for record in data.split("test").records]
     trainer = settings.trainer.make(
@@ -126,6 +128,13 @@ def _attack(settings: AttackSettings) -> Attack:
         classes=data.description.classes,
         examples=attack_examples(attacked.folder, data, settings.examples),
     )
+
+
+def _clip(settings: AttackSettings, subject: Subject) -> tuple[float, float]:
+    """Return the smallest and the largest value of the normalised test images, all of them."""
+    everything = replace(settings.dataset, limit=None).load(subject.model.image_px, settings.run.seed).split("test")
+    images = (everything[i].image for i in settings.run.track(range(len(everything)), "Reading", len(everything)))
+    return normalised_range(images, subject.model)
 
 
 def _source(settings: AttackSettings) -> dict[str, str]:

@@ -8,9 +8,9 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
-from lightning.pytorch.callbacks import Callback, ModelCheckpoint
+from lightning.pytorch.callbacks import Callback
 
-from mrcert_pl.callbacks import BatchSeeds, ImageProgressBar, MutantPredictions, Throughput
+from mrcert_pl.callbacks import BatchSeeds, Checkpoint, ImageProgressBar, MutantPredictions, Throughput
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
@@ -192,7 +192,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
 
 
 def _result(
-    settings: TrainingSettings, dataset: str, best: ModelCheckpoint | None, trainer: L.Trainer, seconds: float
+    settings: TrainingSettings, dataset: str, best: Checkpoint | None, trainer: L.Trainer, seconds: float
 ) -> TrainingResult:
     """Copy the best checkpoint to where it is published, and return the result."""
     path = Path(best.best_model_path) if best is not None and best.best_model_path else None
@@ -222,10 +222,10 @@ def _result(
     return result
 
 
-def _best(callbacks: Mapping[str, Callback]) -> ModelCheckpoint | None:
+def _best(callbacks: Mapping[str, Callback]) -> Checkpoint | None:
     """Return the callback that chooses the best checkpoint."""
     found = callbacks.get("checkpoint")
-    return found if isinstance(found, ModelCheckpoint) else None
+    return found if isinstance(found, Checkpoint) else None
 
 
 def _default_callbacks(settings: TrainingSettings) -> dict[str, Callback]:
@@ -236,10 +236,10 @@ def _default_callbacks(settings: TrainingSettings) -> dict[str, Callback]:
         "mutant_predictions": MutantPredictions(
             defender_of(settings.defender, settings.patches), settings.patch, settings.stride
         ),
-        "checkpoint": ModelCheckpoint(
+        "checkpoint": Checkpoint(
             filename="best", monitor=monitor, mode="max", auto_insert_metric_name=False, **never_numbered
         ),
-        "resume": ModelCheckpoint(filename="last", save_on_train_epoch_end=True, **never_numbered),
+        "resume": Checkpoint(filename="last", save_on_train_epoch_end=True, **never_numbered),
         "seeds": BatchSeeds(settings.run.seed),
     }
 
@@ -279,7 +279,9 @@ def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
     else:
         orders = recipe.mask_orders or range(2 * settings.patches + 1)
     masks = model.covering_masks(patch, settings.stride)
-    return MaskSampler(masks, model.windows, orders, recipe.masks_per_batch)
+    return MaskSampler(
+        masks, model.windows, orders, recipe.masks_per_batch, draws=recipe.mask_draws, heaviest=recipe.mask_heaviest
+    )
 
 
 __all__ = ["RecipeSettings", "TrainingSettings", "run_of", "train"]
