@@ -15,6 +15,7 @@ from mrcert_pl.models.protocols import (
 )
 from mrcert_pl.models.registry import build, names, register
 from mrcert_pl.models.vit_srf import ViTSRF
+from mrcert_pl.models.wrapped import WrappedClassifier
 
 __all__ = [
     "AblatableModel",
@@ -29,6 +30,7 @@ __all__ = [
     "MaskedViT",
     "TrainableModel",
     "ViTSRF",
+    "WrappedClassifier",
     "build",
     "names",
     "register",

@@ -9,7 +9,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
 from mrcert_pl.errors import ConfigurationError, unknown
-from mrcert_pl.geometry import AblationKind, ColumnAblations
+from mrcert_pl.geometry import AblationKind, Ablations
 from mrcert_pl.models.backbones import token_vit
 from mrcert_pl.models.hiding_model import MirroringModel
 from mrcert_pl.models.token_vit import TokenViT
@@ -21,7 +21,7 @@ Fill = Literal["black", "mean"]
 class AblatedViT(MirroringModel):
     """A timm ViT for images of which only some pixel rows and columns are visible (S-ViT, Salman et al. 2022).
 
-    Its windows are the *bands* of :class:`mrcert_pl.geometry.ColumnAblations`: the pixel rows, then the pixel columns.
+    Its windows are the *bands* of :class:`mrcert_pl.geometry.Ablations`: the pixel rows, then the pixel columns.
     A pixel is hidden if its row or its column is, and is replaced by the fill colour before the patch embedding. With
     ``drop``, a token without a visible pixel is never computed; the others keep their positions. With ``mask``, all
     tokens take part. With nothing hidden it is timm's model, pooled as that one is. Labels of the two modes differ,
@@ -92,9 +92,9 @@ class AblatedViT(MirroringModel):
         self.windows = sum(self.image_px)
         self.ablations()
 
-    def ablations(self, stride: int = 1) -> ColumnAblations:
+    def ablations(self, stride: int = 1) -> Ablations:
         """The ablations that this model is made for, at every ``stride``-th px."""
-        return ColumnAblations(self.image_px, self.width, stride, cast(AblationKind, self.kind))
+        return Ablations(self.image_px, self.width, stride, cast(AblationKind, self.kind))
 
     @property
     def blocks(self) -> Any:
