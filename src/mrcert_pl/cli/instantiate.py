@@ -170,7 +170,10 @@ def numerics_settings(cfg: DictConfig) -> NumericsSettings:
 def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
     """Return the model of a benchmark, with random weights if there is no checkpoint, and its images."""
     model = model_settings(cfg)
-    arguments = {**model.arguments, **{name: value for name, value in WITHOUT_WEIGHTS.items() if name in model.arguments}}
+    arguments = {
+        **model.arguments,
+        **{name: value for name, value in WITHOUT_WEIGHTS.items() if name in model.arguments},
+    }
     subject = {**_subject(cfg), "model": ModelSettings(model.name, arguments, model.build)}
     return SubjectSettings(**subject, dataset=dataset_settings(cfg, limit=images))
 

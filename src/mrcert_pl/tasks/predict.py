@@ -12,8 +12,8 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard import Guard, GuardVerdict, Policy
 from mrcert_pl.tasks.runtime import device_named
-from mrcert_pl.tasks.subject import defender_of
 from mrcert_pl.tasks.settings import ModelSettings, Track, check_choice, check_number, untracked
+from mrcert_pl.tasks.subject import defender_of
 
 
 @dataclass(frozen=True)
