@@ -31,7 +31,7 @@ from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
 from mrcert_pl.tasks.stored import decide_stored, stored_subject
-from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject, settings_of
+from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
 
 # Output level of the defender.
 _LEVELS = {"full": OutputLevel("table"), "lazy": OutputLevel("map")}
@@ -248,7 +248,7 @@ def _write(
         model=subject.name,
         patch=subject.patch_setting,
         defender=defender.name,
-        defender_settings=settings_of(defender),
+        defender_settings=dict(defender.settings),
         round_trip_note=defender.round_trip_note,
         n=counts["n"],
         accuracy=_accuracies(counts, settings.reported),
