@@ -112,55 +112,6 @@ def defender_of(defender: str | Defender[Any], patches: int) -> Defender[Any]:
     return registry.build(defender, patches) if isinstance(defender, str) else defender
 
 
-def patch_setting(self) -> int | str | tuple[int | str, ...]:
-        """The patch as the configuration gives it."""
-        return patch_setting(self.patch)
-
-    def config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings for the record, with those of the model that was really built."""
-        return {**config, "model": {"name": self.name, **self.model.config}}
-
-
-def load_subject(settings: SubjectSettings) -> Subject:
-    """Open the checkpoint and build the model that it holds.
-
-    Raises:
-        CheckpointError: for a missing, damaged or foreign checkpoint; one that contradicts what is required.
-        ConfigurationError: without a checkpoint and a model; for a missing patch.
-        DataError: if the data set has other classes.
-    """
-    description = settings.dataset.describe()
-    classes = len(description.classes)
-    if settings.checkpoint is None:
-        origin: Mapping[str, Any] = {}
-        model = _model_without_checkpoint(settings, classes)
-    else:
-        checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
-        origin = checkpoint.origin
-        _check_agreement(checkpoint, settings, description)
-        model = _model_of(checkpoint, settings, classes)
-    return Subject(
-        model,
-        _name(settings, origin, model),
-        _patch(settings, origin),
-        _stride(settings, origin),
-        description,
-        weights_digest(model),
-    )
-
-
-def defender_of(defender: str | Defender[Any], patches: int) -> Defender[Any]:
-    """Return a defender, built by name for a number of patches if it is a name."""
-    return registry.build(defender, patches) if isinstance(defender, str) else defender
-
-
-def settings_of(defender: Defender[Any]) -> dict[str, Any]:
-    """Return the settings of a defender as plain values."""
-    derived = ("name", "order", "initial_order", "output", "round_trip_note")
-    plain = (bool, int, float, str)
-    return {name: value for name, value in vars(defender).items() if name not in derived and isinstance(value, plain)}
-
-
 def patch_setting(patch: PatchSpec) -> int | str | tuple[int | str, ...]:
     """Return a patch as the configuration gives it."""
     return _setting(patch.size)
