@@ -2,15 +2,16 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import pyarrow.parquet as pq
 import pytest
 import torch
-from mrcert_pl.reporting import read_verdicts, write_verdicts
 from tiny import TINY
 
 from mrcert_pl.mutants import TableStore, stored_header
+from mrcert_pl.results import read_verdicts, write_verdicts
 
 EVAL = [*TINY, "patch=32", "trainer=cpu", "dataset.limit=6"]
 Command = Callable[..., None]
@@ -55,12 +56,12 @@ def test_a_changed_verdict_is_found(evaluated: Command, capsys: pytest.CaptureFi
     (result,) = runs()
     file = result.parent / "verdicts.parquet"
     rows = read_verdicts(file)
-    value = rows[3][column]
-    if isinstance(value, list):
-        changed: object = [not value[0], *value[1:]]
+    value = getattr(rows[3], column)
+    if isinstance(value, tuple):
+        changed: object = (not value[0], *value[1:])
     else:
         changed = not value if isinstance(value, bool) else value + 1
-    write_verdicts(file, [*rows[:3], rows[3] | {column: changed}, *rows[4:]])
+    write_verdicts(file, [*rows[:3], replace(rows[3], **{column: changed}), *rows[4:]])
     with pytest.raises(SystemExit) as stopped:
         evaluated("verify", str(result.parent))
     assert stopped.value.code == 1

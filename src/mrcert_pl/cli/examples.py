@@ -70,7 +70,7 @@ def defence_examples(folder: Path, examples: Sequence[Example]) -> tuple[list[De
     images = {each.row.id: _in_own_size(attacked.image(known[each.row.id][0])) for each in examples}
     problem, before = None, dict[int, np.ndarray]()
     try:
-        before = _originals(folder, list(images), next(iter(images.values())).shape[:2])
+        before = originals(folder, list(images), next(iter(images.values())).shape[:2])
     except MRCertError as error:
         problem = str(error).splitlines()[0]
     defences = []
@@ -86,7 +86,7 @@ def _images(split: ImageSplit) -> Callable[[int], np.ndarray]:
     return lambda image_id: pixels_of(split[places[image_id]].image)
 
 
-def _originals(folder: Path, ids: Collection[int], image_px: Any) -> dict[int, np.ndarray]:
+def originals(folder: Path, ids: Collection[int], image_px: Any) -> dict[int, np.ndarray]:
     """The images of an attacked set before the attack, by their ids.
 
     Raises:
