@@ -57,7 +57,7 @@ def test_columns_that_a_defender_lacks_are_none(table: PredictionTable[Any]) -> 
 
 @pytest.mark.parametrize("number", [3, 600])
 def test_locations_are_counted_over_correct_images(table: PredictionTable[Any], number: int) -> None:
-    masks = table.lattice.masks
+    masks = table.mutants.masks
     draws = np.random.default_rng(0)
     rows = [
         row(i, prediction=int(draws.random() < 0.7), safe_masks=tuple((draws.random(len(masks)) < 0.5).tolist()))
@@ -74,11 +74,11 @@ def test_locations_are_counted_over_correct_images(table: PredictionTable[Any], 
 
 
 def test_without_safe_masks_there_is_no_map(table: PredictionTable[Any]) -> None:
-    assert count_locations([row(0)], table.lattice.masks, BORDERS, PATCH) is None
+    assert count_locations([row(0)], table.mutants.masks, BORDERS, PATCH) is None
 
 
 def test_without_a_correct_image_the_map_is_zero(table: PredictionTable[Any]) -> None:
-    masks = table.lattice.masks
+    masks = table.mutants.masks
     found = count_locations([row(0, prediction=0, safe_masks=(True,) * len(masks))], masks, BORDERS, PATCH)
     assert found is not None
     assert not found.counts[0].any()

@@ -13,6 +13,7 @@ from mrcert_pl.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mrcert_pl.attacks.certificate_audit import Findings
     from mrcert_pl.data import ImageSplit
 
 
@@ -24,6 +25,7 @@ def main(cfg: DictConfig) -> None:
     from rich.progress import track
 
     from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+    from mrcert_pl.attacks.certificate_audit import CertificateAudit
     from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import (
         build_data,
@@ -35,7 +37,6 @@ def main(cfg: DictConfig) -> None:
         start,
     )
     from mrcert_pl.cli.recording import audit_artifacts
-    from mrcert_pl.lit.certificate_audit import CertificateAudit
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.results import AttackTally, CertificateAuditResult, Environment
     from mrcert_pl.results.runs import CERTIFICATES

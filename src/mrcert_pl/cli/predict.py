@@ -29,18 +29,18 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.cli.build import open_run
     from mrcert_pl.cli.guarded import guard_settings
-    from mrcert_pl.data.listing import find_pictures
+    from mrcert_pl.data.image_paths import find_images
     from mrcert_pl.guard import Guard, GuardVerdict
     from mrcert_pl.results.predictions import Prediction, PredictionFiles
     from mrcert_pl.views.predictions import predictions_summary, predictions_table
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
         raise ConfigurationError(f"pictures is a number of images to draw or all, not {cfg.pictures!r}")
-    files = find_pictures(_places(cfg))
+    files = find_images(_places(cfg))
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     guard = Guard.from_checkpoint(**guard_settings(cfg))
-    guard.defender.asked_for(cfg.want)
+    guard.defender.with_output(cfg.want)
     run_dir = open_run(cfg, Path(HydraConfig.get().runtime.output_dir))
     rows: list[Prediction] = []
     drawn = 0
