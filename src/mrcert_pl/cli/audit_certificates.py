@@ -13,7 +13,6 @@ from mrcert_pl.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor
 
-    from mrcert_pl.attacks.certificate_audit import Findings
     from mrcert_pl.data import ImageSplit
 
 
