@@ -12,7 +12,6 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
-from mrcert_pl.reporting import find_results, read_results
 from pages import ROOT, commands, titled, write_files
 from PIL import Image
 from tiny import TINY
@@ -21,6 +20,7 @@ from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data import DatasetDescription, catalog
 from mrcert_pl.data.folders import image_folders
+from mrcert_pl.results import find_runs
 
 Command = Callable[..., None]
 SMALL = [*TINY, "trainer=cpu"]
@@ -46,11 +46,11 @@ def defender(trained: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_new_defender_evaluates(command: Command, defender: Path) -> None:
     for words in commands(ROOT / "docs/howto/defender.md"):
         command(*words, *([*SMALL, "dataset.limit=5"] if words[0] == "eval" else []))
-    results = [read_results(file) for file in find_results([Path("outputs")])]
-    assert [result["defender"] for result in results] == ["stable_mask", "stable_mask", "patchcure"]
-    first, again, patchcure = (result["accuracy"] for result in results)
+    results = [run.result for run in find_runs([Path("outputs")])]
+    assert [result.defender for result in results] == ["stable_mask", "stable_mask", "patchcure"]
+    first, again, patchcure = (result.accuracy for result in results)
     assert first == again
-    assert first["base"]["count"] == patchcure["base"]["count"]
+    assert first["base"].count == patchcure["base"].count
 
 
 def test_a_new_defender_guards(defender: Path) -> None:
