@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from typing import Any
 
-from torch import BoolTensor
+from torch import Tensor
 
 from mrcert_pl.defenders import Verdicts
 from mrcert_pl.geometry import PatchSpec, UnionLattice, certified_fraction, hidden_boxes, location_maps
@@ -29,7 +29,7 @@ class Evidence:
     witness_px: tuple[Box, ...] | None
     certified_fraction: float | None
     margin: float | None
-    maps: tuple[BoolTensor, ...] = field(default=(), repr=False, compare=False)
+    maps: tuple[Tensor, ...] = field(default=(), repr=False, compare=False)
 
 
 def evidence(table: PredictionTable[Any], verdicts: Verdicts, model: Any, patch: PatchSpec) -> list[Evidence]:
@@ -41,7 +41,7 @@ def evidence(table: PredictionTable[Any], verdicts: Verdicts, model: Any, patch:
         model: the base model; only its geometry is read.
         patch: that the defender defends against.
     """
-    maps: tuple[BoolTensor, ...] = ()
+    maps: tuple[Tensor, ...] = ()
     fractions = None
     if verdicts.safe_masks is not None:
         safe: Any = verdicts.safe_masks

@@ -2,7 +2,7 @@
 
 from typing import Any, TypeVar
 
-from torch import BoolTensor, Tensor, nn
+from torch import Tensor, nn
 
 Count = TypeVar("Count", int, Tensor)
 
@@ -30,12 +30,12 @@ class TableFlops:
         mutants: operations for each mutant, double ``[mutant]``.
     """
 
-    def __init__(self, model: Any, hidden: BoolTensor) -> None:
+    def __init__(self, model: Any, hidden: Tensor) -> None:
         self.encoding = float(model.encode_flops())
         self.mutants = model.mutant_flops(hidden).double().cpu()
 
     @classmethod
-    def known(cls, model: Any, hidden: BoolTensor) -> "TableFlops | None":
+    def known(cls, model: Any, hidden: Tensor) -> "TableFlops | None":
         """The same, or ``None`` for a model that doesn't count."""
         return cls(model, hidden) if hasattr(model, "mutant_flops") else None
 
