@@ -235,10 +235,10 @@ def test_a_broken_certificate_is_written_and_the_command_fails(
         verdicts = decide(self, table)
         return replace(verdicts, certified=torch.ones_like(verdicts.certified), label=table.labels[:, 0].long())
 
-    decide = PatchCURE._decide
+    decide = PatchCURE.decide_complete
     wide = ["patch=224x48", "step_px=90", "adaptive.steps=20", f"checkpoint={CHECKPOINT}"]
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PatchCURE, "_decide", credulous)
+        patch.setattr(PatchCURE, "decide_complete", credulous)
         with pytest.raises(SystemExit, match="1"):
             untrained(*AUDIT, *wide, "defender=patchcure")
     written = list(Path("outputs/audit").rglob("breaks/*.npz"))

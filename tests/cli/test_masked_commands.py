@@ -40,7 +40,7 @@ def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.Captu
     (row,) = Path("outputs/predict").rglob("verdicts.jsonl")
     assert 10 <= json.loads(row.read_text())["mutants_evaluated"] <= 46
     guard = Guard.from_checkpoint("checkpoints/digits/masked_vit_p32/best.ckpt", MRCert(patches=1))
-    assert guard.evaluator.lattice.summary() == found["mutants"]
+    assert guard.evaluator.mutants.summary() == found["mutants"]
     assert guard.preprocessing.resize == "whole"
 
 

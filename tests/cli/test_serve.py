@@ -177,7 +177,7 @@ def test_the_server_says_what_it_is(client: "httpx.Client") -> None:
         (["host=example.org"], "host is one of 127.0.0.1"),
         (["max_megabytes=0"], "max_megabytes must be more than 0"),
         (["checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
-        (["checkpoint=srf.ckpt", "want=all"], "unknown want 'all'"),
+        (["checkpoint=srf.ckpt", "want=all"], "unknown output level 'all'"),
     ],
 )
 def test_bad_settings(

@@ -7,7 +7,7 @@ from lazy_tables import FIELDS, GIVEN, WANTS, assert_verdicts_of_the_full_table,
 from patch_game import PatchGame, small_lattice
 from torch import Tensor
 
-from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Undefended, Verdicts, masking
+from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, OutputLevel, PatchCURE, Undefended, Verdicts, masking
 from mrcert_pl.defenders.lazy import differ
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
@@ -112,10 +112,10 @@ def test_no_completion_has_another_verdict(grid: str, patches: int, classes: int
     lattice = small_lattice(grid, 2 * patches)
     game = PatchGame(lattice, classes)
     for name, defender in (family(patches) | (ONE_PATCH if patches == 1 else {})).items():
-        known = filled_as_asked(defender.asked_for(want), game.table)[0].evaluated  # type: ignore[arg-type]
+        known = filled_as_asked(defender.with_output(want), game.table)[0].evaluated  # type: ignore[arg-type]
         assert not unsettled(game, defender.decide(game.table), known, want), name
         if want == "label":
-            assert known.all() == (lattice.size(defender.begin) == len(lattice))  # type: ignore[attr-defined]
+            assert known.all() == (lattice.size(defender.initial_order) == len(lattice))  # type: ignore[attr-defined]
 
 
 @pytest.mark.parametrize("name", family(2))
@@ -123,8 +123,8 @@ def test_the_enumeration_finds_a_defender_that_stops_too_early(name: str, monkey
     game = PatchGame(small_lattice("4 windows, one mask inside another", 4), 2)
     defender = family(2)[name]
     for want in WANTS[:3]:
-        monkeypatch.setattr(masking, "differ", lambda *given, last=want: differ(*given) & (given[2] != last))
-        known = filled_as_asked(defender.asked_for(want), game.table)[0].evaluated  # type: ignore[arg-type]
+        monkeypatch.setattr(masking, "differ", lambda *given, last=want: differ(*given) & (given[2].value != last))
+        known = filled_as_asked(defender.with_output(want), game.table)[0].evaluated  # type: ignore[arg-type]
         assert unsettled(game, defender.decide(game.table), known, want)
 
 
@@ -137,7 +137,7 @@ def test_no_completion_with_other_margins_has_another_verdict(patches: int, name
     table = PredictionTable(game.lattice, kinds % 2, torch.where(kinds < 2, small, 1.5))
     defender = family(patches, margin=0.5)[name]
     for want in WANTS if patches == 1 else ("map",):
-        known = filled_as_asked(defender.asked_for(want), table)[0].evaluated  # type: ignore[arg-type]
+        known = filled_as_asked(defender.with_output(want), table)[0].evaluated  # type: ignore[arg-type]
         assert not unsettled(game, defender.decide(table), known, want)
 
 
@@ -150,7 +150,7 @@ class TestWhatIsAsked:
     def known(self, want: str, label: dict[int, int]) -> PredictionTable:
         """What is known in the end of a table with the label 1 but for some unions."""
         full = table_of(self.lattice, lambda union: label.get(union, 1))
-        return filled_as_asked(MRCert(certificate="sharp").asked_for(want), full)[0]  # type: ignore[arg-type]
+        return filled_as_asked(MRCert(certificate="sharp").with_output(want), full)[0]  # type: ignore[arg-type]
 
     def test_the_first_case_takes_two_masks_and_no_more(self) -> None:
         assert torch.equal(self.known("label", {}).evaluated[0], self.lattice.orders <= 2)
@@ -171,7 +171,7 @@ class TestWhatIsAsked:
         lattice = covering_lattice((1, 14), (224, 16), PatchSpec(32), 4)
         table = PredictionTable.empty(lattice, 1)
         table.labels[:, : lattice.size(2)] = 3
-        wanted = MRCert().asked_for("round_trip").next_queries(table)[0]
+        wanted = MRCert().with_output("round_trip").next_queries(table)[0]
         unknown = lattice.visible[lattice.size(2) : lattice.size(3)]
         assert wanted.sum() == -(-len(lattice) // 16)
         assert (lattice.orders[wanted] == 3).all()
@@ -179,7 +179,7 @@ class TestWhatIsAsked:
 
     def test_rounds_grow(self) -> None:
         lattice = covering_lattice((1, 14), (224, 16), PatchSpec(16), 4)
-        _, rounds = filled_as_asked(MRCert().asked_for("round_trip"), table_of(lattice, lambda union: 1))
+        _, rounds = filled_as_asked(MRCert().with_output("round_trip"), table_of(lattice, lambda union: 1))
         assert rounds <= 8
 
 
@@ -190,7 +190,7 @@ class TestTables:
     @pytest.mark.parametrize("name", family(2))
     def test_what_is_known_already_is_used(self, name: str) -> None:
         """Whatever it is: the verdict is the same, and nothing is asked again."""
-        defender = family(2)[name].asked_for("map")
+        defender = family(2)[name].with_output("map")
         gaps = torch.rand(self.full.labels.shape, generator=torch.Generator().manual_seed(0)) < 0.5
         table = PredictionTable(self.lattice, self.full.labels.where(~gaps, NOT_EVALUATED))
         while (wanted := defender.next_queries(table)).any():
@@ -208,13 +208,13 @@ class TestTables:
         defender = family(2)[name]
         table = PredictionTable(self.lattice, torch.full((1, len(self.lattice)), NOT_EVALUATED))
         table.labels[:, : self.lattice.size(2)] = 1
-        cautious = defender._decide_part(table, "table")  # type: ignore[attr-defined]
-        assert cautious.witness.tolist() == [0]
-        assert not cautious.certified.any()
-        assert not cautious.round_trip.any()
+        pessimistic = defender.decide_part(table, OutputLevel.TABLE)  # type: ignore[attr-defined]
+        assert pessimistic.witness.tolist() == [0]
+        assert not pessimistic.certified.any()
+        assert not pessimistic.round_trip.any()
 
     def test_rows_are_independent(self) -> None:
-        defender = MRCertCascade().asked_for("round_trip")
+        defender = MRCertCascade().with_output("round_trip")
         together, _ = filled_as_asked(defender, self.full)
         alone = [filled_as_asked(defender, self.full.rows(torch.tensor([i])))[0].labels[0] for i in range(20)]
         assert torch.equal(together.labels[:20], torch.stack(alone))
@@ -222,20 +222,22 @@ class TestTables:
     def test_no_images(self) -> None:
         empty = PredictionTable.empty(self.lattice, 0)
         for defender in family(2).values():
-            assert defender.asked_for("map").next_queries(empty).shape == (0, len(self.lattice))
-            assert len(defender.asked_for("map").decide(empty)) == 0
+            assert defender.with_output("map").next_queries(empty).shape == (0, len(self.lattice))
+            assert len(defender.with_output("map").decide(empty)) == 0
 
     def test_a_table_with_too_little(self) -> None:
         table = self.full.rows(torch.tensor([0]))
         table.labels[0, 0] = NOT_EVALUATED
         with pytest.raises(ConfigurationError, match=r"lacks 1 labels that MRCert needs; .* evaluate=full"):
-            MRCert().asked_for("label").decide(table)
+            MRCert().with_output("label").decide(table)
 
     def test_unknown_want(self) -> None:
-        with pytest.raises(ConfigurationError, match="unknown want 'all'; choose one of: certificate, label, map"):
-            MRCert().asked_for("all")  # type: ignore[arg-type]
+        with pytest.raises(
+            ConfigurationError, match="unknown output level 'all'; choose one of: certificate, label, map"
+        ):
+            MRCert().with_output("all")  # type: ignore[arg-type]
 
     def test_the_defender_itself_is_asked_for_no_less(self) -> None:
         defender = MRCert()
-        assert defender.asked_for("label").want == "label"
-        assert defender.want == "table"
+        assert defender.with_output("label").output is OutputLevel.LABEL
+        assert defender.output is OutputLevel.TABLE

@@ -41,22 +41,22 @@ def decided(table: PredictionTable, patches: int = 2) -> list[tuple[int | bool, 
 
 
 def by_the_paper(table: PredictionTable) -> list[tuple[int | bool, ...]]:
-    masks = table.lattice.masks
+    masks = table.mutants.masks
     return [
         (*mrcert_inference(p, masks), mrcert_certified(p, masks), mrcert_round_trip(p, masks))
-        for p in as_mappings(table.lattice, table.labels)
+        for p in as_mappings(table.mutants, table.labels)
     ]
 
 
 def by_the_theorems(table: PredictionTable, patches: int) -> list[tuple[int | bool, ...]]:
-    masks = table.lattice.masks
+    masks = table.mutants.masks
     return [
         (
             *general_inference(p, masks, patches),
             general_certified(p, masks, patches),
             general_round_trip(p, masks, patches),
         )
-        for p in as_mappings(table.lattice, table.labels)
+        for p in as_mappings(table.mutants, table.labels)
     ]
 
 
@@ -174,7 +174,7 @@ def test_higher_orders_play_no_part(patches: int) -> None:
     low = planted_table(lattice_of("6 columns, masks of 2", 2 * patches), images=200)
     lattice = lattice_of("6 columns, masks of 2", 2 * patches + 1)
     labels = torch.full((200, len(lattice)), NOT_EVALUATED)
-    labels[:, : len(low.lattice)] = low.labels
+    labels[:, : len(low.mutants)] = low.labels
     defender, high = MRCert(patches), PredictionTable(lattice, labels)
     assert not defender.next_queries(high).any()
     assert rows_of(defender.decide(high)) == rows_of(defender.decide(low))
@@ -184,7 +184,7 @@ class TestBatches:
     table = planted_table(lattice_of("6 columns, masks of 2", 4), images=60)
 
     def test_rows_are_independent(self) -> None:
-        alone = [PredictionTable(self.table.lattice, row[None]) for row in self.table.labels]
+        alone = [PredictionTable(self.table.mutants, row[None]) for row in self.table.labels]
         together = rows_of(MRCert().decide(self.table))
         assert [rows_of(MRCert().decide(one))[0] for one in alone] == together
 
@@ -192,10 +192,10 @@ class TestBatches:
     def test_chunks_do_not_show(self, rows_at_once: int, monkeypatch: pytest.MonkeyPatch) -> None:
         expected = rows_of(MRCert().decide(self.table))
         parts: list[int] = []
-        decide_part = MRCert._decide_part
-        monkeypatch.setattr(witnesses, "_CHUNK", rows_at_once * self.table.lattice.size(2) ** 2)
+        decide_part = MRCert.decide_part
+        monkeypatch.setattr(witnesses, "_CHUNK", rows_at_once * self.table.mutants.size(2) ** 2)
         monkeypatch.setattr(
-            MRCert, "_decide_part", lambda *args: parts.append(len(args[1].labels)) or decide_part(*args)
+            MRCert, "decide_part", lambda *args: parts.append(len(args[1].labels)) or decide_part(*args)
         )
         assert rows_of(MRCert().decide(self.table)) == expected
         assert sum(parts) == 60
@@ -203,14 +203,14 @@ class TestBatches:
 
     @pytest.mark.parametrize("dtype", [torch.int16, torch.int32, torch.int64])
     def test_any_integers_do(self, dtype: torch.dtype) -> None:
-        table = PredictionTable(self.table.lattice, self.table.labels.to(dtype))
+        table = PredictionTable(self.table.mutants, self.table.labels.to(dtype))
         verdicts = MRCert().decide(table)
         assert verdicts.label.dtype == verdicts.case.dtype == verdicts.witness.dtype == torch.long
         assert verdicts.certified.dtype == verdicts.round_trip.dtype == torch.bool
         assert rows_of(verdicts) == rows_of(MRCert().decide(self.table))
 
     def test_no_images(self) -> None:
-        verdicts = MRCert().decide(PredictionTable.empty(self.table.lattice, 0))
+        verdicts = MRCert().decide(PredictionTable.empty(self.table.mutants, 0))
         assert len(verdicts) == 0
         assert rows_of(verdicts) == []
 

@@ -43,13 +43,13 @@ def decided(verdicts: Verdicts) -> list[tuple[int, list[bool]]]:
 @pytest.mark.parametrize(("grid", "patches"), CASES + [(grid, n) for grid in DEGENERATE for n in (1, 2, 3)])
 def test_certificates_are_those_of_the_definition(grid: str, patches: int) -> None:
     table = planted_table(lattice_of(grid, 2 * patches), images=100)
-    expected = by_definition(table.lattice, table.labels, patches)
+    expected = by_definition(table.mutants, table.labels, patches)
     verdicts = MRCert(patches, "sharp").decide(table)
     assert decided(verdicts) == expected
     assert torch.equal(verdicts.certified, verdicts.certified_patches >= 1)
     assert torch.equal(verdicts.round_trip, verdicts.certified_patches >= 2)
     # With as many masks as hide everything all is certified.
-    if grid in GRIDS and (1 << table.lattice.windows) - 1 not in table.lattice.unions[: table.lattice.size(patches)]:
+    if grid in GRIDS and (1 << table.mutants.windows) - 1 not in table.mutants.unions[: table.mutants.size(patches)]:
         assert {0, patches} <= {count for count, _ in expected}
         assert any(any(safe) and not all(safe) for _, safe in expected)
 
@@ -77,8 +77,8 @@ def test_the_paper_never_certifies_more(grid: str, patches: int) -> None:
 @pytest.mark.parametrize("grid", GRIDS)
 def test_the_papers_certified_patches(grid: str) -> None:
     table = planted_table(lattice_of(grid, 4), images=300)
-    verdicts, masks = MRCert().decide(table), table.lattice.masks
-    for p, count in zip(as_mappings(table.lattice, table.labels), verdicts.certified_patches.tolist(), strict=True):
+    verdicts, masks = MRCert().decide(table), table.mutants.masks
+    for p, count in zip(as_mappings(table.mutants, table.labels), verdicts.certified_patches.tolist(), strict=True):
         if general_round_trip(p, masks, 2):
             assert count == 2
         elif general_certified(p, masks, 2):

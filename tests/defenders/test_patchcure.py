@@ -14,10 +14,10 @@ REFERENCES = ["original", "majority"]
 
 
 def by_the_paper(table: PredictionTable, reference: str) -> list[tuple[int | bool, ...]]:
-    masks = table.lattice.masks
+    masks = table.mutants.masks
     return [
         (*patchcure_inference(p, masks, reference), patchcure_certified(p, masks), False)
-        for p in as_mappings(table.lattice, table.labels)
+        for p in as_mappings(table.mutants, table.labels)
     ]
 
 
@@ -120,7 +120,7 @@ def test_rows_are_independent() -> None:
     table = planted_table(lattice_of("6 columns, masks of 2", 2), images=60, classes=10)
     for reference in REFERENCES:
         defender = PatchCURE(reference)  # type: ignore[arg-type]
-        alone = [rows_of(defender.decide(PredictionTable(table.lattice, row[None])))[0] for row in table.labels]
+        alone = [rows_of(defender.decide(PredictionTable(table.mutants, row[None])))[0] for row in table.labels]
         assert alone == rows_of(defender.decide(table))
 
 
@@ -129,7 +129,7 @@ def test_rows_are_independent() -> None:
 def test_any_integers_do(dtype: torch.dtype, reference: str) -> None:
     table = planted_table(lattice_of("6 columns, masks of 2", 2), classes=1000)
     defender = PatchCURE(reference)  # type: ignore[arg-type]
-    verdicts = defender.decide(PredictionTable(table.lattice, table.labels.to(dtype)))
+    verdicts = defender.decide(PredictionTable(table.mutants, table.labels.to(dtype)))
     assert verdicts.label.dtype == verdicts.case.dtype == verdicts.witness.dtype == torch.long
     assert verdicts.certified.dtype == verdicts.round_trip.dtype == torch.bool
     assert rows_of(verdicts) == rows_of(defender.decide(table))
@@ -149,7 +149,7 @@ def test_higher_orders_are_neither_asked_nor_used(reference: str) -> None:
     defender = PatchCURE(reference)  # type: ignore[arg-type]
     queries = defender.next_queries(PredictionTable(lattice, labels))
     assert torch.equal(queries, (lattice.orders <= 2).expand(50, -1))
-    labels[:, : len(low.lattice)] = low.labels
+    labels[:, : len(low.mutants)] = low.labels
     high = PredictionTable(lattice, labels)
     assert not defender.next_queries(high).any()
     assert rows_of(defender.decide(high)) == rows_of(defender.decide(low))
@@ -157,8 +157,8 @@ def test_higher_orders_are_neither_asked_nor_used(reference: str) -> None:
 
 def test_refuses_a_table_with_a_gap() -> None:
     table = planted_table(lattice_of("6 columns, masks of 2", 4), images=3)
-    table.labels[1, table.lattice.size(2) - 1] = NOT_EVALUATED
-    assert PatchCURE().next_queries(table).nonzero().tolist() == [[1, table.lattice.size(2) - 1]]
+    table.labels[1, table.mutants.size(2) - 1] = NOT_EVALUATED
+    assert PatchCURE().next_queries(table).nonzero().tolist() == [[1, table.mutants.size(2) - 1]]
     with pytest.raises(ConfigurationError, match="lacks 1 labels that PatchCURE needs"):
         PatchCURE().decide(table)
 

@@ -4,9 +4,9 @@ from lazy_tables import assert_verdicts_of_the_full_table, filled_as_asked
 from torch import Tensor
 from vote_tables import ablations_of, plurality, table_of, unions
 
-from mrcert_pl.defenders import ColumnVote, MRCert
+from mrcert_pl.defenders import AblationVote, MRCert
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import ColumnAblations, PatchedAblations, PatchSpec, UnionLattice
+from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 # 20 columns of 1 px and a patch of 2: it touches two votes, next to each other.
@@ -23,7 +23,7 @@ def runs(*runs: tuple[int, int]) -> list[int]:
 
 
 def verdict(certificate: str, votes: list[int]) -> tuple[int, bool, bool]:
-    verdicts = ColumnVote(certificate).decide(rows(votes))  # type: ignore[arg-type]
+    verdicts = AblationVote(certificate).decide(rows(votes))  # type: ignore[arg-type]
     return int(verdicts.label), bool(verdicts.certified), bool(verdicts.round_trip)
 
 
@@ -77,11 +77,11 @@ class TestSharp:
         votes = torch.tensor([[5, 5, 5, 6, 7, 8, 9], [5, 6, 5, 7, 5, 8, 9]])
         # Two votes for the unheard-of label 0 beat 5 if they leave it with fewer than three: the first row loses two,
         # the second one, and a tie goes to 0.
-        assert ColumnVote("sharp").decide(table_of(ablations, votes)).certified.tolist() == [False, False]
+        assert AblationVote("sharp").decide(table_of(ablations, votes)).certified.tolist() == [False, False]
         votes[votes == 5] = 0
-        assert ColumnVote("sharp").decide(table_of(ablations, votes)).certified.tolist() == [False, False]
+        assert AblationVote("sharp").decide(table_of(ablations, votes)).certified.tolist() == [False, False]
         votes = torch.tensor([[0, 6, 0, 7, 0, 8, 0]])
-        assert ColumnVote("sharp").decide(table_of(ablations, votes)).certified.tolist() == [True]
+        assert AblationVote("sharp").decide(table_of(ablations, votes)).certified.tolist() == [True]
 
     def test_the_wrap_around(self) -> None:
         """Bands of 2 px: a patch on the left border touches the first vote and, from the other side, the last one."""
@@ -91,11 +91,11 @@ class TestSharp:
         }
         # Five votes for 0 against two for 1: all other neighbours cost 0 one vote, and it wins the tie of four.
         votes = torch.tensor([[0, 1, 0, 2, 0, 1, 0, 2, 0]])
-        assert not ColumnVote("sharp").decide(table_of(ablations, votes)).certified
+        assert not AblationVote("sharp").decide(table_of(ablations, votes)).certified
 
     def test_real_size_placement_by_placement(self) -> None:
         """Every placement of a 16 px patch, every rival, one after the other."""
-        ablations = PatchedAblations(ColumnAblations(), PatchSpec(16))
+        ablations = PatchedAblations(Ablations(), PatchSpec(16))
         votes = smooth_votes(30, 224, 4)
         expected = []
         for row in votes.tolist():
@@ -108,7 +108,7 @@ class TestSharp:
                     ours, theirs = rest.count(label), rest.count(rival) + 34
                     safe &= ours > theirs or (ours == theirs and label < rival)
             expected.append(safe)
-        verdicts = ColumnVote("sharp").decide(table_of(ablations, votes))
+        verdicts = AblationVote("sharp").decide(table_of(ablations, votes))
         assert verdicts.certified.tolist() == expected
         assert 0 < sum(expected) < 30
 
@@ -119,7 +119,7 @@ class TestSharp:
         ablations = ablations_of((1, 20), 3, 1, "column", (1, 1))
         votes = torch.tensor([[0, 1, 0, 0, 2, 0, 0, 3, 0, 0, 1, 0, 0, 2, 1, 0, 0, 0, 0, 0]])
         assert (votes == 0).sum() - (votes == 1).sum() == 11
-        verdicts = ColumnVote("sharp").decide(table_of(ablations, votes))
+        verdicts = AblationVote("sharp").decide(table_of(ablations, votes))
         assert verdicts.certified
         assert not verdicts.round_trip
 
@@ -136,7 +136,7 @@ class TestSharp:
             ours = rest.gather(1, label[:, None])
             lead = ours - rest - taken.sum() - (torch.arange(6) < label[:, None]).long()
             expected &= (lead.scatter(1, label[:, None], 0) >= 0).all(1)
-        assert torch.equal(ColumnVote("sharp").decide(table_of(ablations, votes)).round_trip, expected)
+        assert torch.equal(AblationVote("sharp").decide(table_of(ablations, votes)).round_trip, expected)
         assert 200 < expected.sum() < 1300
 
 
@@ -167,28 +167,28 @@ def test_ties_go_to_the_smallest_label(certificate: str) -> None:
 def test_a_patch_that_touches_everything_certifies_nothing(certificate: str) -> None:
     ablations = ablations_of((1, 5), 5, 1, "column", (1, 1))
     table = table_of(ablations, torch.zeros(1, 5, dtype=torch.long))
-    verdicts = ColumnVote(certificate).decide(table)  # type: ignore[arg-type]
+    verdicts = AblationVote(certificate).decide(table)  # type: ignore[arg-type]
     assert (verdicts.label, verdicts.certified, verdicts.round_trip) == (0, False, False)
 
 
 def test_other_fields() -> None:
-    verdicts = ColumnVote().decide(rows([0] * 20, runs((0, 13), (1, 7)), runs((0, 10), (1, 10))))
+    verdicts = AblationVote().decide(rows([0] * 20, runs((0, 13), (1, 7)), runs((0, 10), (1, 10))))
     assert verdicts.case.tolist() == [1, 1, 1]
     assert verdicts.witness.tolist() == [-1, -1, -1]
     assert verdicts.certified_patches is not None
     assert verdicts.certified_patches.tolist() == [2, 1, 0]
-    assert ColumnVote().round_trip_note is None
+    assert AblationVote().round_trip_note is None
 
 
 def test_no_images() -> None:
-    assert len(ColumnVote().decide(table_of(TWENTY, torch.zeros(0, 20, dtype=torch.long)))) == 0
+    assert len(AblationVote().decide(table_of(TWENTY, torch.zeros(0, 20, dtype=torch.long)))) == 0
 
 
 def test_the_unablated_label_does_not_matter() -> None:
     table = rows(runs((0, 15), (1, 5)))
-    one = ColumnVote("sharp").decide(table)
+    one = AblationVote("sharp").decide(table)
     table.labels[:, 0] = 1
-    two = ColumnVote("sharp").decide(table)
+    two = AblationVote("sharp").decide(table)
     assert (one.label, one.certified, one.round_trip) == (two.label, two.certified, two.round_trip)
 
 
@@ -196,7 +196,7 @@ LAZY_SIZES = {
     "20 columns": TWENTY,
     "both": ablations_of((7, 9), 2, 1, "both", (2, 1)),
     "blocks": ablations_of((5, 6), 2, 1, "block", (1, 1)),
-    "224 columns, 32 px": PatchedAblations(ColumnAblations(), PatchSpec(32)),
+    "224 columns, 32 px": PatchedAblations(Ablations(), PatchSpec(32)),
 }
 
 
@@ -210,11 +210,11 @@ def test_lazy_voting_is_the_full_vote(size: str, certificate: str, margin: float
     votes = smooth_votes(60, count, 4, seed=count)
     margins = torch.rand(60, count, generator=torch.Generator().manual_seed(3)) ** 0.3
     full = table_of(ablations, votes, margins)
-    defender = ColumnVote(certificate, margin)  # type: ignore[arg-type]
+    defender = AblationVote(certificate, margin)  # type: ignore[arg-type]
     shares = list(assert_verdicts_of_the_full_table(defender, full).values())
     assert shares == sorted(shares)
     assert shares[0] < shares[1]
-    lazy, rounds = filled_as_asked(defender.asked_for("round_trip"), full)
+    lazy, rounds = filled_as_asked(defender.with_output("round_trip"), full)
     asked = lazy.evaluated.sum(1)
     assert lazy.evaluated[:, 0].all()
     assert rounds > 1
@@ -226,7 +226,7 @@ def test_lazy_voting_is_the_full_vote(size: str, certificate: str, margin: float
 def test_the_smallest_number_of_votes_that_settle() -> None:
     """20 equal votes: with 2 votes to flip, a lead of more than 8 over all the others is sure from the 15th on."""
     full, lazy = rows([0] * 20), PredictionTable.empty(TWENTY, 1)
-    defender = ColumnVote().asked_for("round_trip")
+    defender = AblationVote().with_output("round_trip")
     asked = []
     while (wanted := defender.next_queries(lazy)).any():
         lazy.labels[wanted] = full.labels[wanted].int()
@@ -237,49 +237,49 @@ def test_the_smallest_number_of_votes_that_settle() -> None:
 def test_incomplete_tables() -> None:
     table = rows([0] * 20)
     table.labels[0, 5] = -1
-    lazy = ColumnVote().asked_for("round_trip")
+    lazy = AblationVote().with_output("round_trip")
     assert lazy.decide(table).round_trip
-    with pytest.raises(ConfigurationError, match="lacks 1 labels that ColumnVote needs"):
-        ColumnVote().decide(table)
+    with pytest.raises(ConfigurationError, match="lacks 1 labels that AblationVote needs"):
+        AblationVote().decide(table)
     table.labels[0, 1:11] = -1
-    with pytest.raises(ConfigurationError, match="lacks 2 labels that ColumnVote needs"):
+    with pytest.raises(ConfigurationError, match="lacks 2 labels that AblationVote needs"):
         lazy.decide(table)
 
 
 def test_bad_settings() -> None:
     with pytest.raises(ConfigurationError, match="unknown vote certificate 'exact'; choose one of: paper, sharp"):
-        ColumnVote("exact")  # type: ignore[arg-type]
+        AblationVote("exact")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="margin of a certificate can't be negative"):
-        ColumnVote(margin=-1)
+        AblationVote(margin=-1)
     with pytest.raises(ConfigurationError, match="needs a table with margins"):
-        ColumnVote(margin=0.1).decide(rows([0] * 20))
+        AblationVote(margin=0.1).decide(rows([0] * 20))
     union_table = PredictionTable(UnionLattice([1], 2, 0), torch.zeros(1, 1, dtype=torch.long))
     with pytest.raises(ConfigurationError, match="needs votes over ablations, not a UnionLattice"):
-        ColumnVote().decide(union_table)
+        AblationVote().decide(union_table)
 
 
 class Bands:
     """As much of a model as a vote reads."""
 
-    def ablations(self, stride: int) -> ColumnAblations:
-        return ColumnAblations((32, 32), 4, stride, "both")
+    def ablations(self, stride: int) -> Ablations:
+        return Ablations((32, 32), 4, stride, "both")
 
 
 def test_models_that_do_not_fit() -> None:
     with pytest.raises(ConfigurationError, match=r"Bands has none: take another model \(model=vit_srf\)"):
         MRCert().mutants(Bands(), PatchSpec(4))
     with pytest.raises(ConfigurationError, match=r"object has none: take another model \(model=column_vit\)"):
-        ColumnVote().mutants(object(), PatchSpec(4))
+        AblationVote().mutants(object(), PatchSpec(4))
     with pytest.raises(ConfigurationError, match="one stride"):
-        ColumnVote().mutants(Bands(), PatchSpec(4), stride=(1, 2))
+        AblationVote().mutants(Bands(), PatchSpec(4), stride=(1, 2))
 
 
 def test_too_many_pairs_are_refused_before_the_work_begins() -> None:
     class Blocks:
-        def ablations(self, stride: int) -> ColumnAblations:
-            return ColumnAblations((80, 80), 4, stride, "both")
+        def ablations(self, stride: int) -> Ablations:
+            return Ablations((80, 80), 4, stride, "both")
 
-    assert ColumnVote("paper").mutants(Blocks(), PatchSpec(4)).delta == 14
+    assert AblationVote("paper").mutants(Blocks(), PatchSpec(4)).delta == 14
     with pytest.raises(ConfigurationError, match="all pairs of the 5,929 sets"):
-        ColumnVote("sharp").mutants(Blocks(), PatchSpec(4))
-    assert len(ColumnVote("sharp").mutants(Blocks(), PatchSpec(4), stride=4)) == 41
+        AblationVote("sharp").mutants(Blocks(), PatchSpec(4))
+    assert len(AblationVote("sharp").mutants(Blocks(), PatchSpec(4), stride=4)) == 41

@@ -4,7 +4,7 @@ import pytest
 import torch
 from vote_tables import ablations_of, all_tables, changeable, plurality, table_of, unions
 
-from mrcert_pl.defenders import ColumnVote
+from mrcert_pl.defenders import AblationVote
 from mrcert_pl.geometry import PatchedAblations
 
 # (ablations, labels)
@@ -28,7 +28,7 @@ def test_no_attack_breaks_a_certificate_and_every_other_row_has_one(name: str, c
     count = ablations.ablations.votes
     votes = all_tables(count, labels)
     table = table_of(ablations, votes)
-    verdicts = ColumnVote(certificate).decide(table)  # type: ignore[arg-type]
+    verdicts = AblationVote(certificate).decide(table)  # type: ignore[arg-type]
     assert torch.equal(verdicts.label, plurality(votes))
 
     one, two = (changeable(verdicts.label, count, labels, unions(ablations.touched, n)) for n in (1, 2))
@@ -42,7 +42,7 @@ def test_no_attack_breaks_a_certificate_and_every_other_row_has_one(name: str, c
         assert torch.equal(verdicts.certified, ~one)
         assert torch.equal(verdicts.round_trip, ~two)
         assert torch.equal(verdicts.round_trip, ~(one | uncertified))
-        paper = ColumnVote("paper").decide(table)
+        paper = AblationVote("paper").decide(table)
         assert not (paper.certified & ~verdicts.certified).any()
         assert not (paper.round_trip & ~verdicts.round_trip).any()
         assert one.any()
@@ -65,7 +65,7 @@ def test_votes_with_a_small_margin_are_the_attackers(name: str, certificate: str
         for margin, patches in ((0.2, 1), (0.25, 1), (0.125, 2), (0.12, 2)):
             # 0.25 is just too small for a margin of 0.25, and for a round trip with half of that.
             margins = torch.where(weak, 0.25, 0.5).expand(len(votes), -1)
-            verdicts = ColumnVote(certificate, margin=margin).decide(table_of(ablations, votes, margins))  # type: ignore[arg-type]
+            verdicts = AblationVote(certificate, margin=margin).decide(table_of(ablations, votes, margins))  # type: ignore[arg-type]
             free = weak if patches * margin >= 0.25 else torch.zeros_like(weak)
             sets = [touched | free for touched in unions(ablations.touched, patches)]
             attackable = changeable(plurality(votes), count, labels, sets)
@@ -80,7 +80,7 @@ def test_votes_with_a_small_margin_are_the_attackers(name: str, certificate: str
 def test_votes_that_nobody_can_trust_certify_nothing(certificate: str) -> None:
     ablations, _ = CASES["8 rows, 3 labels"]
     votes = torch.tensor([[0] * 8, [1] * 8])
-    verdicts = ColumnVote(certificate, margin=1.0).decide(table_of(ablations, votes, torch.full((2, 8), 0.5)))  # type: ignore[arg-type]
+    verdicts = AblationVote(certificate, margin=1.0).decide(table_of(ablations, votes, torch.full((2, 8), 0.5)))  # type: ignore[arg-type]
     assert verdicts.label.tolist() == [0, 1]
     assert not verdicts.certified.any()
     assert not verdicts.round_trip.any()

@@ -5,14 +5,14 @@ from itertools import combinations_with_replacement, product
 import torch
 from torch import Tensor
 
-from mrcert_pl.geometry import ColumnAblations, PatchedAblations, PatchSpec
+from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec
 from mrcert_pl.mutants.table import PredictionTable
 
 
 def ablations_of(
     image_px: tuple[int, int], width: int, stride: int, kind: str, patch: int | tuple[int, int]
 ) -> PatchedAblations:
-    return PatchedAblations(ColumnAblations(image_px, width, stride, kind), PatchSpec(patch))  # type: ignore[arg-type]
+    return PatchedAblations(Ablations(image_px, width, stride, kind), PatchSpec(patch))  # type: ignore[arg-type]
 
 
 def table_of(ablations: PatchedAblations, votes: Tensor, margins: Tensor | None = None) -> PredictionTable:

@@ -10,7 +10,7 @@ from mrcert_pl.mutants.table import PredictionTable
 
 def stable(table: PredictionTable, left: int, right: int) -> Tensor:
     """``[image, S]``: no ``right`` further masks change the label of the union ``S`` of at most ``left``."""
-    join = table.lattice.join(left, right)
+    join = table.mutants.join(left, right)
     return (table.labels[:, join] == table.labels[:, join[:, :1]]).all(2)
 
 

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import ColumnAblations, PatchedAblations, PatchSpec
+from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec
 
 KINDS = ["column", "row", "both", "block"]
 # image, width, stride: strides that divide the side and that don't, bands as wide as the image, more rows than columns.
@@ -26,7 +26,7 @@ def shown_pixels(image_px: tuple[int, int], width: int, stride: int, kind: str) 
     return {"row": rows, "column": columns, "both": rows + columns, "block": blocks}[kind]
 
 
-def touched_votes(ablations: ColumnAblations, shapes: list[tuple[int, int]]) -> set[frozenset[int]]:
+def touched_votes(ablations: Ablations, shapes: list[tuple[int, int]]) -> set[frozenset[int]]:
     """The votes that each placement of each shape touches, pixel by pixel."""
     pixels = shown_pixels(ablations.image_px, ablations.width, ablations.stride, ablations.kind)
     sets = set()
@@ -44,7 +44,7 @@ def as_sets(rows: Tensor) -> list[frozenset[int]]:
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize(("image_px", "width", "stride"), SMALL)
 def test_votes_show_what_they_should(image_px: tuple[int, int], width: int, stride: int, kind: str) -> None:
-    ablations = ColumnAblations(image_px, width, stride, kind)  # type: ignore[arg-type]
+    ablations = Ablations(image_px, width, stride, kind)  # type: ignore[arg-type]
     assert ablations.windows == sum(image_px)
     assert not ablations.hidden[0].any()
     rows, columns = ablations.hidden[1:].split(image_px, dim=1)
@@ -59,7 +59,7 @@ def test_votes_show_what_they_should(image_px: tuple[int, int], width: int, stri
 def test_touched_votes_are_those_that_show_a_pixel_of_the_patch(
     image_px: tuple[int, int], width: int, stride: int, kind: str, patch: object
 ) -> None:
-    ablations = ColumnAblations(image_px, width, stride, kind)  # type: ignore[arg-type]
+    ablations = Ablations(image_px, width, stride, kind)  # type: ignore[arg-type]
     spec = PatchSpec(patch)  # type: ignore[arg-type]
     patched = PatchedAblations(ablations, spec)
     found = as_sets(patched.touched)
@@ -73,7 +73,7 @@ def test_touched_votes_are_those_that_show_a_pixel_of_the_patch(
 @pytest.mark.parametrize(("patch", "delta"), [(16, 34), (32, 50)])
 def test_the_sizes_of_the_paper(patch: int, delta: int) -> None:
     """19 + 16 - 1 and 19 + 32 - 1 of 224 votes; every placement, by its pixel columns."""
-    ablations = ColumnAblations()
+    ablations = Ablations()
     patched = PatchedAblations(ablations, PatchSpec(patch))
     assert (ablations.votes, patched.delta) == (224, delta)
     assert patched.summary() == {"ablations": "column", "width": 19, "stride": 1, "votes": 224, "delta": delta}
@@ -90,34 +90,34 @@ def test_the_sizes_of_the_paper(patch: int, delta: int) -> None:
 @pytest.mark.parametrize(("stride", "delta"), [(2, 17), (7, 5), (8, 5), (16, 3), (10, 4)])
 def test_fewer_votes(stride: int, delta: int) -> None:
     """ceil(34 / stride) where the stride divides 224; 10 doesn't."""
-    patched = PatchedAblations(ColumnAblations(stride=stride), PatchSpec(16))
+    patched = PatchedAblations(Ablations(stride=stride), PatchSpec(16))
     assert patched.delta == delta == -(-34 // stride)
 
 
 def test_a_stride_that_does_not_divide_the_side_can_add_a_vote() -> None:
     """Offsets 0, 2, 4 of 5 px: the last and the first are neighbours, and a patch of 1 px touches both."""
-    patched = PatchedAblations(ColumnAblations((5, 5), width=2, stride=2), PatchSpec(1))
+    patched = PatchedAblations(Ablations((5, 5), width=2, stride=2), PatchSpec(1))
     assert patched.delta == 2 > -(-2 // 2)
 
 
 def test_the_other_kinds_at_real_size() -> None:
-    deltas = {kind: PatchedAblations(ColumnAblations(stride=4, kind=kind), PatchSpec(16)).delta for kind in KINDS}  # type: ignore[arg-type]
+    deltas = {kind: PatchedAblations(Ablations(stride=4, kind=kind), PatchSpec(16)).delta for kind in KINDS}  # type: ignore[arg-type]
     assert deltas == {"column": 9, "row": 9, "both": 18, "block": 81}
 
 
 def test_too_many_placements_to_list_are_refused_but_counted(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrcert_pl.geometry.ablations._MOST_ENTRIES", 1000)
-    patched = PatchedAblations(ColumnAblations((8, 8), width=2, kind="block"), PatchSpec(3))
+    patched = PatchedAblations(Ablations((8, 8), width=2, kind="block"), PatchSpec(3))
     assert patched.delta == 4 * 4
     with pytest.raises(ConfigurationError, match="too many placements and votes to list"):
         _ = patched.touched
 
 
 def test_which_mutants_they_are_does_not_depend_on_the_patch() -> None:
-    ablations = ColumnAblations()
+    ablations = Ablations()
     identities = [PatchedAblations(ablations, PatchSpec(patch)).identity() for patch in (16, 32)]
-    assert identities[0] == identities[1] != ColumnAblations(stride=2).identity()
-    assert ColumnAblations(width=20).identity() != identities[0] != ColumnAblations(kind="row").identity()
+    assert identities[0] == identities[1] != Ablations(stride=2).identity()
+    assert Ablations(width=20).identity() != identities[0] != Ablations(kind="row").identity()
 
 
 @pytest.mark.parametrize(
@@ -132,4 +132,4 @@ def test_which_mutants_they_are_does_not_depend_on_the_patch() -> None:
 )
 def test_bad_settings(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
-        ColumnAblations(**arguments)
+        Ablations(**arguments)

@@ -8,7 +8,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcert_pl.defenders import ColumnVote, Defender, MRCert, MRCertCascade, PatchCURE, Undefended
+from mrcert_pl.defenders import AblationVote, Defender, MRCert, MRCertCascade, PatchCURE, Undefended
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import AblatedViT, BlackBox, MaskedViT, ViTSRF
 from mrcert_pl.models.checkpoints import describe_model, write_weights
@@ -42,7 +42,7 @@ def _noisy(make: Callable[[], Any], noise: float, head: str | None = None) -> An
 
 
 MASKING = (MRCert(), MRCert(certificate="sharp"), MRCertCascade(), PatchCURE(), PatchCURE("majority"), Undefended())
-VOTES = (ColumnVote(), ColumnVote("sharp"), Undefended())
+VOTES = (AblationVote(), AblationVote("sharp"), Undefended())
 
 
 def kinds() -> dict[str, Kind]:

@@ -50,7 +50,7 @@ def test_verdicts_are_those_of_the_full_table(name: str, position: int, want: st
     assert [v.base_label for v in verdicts] == table.labels[:, 0].tolist()
     for row, verdict in enumerate(verdicts):
         column = int(expected.witness[row])
-        hidden = None if column < 0 else tuple(torch.arange(len(table.lattice.hidden[0]))[table.lattice.hidden[column]])
+        hidden = None if column < 0 else tuple(torch.arange(len(table.mutants.hidden[0]))[table.mutants.hidden[column]])
         assert verdict.witness == hidden
         for number, claim in enumerate(CLAIMS):
             value = getattr(expected, claim, None)
@@ -63,9 +63,9 @@ def test_verdicts_are_those_of_the_full_table(name: str, position: int, want: st
             assert verdict.margin == pytest.approx(
                 float(table.margins[row, column]), rel=2**-10, abs=1e-4
             )  # rounded down
-        assert verdict.mutants_evaluated <= len(table.lattice)
+        assert verdict.mutants_evaluated <= len(table.mutants)
     if want == "table":
-        assert {v.mutants_evaluated for v in verdicts} == {table.lattice.hidden.shape[0]}
+        assert {v.mutants_evaluated for v in verdicts} == {table.mutants.hidden.shape[0]}
 
 
 def test_the_models_of_these_tests_give_verdicts_of_many_kinds() -> None:
@@ -104,7 +104,7 @@ def test_stride_and_resize_are_those_of_the_training(tmp_path: Path) -> None:
         return Guard.from_checkpoint(tmp_path / name, "patchcure", **settings)
 
     def masks(guard: Guard) -> int:
-        return guard.evaluator.lattice.summary()["masks"]
+        return guard.evaluator.mutants.summary()["masks"]
 
     save(KINDS["vit_srf"], tmp_path / "new.ckpt", stride=[1, 2], resize="crop")
     save(KINDS["vit_srf"], tmp_path / "old.ckpt")
@@ -263,7 +263,7 @@ def test_names_and_wants_are_checked(checkpoint: Path) -> None:
     images = images_for(guard.model, 2)
     with pytest.raises(ConfigurationError, match="2 images need as many names, not 1"):
         guard(images, names=["a"])
-    with pytest.raises(ConfigurationError, match="unknown want 'everything'"):
+    with pytest.raises(ConfigurationError, match="unknown output level 'everything'"):
         guard(images, "everything")  # type: ignore[arg-type]
 
 

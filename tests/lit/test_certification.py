@@ -39,12 +39,12 @@ def test_rows_and_counts_agree(tiny_vit: ViTSRF, defender: Defender) -> None:
     assert counts["certified"] == sum(row["certified"] for row in right)
     assert counts["round_trip"] == sum(row["round_trip"] for row in right)
     assert counts["base"] == sum(row["base_prediction"] == row["label"] for row in rows)
-    assert {row["mutants_evaluated"] for row in rows} == {len(certification.evaluator.lattice)}
+    assert {row["mutants_evaluated"] for row in rows} == {len(certification.evaluator.mutants)}
 
 
 @pytest.mark.parametrize("defender", [MRCert(), MRCert(certificate="sharp"), MRCertCascade(), PatchCURE()])
 def test_lazy_evaluation_of_a_model_gives_the_same_rows(tiny_vit: ViTSRF, defender: Defender) -> None:
-    full, lazy = certify(tiny_vit, defender), certify(tiny_vit, defender.asked_for("map"))
+    full, lazy = certify(tiny_vit, defender), certify(tiny_vit, defender.with_output("map"))
     assert lazy.counts == full.counts
     for price in ("mutants_evaluated", "gflops"):
         few, every = ([row.pop(price) for row in run.rows] for run in (lazy, full))

@@ -4,7 +4,7 @@ import torch
 from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import ColumnAblations
+from mrcert_pl.geometry import Ablations
 from mrcert_pl.models import AblatedViT
 
 ARGUMENTS = {"img_size": 64, "embed_dim": 32, "depth": 2, "num_heads": 2}
@@ -147,7 +147,7 @@ def test_the_settings_come_back_from_the_configuration() -> None:
     again = AblatedViT(**model.config)
     assert again.config == model.config
     assert (again.token_mode, again.fill) == ("mask", "mean")
-    expected = ColumnAblations((64, 64), 10, 3, "both")
+    expected = Ablations((64, 64), 10, 3, "both")
     assert again.ablations(3).identity() == expected.identity()
 
 

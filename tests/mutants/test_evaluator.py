@@ -134,7 +134,7 @@ def assert_same(table, labels, margins):
 @pytest.mark.parametrize("token_budget", BUDGETS)
 def test_table_is_that_of_one_dense_forward_per_mutant(model, lattice, images, dense, token_budget):
     table = MutantEvaluator(model, lattice, token_budget).evaluate(images, Everything())
-    assert table.lattice is lattice
+    assert table.mutants is lattice
     assert_same(table, dense.labels, dense.margins)
 
 
@@ -156,7 +156,7 @@ def test_only_the_orders_of_the_defender_are_evaluated(model, lattice, images, d
 @pytest.mark.parametrize("want", ["label", "certificate", "map"])
 @pytest.mark.parametrize("defender", [PatchCURE(), MRCert(1, "sharp"), MRCert(1), MRCertCascade(1)])
 def test_lazy_defenders_decide_as_on_the_full_table(model, lattice, images, dense, defender, want, token_budget):
-    lazy = defender.asked_for(want)
+    lazy = defender.with_output(want)
     table = MutantEvaluator(model, lattice, token_budget).evaluate(images, lazy)
     assert torch.equal(table.labels[table.evaluated], dense.labels[table.evaluated].int())
     assert table.evaluated.sum() < len(images) * lattice.size(2)

@@ -38,7 +38,7 @@ def test_rows_are_a_copy():
     table.labels[1] = 5
     for images in (torch.tensor([1, 0]), torch.tensor([True, True, False])):
         part = table.rows(images)
-        assert part.lattice is LATTICE
+        assert part.mutants is LATTICE
         assert part.labels.tolist() == table.labels[images].tolist()
         assert part.margins.shape == part.labels.shape
         part.labels[:] = 7

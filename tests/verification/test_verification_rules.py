@@ -5,8 +5,8 @@ import pytest
 import torch
 from torch import Tensor
 
-from mrcert_pl.defenders import ColumnVote, Defender, MRCert, MRCertCascade, PatchCURE, Undefended, Verdicts
-from mrcert_pl.geometry import ColumnAblations, PatchedAblations, PatchSpec, UnionLattice, covering_masks
+from mrcert_pl.defenders import AblationVote, Defender, MRCert, MRCertCascade, PatchCURE, Undefended, Verdicts
+from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec, UnionLattice, covering_masks
 from mrcert_pl.mutants.table import PredictionTable
 from mrcert_pl.verification.masks import Answers, Unions, cascade, mrcert, patchcure, undefended
 from mrcert_pl.verification.votes import touched_votes, vote
@@ -83,14 +83,14 @@ def test_unions_have_the_columns_of_the_lattice() -> None:
 @pytest.mark.parametrize("kind", ["column", "row", "both", "block"])
 @pytest.mark.parametrize("margin", [0.0, 0.3])
 def test_votes(kind: str, margin: float) -> None:
-    ablations = PatchedAblations(ColumnAblations((8, 10), 2, 1 if kind != "block" else 2, kind), PatchSpec((1, 2)))  # type: ignore[arg-type]
+    ablations = PatchedAblations(Ablations((8, 10), 2, 1 if kind != "block" else 2, kind), PatchSpec((1, 2)))  # type: ignore[arg-type]
     votes = torch.where(torch.rand(200, len(ablations)) < torch.rand(200, 1), 1, torch.randint(3, (200, 1)))
     votes = torch.where(torch.rand(votes.shape) < 0.05, torch.randint(4, votes.shape), votes)
     table = PredictionTable(ablations, votes, torch.rand(votes.shape).pow(0.05))
     labels, margins = arrays(table)
     assert touched_votes(ablations.identity(), [(1, 2)]).sum(1).max() == ablations.delta
     for certificate in ("paper", "sharp"):
-        defender: Defender = ColumnVote(certificate, margin)  # type: ignore[arg-type]
+        defender: Defender = AblationVote(certificate, margin)  # type: ignore[arg-type]
         verdicts = defender.decide(table)
         answers = vote(ablations.identity(), [(1, 2)], labels[:, 1:], margins[:, 1:], certificate, margin)
         assert_same(verdicts, answers)

@@ -38,7 +38,7 @@ class MutantPredictions(Callback):
     ) -> None:
         if images < 1:
             raise ConfigurationError(f"certify at least one validation image, not {images}")
-        self.defender = defender.asked_for("round_trip")
+        self.defender = defender.with_output("round_trip")
         self.patch = PatchSpec(patch)
         self.stride = stride
         self.images = images

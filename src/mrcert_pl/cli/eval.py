@@ -58,7 +58,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
     from mrcert_pl.mutants import TableStore
     from mrcert_pl.reporting import VerdictWriter, environment, merge_verdicts, verdict_column
 
-    defender = instantiate(cfg.defender, _convert_="all").asked_for(_WANTS[cfg.evaluate])
+    defender = instantiate(cfg.defender, _convert_="all").with_output(_WANTS[cfg.evaluate])
     model = build_model(cfg, start=False)
     lattice = defender.mutants(model, patch_of(cfg), cfg.stride)
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size)
@@ -74,7 +74,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         "mutants": lattice.identity(),
         "precision": str(trainer.precision),
     }
-    store = TableStore(store_folder(cfg, run_dir), header, trainer.global_rank)
+    store = TableStore(store_folder(cfg, run_dir), header)
     if len(store) and trainer.is_global_zero:
         print(f"{store.folder} has tables of {len(store)} images; what they know is not computed again")
     if trainer.is_global_zero:

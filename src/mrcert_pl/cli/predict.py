@@ -41,7 +41,7 @@ def main(cfg: DictConfig) -> None:
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     guard = Guard.from_checkpoint(**guard_settings(cfg))
-    guard.defender.asked_for(cfg.want)
+    guard.defender.with_output(cfg.want)
     run_dir = open_run(cfg, Path(HydraConfig.get().runtime.output_dir))
     rows: list[dict[str, Any]] = []
     drawn = 0

@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> None:
     settings = guard_settings(cfg)
     # What is wrong with the settings shall show here, and not in a worker.
     guard = Guard.from_checkpoint(**{**settings, "device": "cpu"})
-    guard.defender.asked_for(cfg.want)
+    guard.defender.with_output(cfg.want)
     facts = {
         "checkpoint": str(cfg.checkpoint),
         "classes": list(guard.class_names),

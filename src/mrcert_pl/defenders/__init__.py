@@ -1,10 +1,37 @@
-"""Defenders: they turn a table of labels into verdicts, and know neither models nor images."""
+"""Defenders: rules from a table of labels to verdicts. No models, no images."""
 
-from mrcert_pl.defenders.base import Defender, Verdicts
+import warnings
+from typing import Any
+
+from mrcert_pl.defenders.base import NO_WITNESS, Defender, first
+from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.mrcert import MRCert
 from mrcert_pl.defenders.mrcert_cascade import MRCertCascade
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.patchcure import PatchCURE
+from mrcert_pl.defenders.registry import build, names
 from mrcert_pl.defenders.undefended import Undefended
-from mrcert_pl.defenders.vote import ColumnVote
+from mrcert_pl.defenders.vote import AblationVote
 
-__all__ = ["ColumnVote", "Defender", "MRCert", "MRCertCascade", "PatchCURE", "Undefended", "Verdicts"]
+__all__ = [
+    "NO_WITNESS",
+    "AblationVote",
+    "Defender",
+    "MRCert",
+    "MRCertCascade",
+    "MaskingDefender",
+    "OutputLevel",
+    "PatchCURE",
+    "Undefended",
+    "Verdicts",
+    "build",
+    "first",
+    "names",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ColumnVote":
+        warnings.warn("ColumnVote is deprecated; use AblationVote", DeprecationWarning, stacklevel=2)
+        return AblationVote
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

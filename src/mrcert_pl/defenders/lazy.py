@@ -3,7 +3,7 @@
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import FIELDS, Verdicts, Want
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import certain, counted, covered, entries_around
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
@@ -13,17 +13,17 @@ from mrcert_pl.mutants.table import PredictionTable
 _SHARE = 16
 
 
-def hopeful(table: PredictionTable[UnionLattice], label: Tensor) -> PredictionTable[UnionLattice]:
+def optimistic_completion(table: PredictionTable[UnionLattice], label: Tensor) -> PredictionTable[UnionLattice]:
     """The table in which all that is not known has the ``label`` ``[image]`` and counts: the best for a certificate."""
     labels = torch.where(table.evaluated, table.labels, label[:, None].to(table.labels.dtype))
     margins = None if table.margins is None else table.margins.masked_fill(~table.evaluated, torch.inf)
-    return PredictionTable(table.lattice, labels, margins)
+    return PredictionTable(table.mutants, labels, margins)
 
 
-def differ(one: Verdicts, other: Verdicts, want: Want) -> BoolTensor:
-    """``[image]``: whether two decisions differ in a field that ``want`` adds to the wants before it."""
+def differ(one: Verdicts, other: Verdicts, output: OutputLevel) -> BoolTensor:
+    """``[image]``: whether two decisions differ in a field that the output level adds to the lower ones."""
     differences = torch.zeros_like(one.label, dtype=torch.bool)
-    for name in FIELDS[want]:
+    for name in output.fields:
         here, there = getattr(one, name), getattr(other, name)
         if here is not None:
             differences |= (here != there)[:, None].flatten(1).any(1)
@@ -56,7 +56,7 @@ def around_open_places(table: PredictionTable[UnionLattice], label: Tensor, patc
         patches: masks of a witness.
         margin: entries of a witness have a larger one.
     """
-    lattice, best = table.lattice, hopeful(table, label)
+    lattice, best = table.mutants, optimistic_completion(table, label)
     join, inside = lattice.join(patches, patches).to(label.device), lattice.containing(patches).to(label.device)
     sure, possible = (certain(counted(known, margin), known.labels, label, join) for known in (table, best))
     places = fewest_masks(covered(possible, inside) & ~covered(sure, inside), lattice)

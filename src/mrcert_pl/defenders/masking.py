@@ -6,8 +6,9 @@ from typing import Any
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import Defender, Verdicts, Want, asked
+from mrcert_pl.defenders.base import Defender
 from mrcert_pl.defenders.lazy import differ, heaviest
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import in_parts
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
@@ -19,11 +20,11 @@ class MaskingDefender(Defender[UnionLattice]):
 
     Attributes:
         order: highest order of unions that it looks at.
-        begin: order up to which it looks at all unions, whatever their labels are.
+        initial_order: order up to which it looks at all unions, whatever their labels are.
     """
 
     order: int
-    begin: int
+    initial_order: int
 
     def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
         if not hasattr(model, "covering_masks"):
@@ -38,53 +39,55 @@ class MaskingDefender(Defender[UnionLattice]):
             raise ConfigurationError(f"{error}; {model.advice(patch, self.order, stride)}") from error
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> BoolTensor:
-        if table.lattice.order < self.order:
+        if table.mutants.order < self.order:
             raise ConfigurationError(
                 f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
-                f"the table has them up to {table.lattice.order}"
+                f"the table has them up to {table.mutants.order}"
             )
-        if self.want == "table":
+        if self.output == OutputLevel.TABLE:
             return _missing(table, self.order)
-        return torch.cat([self._next(part) for part in in_parts(table, self.begin)])  # type: ignore[return-value]
+        return torch.cat([self._next(part) for part in in_parts(table, self.initial_order)])  # type: ignore[return-value]
 
     def _next(self, table: PredictionTable[UnionLattice]) -> BoolTensor:
-        """What is missing of the first orders; then, want by want, what may decide what isn't settled (Theorem 20)."""
-        wanted = _missing(table, self.begin)
+        """Missing entries of the first orders; after these, entries that may settle a level (Theorem 20)."""
+        wanted = _missing(table, self.initial_order)
         rows = (_missing(table, self.order).any(1) & ~wanted.any(1)).nonzero()[:, 0]
-        for want in asked(self.want):
+        for output in self.output.up_to():
             part = table.rows(rows)
-            cautious, hopeful = (self._decide_part(part, want, hope) for hope in (False, True))
-            unsettled = differ(cautious, hopeful, want)
-            wanted[rows[unsettled]] = self._round(part.rows(unsettled), want, cautious.label[unsettled])
+            pessimistic, best = (self.decide_part(part, output, optimistic) for optimistic in (False, True))
+            unsettled = differ(pessimistic, best, output)
+            wanted[rows[unsettled]] = self._round(part.rows(unsettled), output, pessimistic.label[unsettled])
             rows = rows[~unsettled]
         return wanted
 
-    def _round(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
+    def _round(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
         missing = _missing(table, self.order)
-        useful = self._useful(table, want, label) & missing
+        useful = self.useful_entries(table, output, label) & missing
         useful = torch.where(useful.any(1, keepdim=True), useful, missing)
-        evaluated = table.evaluated.sum(1) - table.lattice.size(self.begin)
-        return heaviest(useful, evaluated, table.lattice)
+        evaluated = table.evaluated.sum(1) - table.mutants.size(self.initial_order)
+        return heaviest(useful, evaluated, table.mutants)
 
-    def _decide(self, table: PredictionTable[UnionLattice]) -> Verdicts:
-        return Verdicts.cat([self._decide_part(part, self.want) for part in in_parts(table, self.begin)])
+    def decide_complete(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+        return Verdicts.cat([self.decide_part(part, self.output) for part in in_parts(table, self.initial_order)])
 
     @abstractmethod
-    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
         """Decide on a few images.
 
         Args:
-            table: labels of all unions of up to ``begin`` masks, and of others.
-            want: fields beyond it are of no use.
-            hope: whether labels that are not known agree wherever that is of use; otherwise they never do.
+            table: labels of all unions of up to ``initial_order`` masks, and of others.
+            output: requested outputs; fields beyond them may be anything.
+            optimistic: whether labels that are not known agree wherever that is of use; otherwise they never do.
         """
 
-    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
-        """``[image, mutant]``: entries some of which may soon decide what ``want`` adds, if it isn't settled."""
+    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
+        """``[image, mutant]``: entries that may settle what the output level adds; default: all."""
         return torch.ones_like(table.evaluated)  # type: ignore[return-value]
 
 
 def _missing(table: PredictionTable[UnionLattice], order: int) -> BoolTensor:
     missing = ~table.evaluated
-    missing[:, table.lattice.size(order) :] = False
+    missing[:, table.mutants.size(order) :] = False
     return missing  # type: ignore[return-value]

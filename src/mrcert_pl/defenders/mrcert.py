@@ -5,9 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, Want, first
-from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, hopeful
+from mrcert_pl.defenders.base import NO_WITNESS, first
+from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, optimistic_completion
 from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import certain, certificates, check_settings, counted, covered, witnesses
 from mrcert_pl.errors import unknown
 from mrcert_pl.geometry import UnionLattice
@@ -56,13 +57,15 @@ class MRCert(MaskingDefender):
         self.certificate = certificate
         self.margin = margin
         self.order = 2 * patches
-        self.begin = patches
+        self.initial_order = patches
         if patches == 1:
             self.round_trip_note = "a round trip is two patches, and this defender is built for one"
 
-    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
-        lattice, n, device = table.lattice, self.patches, table.labels.device
-        witness = first(witnesses(table.labels, lattice.join(n, n).to(device), hope))
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
+        lattice, n, device = table.mutants, self.patches, table.labels.device
+        witness = first(witnesses(table.labels, lattice.join(n, n).to(device), optimistic))
         found = witness != NO_WITNESS
         column = witness.clamp(min=0)
         label = table.labels.gather(1, column[:, None])[:, 0].long()
@@ -72,47 +75,47 @@ class MRCert(MaskingDefender):
             case=torch.where(found, lattice.orders.to(device)[column] + 1, n + 2),
             witness=witness,
             level=n * found,
-            **certify(hopeful(table, label) if hope else table, label, want),
+            **certify(optimistic_completion(table, label) if optimistic else table, label, output),
         )
 
-    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
+    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
         n, device = self.patches, table.labels.device
-        if want == "label":
-            join = table.lattice.join(n, n).to(device)
-            sure, possible = (witnesses(table.labels, join, hope) for hope in (False, True))
-            return entries_of(contenders(sure, possible), join, table.lattice)
-        margin = self.margin * (2 if want == "round_trip" else 1)
+        if output == OutputLevel.LABEL:
+            join = table.mutants.join(n, n).to(device)
+            sure, possible = (witnesses(table.labels, join, optimistic) for optimistic in (False, True))
+            return entries_of(contenders(sure, possible), join, table.mutants)
+        margin = self.margin * (2 if output == OutputLevel.ROUND_TRIP else 1)
         if self.certificate == "sharp":
             return around_open_places(table, label, n, margin)
-        join = table.lattice.join(*self._sides(want)).to(device)
-        best = hopeful(table, label)
-        return entries_of(certain(counted(best, margin), best.labels, label, join), join, table.lattice)
+        join = table.mutants.join(*self._sides(output)).to(device)
+        best = optimistic_completion(table, label)
+        return entries_of(certain(counted(best, margin), best.labels, label, join), join, table.mutants)
 
-    def _sharp(self, table: PredictionTable[UnionLattice], label: Tensor, want: Want) -> dict[str, Tensor]:
-        lattice, n = table.lattice, self.patches
+    def _sharp(self, table: PredictionTable[UnionLattice], label: Tensor, output: OutputLevel) -> dict[str, Tensor]:
+        lattice, n = table.mutants, self.patches
         join, inside = (part.to(label.device) for part in (lattice.join(n, n), lattice.containing(n)))
 
         def safe(margin: float, masks: int) -> BoolTensor:
             found = certain(counted(table, margin), table.labels, label, join)
             return covered(found, inside[: lattice.size(masks)])
 
-        return certificates(safe, lattice, n, self.margin, want)
+        return certificates(safe, lattice, n, self.margin, output)
 
-    def _paper(self, table: PredictionTable[UnionLattice], label: Tensor, want: Want) -> dict[str, Tensor]:
+    def _paper(self, table: PredictionTable[UnionLattice], label: Tensor, output: OutputLevel) -> dict[str, Tensor]:
         n = self.patches
 
-        def some(claim: Want, margin: float) -> Tensor:
+        def some(claim: OutputLevel, margin: float) -> Tensor:
             """[image]: a set S of so many masks keeps the label with all T of so many."""
-            join = table.lattice.join(*self._sides(claim)).to(label.device)
+            join = table.mutants.join(*self._sides(claim)).to(label.device)
             return certain(counted(table, margin), table.labels, label, join).any(1)
 
-        certified = some("certificate", self.margin)
-        round_trip = some("round_trip", 2 * self.margin) & (n > 1)
+        certified = some(OutputLevel.CERTIFICATE, self.margin)
+        round_trip = some(OutputLevel.ROUND_TRIP, 2 * self.margin) & (n > 1)
         # A witness, one patch, all N of them: each implies the one before.
-        patches = some("map", self.margin) * 1 + certified + (n - 1) * round_trip - 1
+        patches = some(OutputLevel.MAP, self.margin) * 1 + certified + (n - 1) * round_trip - 1
         return {"certified": certified, "round_trip": round_trip, "certified_patches": patches}
 
-    def _sides(self, want: Want) -> tuple[int, int]:
+    def _sides(self, output: OutputLevel) -> tuple[int, int]:
         """Masks of ``S`` and of ``T`` in the paper's conditions, and in that for a witness."""
         n = self.patches
-        return {"certificate": (n - 1, n + 1), "round_trip": (0, 2 * n)}.get(want, (n, n))
+        return {OutputLevel.CERTIFICATE: (n - 1, n + 1), OutputLevel.ROUND_TRIP: (0, 2 * n)}.get(output, (n, n))

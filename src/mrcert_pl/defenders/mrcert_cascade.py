@@ -3,9 +3,10 @@
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, Want, first
-from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, hopeful
+from mrcert_pl.defenders.base import NO_WITNESS, first
+from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, optimistic_completion
 from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import (
     certain,
     certificates,
@@ -49,24 +50,26 @@ class MRCertCascade(MaskingDefender):
         self.patches = patches
         self.margin = margin
         self.order = 2 * patches
-        self.begin = patches
+        self.initial_order = patches
         if patches == 1:
             self.round_trip_note = "a round trip is two patches, and this defender is built for one"
 
-    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
-        lattice, labels = table.lattice, table.labels
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
+        lattice, labels = table.mutants, table.labels
         joins = {n: lattice.join(n, n).to(labels.device) for n in range(1, self.patches + 1)}
         inside = lattice.containing(self.patches).to(labels.device)
 
         level = torch.zeros_like(labels[:, 0], dtype=torch.long)
         witness = torch.full_like(level, NO_WITNESS)
         for n, join in joins.items():
-            found = first(witnesses(labels, join, hope))
+            found = first(witnesses(labels, join, optimistic))
             level = torch.where(found != NO_WITNESS, n, level)
             witness = torch.where(found != NO_WITNESS, found, witness)
         label = labels.gather(1, witness.clamp(min=0)[:, None])[:, 0].long()
 
-        known = hopeful(table, label) if hope else table
+        known = optimistic_completion(table, label) if optimistic else table
 
         def safe(margin: float, masks: int) -> BoolTensor:
             entries, places = counted(known, margin), inside[: lattice.size(masks)]
@@ -83,17 +86,17 @@ class MRCertCascade(MaskingDefender):
             case=self.patches + 1 - level,
             witness=witness,
             level=level,
-            **certificates(safe, lattice, self.patches, self.margin, want),
+            **certificates(safe, lattice, self.patches, self.margin, output),
         )
 
-    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
-        if want != "label":
-            margin = self.margin * (2 if want == "round_trip" else 1)
+    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
+        if output != OutputLevel.LABEL:
+            margin = self.margin * (2 if output == OutputLevel.ROUND_TRIP else 1)
             return around_open_places(table, label, self.patches, margin)
         useful = torch.zeros_like(table.evaluated)
         for n in range(1, self.patches + 1):
-            join = table.lattice.join(n, n).to(label.device)
-            sure, possible = (witnesses(table.labels, join, hope) for hope in (False, True))
-            here = entries_of(contenders(sure, possible), join, table.lattice)
+            join = table.mutants.join(n, n).to(label.device)
+            sure, possible = (witnesses(table.labels, join, optimistic) for optimistic in (False, True))
+            here = entries_of(contenders(sure, possible), join, table.mutants)
             useful = torch.where(possible.any(1, keepdim=True), here, useful)
         return useful  # type: ignore[return-value]

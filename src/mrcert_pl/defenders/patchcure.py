@@ -5,9 +5,10 @@ from typing import Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, Verdicts, Want, first
-from mrcert_pl.defenders.lazy import contenders, entries_of, hopeful
+from mrcert_pl.defenders.base import NO_WITNESS, first
+from mrcert_pl.defenders.lazy import contenders, entries_of, optimistic_completion
 from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import witnesses
 from mrcert_pl.errors import unknown
 from mrcert_pl.geometry import UnionLattice
@@ -33,7 +34,7 @@ class PatchCURE(MaskingDefender):
 
     name = "patchcure"
     order = 2
-    begin = 1
+    initial_order = 1
     round_trip_note = "double masking can't promise that a patched image is still certified"
 
     def __init__(self, reference: Reference = "original") -> None:
@@ -41,14 +42,16 @@ class PatchCURE(MaskingDefender):
             raise unknown("PatchCURE reference", reference, get_args(Reference))
         self.reference = reference
 
-    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
-        labels, lattice = table.labels.long(), table.lattice
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
+        labels, lattice = table.labels.long(), table.mutants
         reference = self._reference(table)
         agree = (labels[:, 1 : lattice.size(1)] == reference[:, None]).all(1)
-        recovered = first(self._recovered(table, hope))
+        recovered = first(self._recovered(table, optimistic))
         found = recovered != NO_WITNESS
         label = torch.where(found, labels.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
-        known = hopeful(table, label) if hope else table
+        known = optimistic_completion(table, label) if optimistic else table
         certified = (known.labels[:, 1 : lattice.size(2)] == label[:, None]).all(1)
         unmasked = 0 if self.reference == "original" else NO_WITNESS
         return Verdicts(
@@ -61,22 +64,22 @@ class PatchCURE(MaskingDefender):
             level=(agree | found).long(),
         )
 
-    def _useful(self, table: PredictionTable[UnionLattice], want: Want, label: Tensor) -> BoolTensor:
-        if want != "label":
-            return super()._useful(table, want, label)
-        sure, possible = (self._recovered(table, hope) for hope in (False, True))
-        join = table.lattice.join(1, 1).to(label.device)
-        return entries_of(contenders(sure, possible), join, table.lattice)
+    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
+        if output != OutputLevel.LABEL:
+            return super().useful_entries(table, output, label)
+        sure, possible = (self._recovered(table, optimistic) for optimistic in (False, True))
+        join = table.mutants.join(1, 1).to(label.device)
+        return entries_of(contenders(sure, possible), join, table.mutants)
 
     def _reference(self, table: PredictionTable[UnionLattice]) -> Tensor:
         labels = table.labels.long()
-        return labels[:, 0] if self.reference == "original" else _majority(labels[:, 1 : table.lattice.size(1)])
+        return labels[:, 0] if self.reference == "original" else _majority(labels[:, 1 : table.mutants.size(1)])
 
-    def _recovered(self, table: PredictionTable[UnionLattice], hope: bool) -> Tensor:
+    def _recovered(self, table: PredictionTable[UnionLattice], optimistic: bool) -> Tensor:
         """``[image, S]``: the masks of Case 2 among no mask and one."""
-        lattice, labels = table.lattice, table.labels
+        lattice, labels = table.mutants, table.labels
         masks = torch.arange(1, lattice.size(1), device=labels.device)
-        stable = witnesses(labels, lattice.join(1, 1).to(labels.device)[:, masks], hope)
+        stable = witnesses(labels, lattice.join(1, 1).to(labels.device)[:, masks], optimistic)
         found = stable & (labels[:, : len(masks) + 1] != self._reference(table)[:, None])
         found[:, 0] = False
         return found

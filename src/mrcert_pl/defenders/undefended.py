@@ -4,8 +4,8 @@ from typing import Any
 
 import torch
 
-from mrcert_pl.defenders.base import Verdicts, Want
 from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
@@ -15,7 +15,7 @@ class Undefended(MaskingDefender):
 
     name = "undefended"
     order = 0
-    begin = 0
+    initial_order = 0
     round_trip_note = "the undefended model has no certificate"
 
     def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
@@ -23,7 +23,9 @@ class Undefended(MaskingDefender):
         masks = model.covering_masks(patch, stride) if hasattr(model, "covering_masks") else (1,)
         return UnionLattice(masks, model.windows, self.order)
 
-    def _decide_part(self, table: PredictionTable[UnionLattice], want: Want, hope: bool = False) -> Verdicts:
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
         label = table.labels[:, 0].long()
         none = torch.zeros_like(label)
         return Verdicts(

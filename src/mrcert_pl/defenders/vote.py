@@ -6,7 +6,8 @@ from typing import Any, Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, PATCHES, Defender, Verdicts, check_margin
+from mrcert_pl.defenders.base import NO_WITNESS, Defender, check_margin
+from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import PatchedAblations, PatchSpec
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -22,7 +23,7 @@ _MOST_SETS = 4096
 _ROUNDS = 16
 
 
-class ColumnVote(Defender[PatchedAblations]):
+class AblationVote(Defender[PatchedAblations]):
     """The plurality of the votes, ties to the smallest label (Levine and Feizi 2020; VOT in the MRCert paper).
 
     With ``m(c)`` the number of votes for the label ``c``, ``w`` the label given and ``D`` the largest number of votes
@@ -71,12 +72,12 @@ class ColumnVote(Defender[PatchedAblations]):
         return ablations
 
     def next_queries(self, table: PredictionTable[PatchedAblations]) -> BoolTensor:
-        if not isinstance(table.lattice, PatchedAblations):
+        if not isinstance(table.mutants, PatchedAblations):
             raise ConfigurationError(
-                f"{type(self).__name__} needs votes over ablations, not a {type(table.lattice).__name__}"
+                f"{type(self).__name__} needs votes over ablations, not a {type(table.mutants).__name__}"
             )
         wanted = ~table.evaluated
-        if self.want == "table":
+        if self.output == OutputLevel.TABLE:
             return wanted  # type: ignore[return-value]
         missing = wanted[:, 1:]
         votes = missing.shape[1]
@@ -92,7 +93,7 @@ class ColumnVote(Defender[PatchedAblations]):
         wanted[:, 1 + order] = missing & (missing.cumsum(1) <= quota[:, None])
         return wanted  # type: ignore[return-value]
 
-    def _decide(self, table: PredictionTable[PatchedAblations]) -> Verdicts:
+    def decide_complete(self, table: PredictionTable[PatchedAblations]) -> Verdicts:
         # At least one part, so that no images give no verdicts.
         return Verdicts.cat([self._decide_rows(table, rows) for rows in torch.arange(len(table.labels)).split(_IMAGES)])
 
@@ -102,7 +103,7 @@ class ColumnVote(Defender[PatchedAblations]):
         survived = torch.zeros(2, len(label), dtype=torch.bool, device=label.device)
         for patches in self._patches:
             free = missing | self._distrusted(table, rows, patches)
-            survived[patches - 1] = self._survives(table.lattice, votes, label, free, patches)[0]
+            survived[patches - 1] = self._survives(table.mutants, votes, label, free, patches)[0]
         return Verdicts(
             label=label,
             certified=survived[0],
@@ -115,7 +116,7 @@ class ColumnVote(Defender[PatchedAblations]):
     @property
     def _patches(self) -> range:
         """The numbers of patches that a certificate is asked for."""
-        return range(1, PATCHES.get(self.want, 2) + 1)
+        return range(1, self.output.patches(2) + 1)
 
     def _settled(self, table: PredictionTable[PatchedAblations], rows: Tensor) -> Tensor:
         """``[image]``: whether the missing votes can't change what is asked for any more, for sure (Theorem 19)."""
@@ -124,8 +125,8 @@ class ColumnVote(Defender[PatchedAblations]):
         unanimous = torch.where(missing, label[:, None], votes)
         for patches in self._patches:
             distrusted = self._distrusted(table, rows, patches)
-            surely, _ = self._survives(table.lattice, votes, label, missing | distrusted, patches, exact=False)
-            _, possibly = self._survives(table.lattice, unanimous, label, distrusted & ~missing, patches, exact=False)
+            surely, _ = self._survives(table.mutants, votes, label, missing | distrusted, patches, exact=False)
+            _, possibly = self._survives(table.mutants, unanimous, label, distrusted & ~missing, patches, exact=False)
             settled &= surely | ~possibly
         return settled
 

@@ -9,7 +9,8 @@ from collections.abc import Callable
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import PATCHES, Want, check_margin
+from mrcert_pl.defenders.base import check_margin
+from mrcert_pl.defenders.outputs import OutputLevel
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -31,10 +32,10 @@ def check_settings(patches: int, margin: float) -> None:
 
 def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[PredictionTable[UnionLattice]]:
     """So few images at a time that comparisons over ``S`` and ``T`` of ``patches`` masks fit into memory."""
-    step = max(1, _CHUNK // table.lattice.size(patches) ** 2)
+    step = max(1, _CHUNK // table.mutants.size(patches) ** 2)
     labels, margins = table.labels.split(step), table.margins
     parts = zip(labels, [None] * len(labels) if margins is None else margins.split(step), strict=True)
-    return [PredictionTable(table.lattice, *part) for part in parts]
+    return [PredictionTable(table.mutants, *part) for part in parts]
 
 
 def counted(table: PredictionTable, margin: float) -> BoolTensor:
@@ -42,16 +43,16 @@ def counted(table: PredictionTable, margin: float) -> BoolTensor:
     return table.evaluated & table.above(margin)  # type: ignore[return-value]
 
 
-def witnesses(labels: Tensor, join: Tensor, hope: bool = False) -> BoolTensor:
+def witnesses(labels: Tensor, join: Tensor, optimistic: bool = False) -> BoolTensor:
     """``[image, S]``: whether no ``T`` changes the label of ``S`` (Definition 5).
 
-    A label that is not known does, but with ``hope`` it doesn't (Definition 13).
+    A label that is not known does, but with ``optimistic`` it doesn't (Definition 13).
     """
     entries = labels[:, join]
     # One that is known, if any is: NOT_EVALUATED is below all labels.
     label = entries.amax(2, keepdim=True)
     same = entries == label
-    if hope:
+    if optimistic:
         return (same | (entries == NOT_EVALUATED)).all(2)  # type: ignore[return-value]
     return same.all(2) & (label[:, :, 0] != NOT_EVALUATED)  # type: ignore[return-value]
 
@@ -104,7 +105,7 @@ def forgeable(
 
 
 def certificates(
-    safe: Callable[[float, int], BoolTensor], lattice: UnionLattice, patches: int, margin: float, want: Want
+    safe: Callable[[float, int], BoolTensor], lattice: UnionLattice, patches: int, margin: float, output: OutputLevel
 ) -> dict[str, Tensor]:
     """The fields of :class:`Verdicts` that follow from where an image is safe (Theorems 7, 8, 10, 11 and 12).
 
@@ -114,9 +115,9 @@ def certificates(
         lattice: the lattice of the ``R``.
         patches: the largest number of patches to certify.
         margin: of the certificate; a round trip needs twice as much (Theorem 6).
-        want: fields beyond it are of no use.
+        output: fields beyond it are of no use.
     """
-    most = min(patches, PATCHES.get(want, patches))
+    most = output.patches(patches)
 
     def withstood(places: Tensor) -> Tensor:
         return torch.stack([places[:, : lattice.size(r)].all(1) for r in range(most + 1)]).sum(0) - 1

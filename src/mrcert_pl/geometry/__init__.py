@@ -1,6 +1,9 @@
 """Where a patch can be and what must be hidden: patches, covering masks, unions of masks. No models, no images."""
 
-from mrcert_pl.geometry.ablations import AblationKind, ColumnAblations, PatchedAblations
+import warnings
+from typing import Any
+
+from mrcert_pl.geometry.ablations import AblationKind, Ablations, PatchedAblations
 from mrcert_pl.geometry.covering import Borders, check_covering, covering_masks, window_borders
 from mrcert_pl.geometry.locations import certified_fraction, hidden_boxes, location_maps
 from mrcert_pl.geometry.patch import PatchSpec
@@ -8,8 +11,8 @@ from mrcert_pl.geometry.unions import UnionLattice, covering_lattice
 
 __all__ = [
     "AblationKind",
+    "Ablations",
     "Borders",
-    "ColumnAblations",
     "PatchSpec",
     "PatchedAblations",
     "UnionLattice",
@@ -21,3 +24,10 @@ __all__ = [
     "location_maps",
     "window_borders",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    if name == "ColumnAblations":
+        warnings.warn("ColumnAblations is deprecated; use Ablations", DeprecationWarning, stacklevel=2)
+        return Ablations
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -15,7 +15,7 @@ AblationKind = Literal["column", "row", "both", "block"]
 _MOST_ENTRIES = 1 << 28
 
 
-class ColumnAblations:
+class Ablations:
     """The ablations of (de)randomised smoothing, as mutants of an image (Levine and Feizi 2020; S-ViT, Salman 2022).
 
     The windows are the *bands* of the image: its ``height`` pixel rows first, then its ``width`` pixel columns. A pixel
@@ -97,7 +97,7 @@ class PatchedAblations:
         ConfigurationError: for a patch larger than the image.
     """
 
-    def __init__(self, ablations: ColumnAblations, patch: PatchSpec) -> None:
+    def __init__(self, ablations: Ablations, patch: PatchSpec) -> None:
         self.ablations = ablations
         self.patch = patch
         self.hidden = ablations.hidden

@@ -45,7 +45,7 @@ def evidence(table: PredictionTable[Any], verdicts: Verdicts, model: Any, patch:
     fractions = None
     if verdicts.safe_masks is not None:
         safe: Any = verdicts.safe_masks
-        maps = location_maps(safe.cpu(), table.lattice.masks, model.borders, patch)
+        maps = location_maps(safe.cpu(), table.mutants.masks, model.borders, patch)
         fractions = certified_fraction(maps).tolist()
     return [
         Evidence(
@@ -63,14 +63,14 @@ def _witness(
 ) -> tuple[tuple[int, ...] | None, tuple[Box, ...] | None]:
     if column < 0:
         return None, None
-    hidden = table.lattice.hidden[column]
+    hidden = table.mutants.hidden[column]
     return tuple(hidden.nonzero()[:, 0].tolist()), tuple(hidden_boxes(hidden, model.borders))
 
 
 def _margin(row: int, table: PredictionTable[Any], verdicts: Verdicts) -> float | None:
     # A label without a witness is that of the unmasked image, unless a majority was asked.
     column = max(int(verdicts.witness[row]), 0)
-    if not isinstance(table.lattice, UnionLattice) or table.labels[row, column] != verdicts.label[row]:
+    if not isinstance(table.mutants, UnionLattice) or table.labels[row, column] != verdicts.label[row]:
         return None
     assert table.margins is not None
     return float(table.margins[row, column])

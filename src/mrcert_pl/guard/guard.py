@@ -12,9 +12,7 @@ from torch import Tensor
 from mrcert_pl.data import ImageError, Preprocessing, describe
 from mrcert_pl.data.images import read_image
 from mrcert_pl.data.preprocessing import Resize
-from mrcert_pl.defenders import Defender, Verdicts
-from mrcert_pl.defenders.base import Want
-from mrcert_pl.defenders.named import defender_named
+from mrcert_pl.defenders import Defender, OutputLevel, Verdicts, build
 from mrcert_pl.errors import ConfigurationError, DataError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
@@ -115,7 +113,7 @@ class Guard:
             raise ConfigurationError(f"{checkpoint} doesn't say which patch it was trained for: give patch=")
         return cls(
             model,
-            defender_named(defender) if isinstance(defender, str) else defender,
+            build(defender) if isinstance(defender, str) else defender,
             PatchSpec(origin["patch"] if patch is None else patch),
             origin.get("classes") if class_names is None else class_names,
             _resize(origin) if resize is None else resize,
@@ -124,7 +122,7 @@ class Guard:
         )
 
     def __call__(
-        self, images: Picture | Sequence[Picture], want: Want = "map", names: Sequence[str] | None = None
+        self, images: Picture | Sequence[Picture], want: OutputLevel | str = "map", names: Sequence[str] | None = None
     ) -> list[GuardVerdict]:
         """Verdicts on images, in their order.
 
@@ -137,7 +135,7 @@ class Guard:
         Raises:
             ImageError: for a file that can't be read as a picture.
             DataError: for a tensor of another shape or range.
-            ConfigurationError: for an unknown want, or another number of names.
+            ConfigurationError: for an unknown output level, or another number of names.
         """
         pictures = _listed(images)
         names = [_name(picture, number) for number, picture in enumerate(pictures)] if names is None else names
@@ -149,7 +147,7 @@ class Guard:
             verdicts += self._verdicts([self.prepare(picture) for picture in pictures[part]], names[part], want)
         return verdicts
 
-    def each(self, files: Sequence[Path], want: Want = "map") -> Iterator[GuardVerdict | ImageError]:
+    def each(self, files: Sequence[Path], want: OutputLevel | str = "map") -> Iterator[GuardVerdict | ImageError]:
         """Verdicts on pictures in files, in their order and as they are finished; the error for a file without one."""
         for start in range(0, len(files), self.batch_size):
             tensors: dict[int, Tensor] = {}
@@ -187,11 +185,11 @@ class Guard:
         """What a number of patches beside a verdict means."""
         return f"n patches: {meaning_of(None, self.patch, self.model.image_px)}"
 
-    def _verdicts(self, images: Sequence[Tensor], names: Sequence[str], want: Want) -> list[GuardVerdict]:
+    def _verdicts(self, images: Sequence[Tensor], names: Sequence[str], want: OutputLevel | str) -> list[GuardVerdict]:
         if not images:
             return []
         started = time.perf_counter()
-        defender = self.defender.asked_for(want)
+        defender = self.defender.with_output(want)
         table = self.evaluator.evaluate(torch.stack(list(images)).to(self.model.mean.device), defender, ids=names)
         verdicts = defender.decide(table)
         behind = evidence(table, verdicts, self.model, self.patch)

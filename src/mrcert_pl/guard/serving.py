@@ -13,7 +13,7 @@ from fastapi.responses import JSONResponse
 from PIL import Image
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import Want
+from mrcert_pl.defenders import OutputLevel
 from mrcert_pl.guard.guard import Guard
 from mrcert_pl.guard.uploads import UploadError, picture_in
 from mrcert_pl.guard.verdict import GuardVerdict
@@ -80,12 +80,17 @@ class GuardAPI(litserve.LitAPI):
     """
 
     def __init__(
-        self, settings: Mapping[str, Any], want: Want, formats: Sequence[str], max_pixels: int, batch_timeout: float
+        self,
+        settings: Mapping[str, Any],
+        want: OutputLevel | str,
+        formats: Sequence[str],
+        max_pixels: int,
+        batch_timeout: float,
     ) -> None:
         # With a batch of one LitServe would call predict without a list.
         super().__init__(max_batch_size=max(2, settings["batch_size"]), batch_timeout=batch_timeout, api_path=PATH)
         self.settings = dict(settings)
-        self.want: Want = want
+        self.want: OutputLevel | str = want
         self.formats = list(formats)
         self.max_pixels = max_pixels
 

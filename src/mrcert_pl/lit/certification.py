@@ -64,7 +64,7 @@ class Certification(L.LightningModule):
 
     def test_step(self, batch: Sample, batch_idx: int) -> None:
         ids, labels = batch.id.tolist(), batch.label.tolist()
-        known = self.store.table(self.evaluator.lattice, ids, batch.image) if self.store is not None else None
+        known = self.store.table(self.evaluator.mutants, ids, batch.image) if self.store is not None else None
         table = self.evaluator.evaluate(batch.image, self.defender, ids=batch.path, table=known)
         if self.store is not None:
             self.store.add(table, ids, batch.path, labels, batch.image)
@@ -106,7 +106,7 @@ def certify_stored(
     metric = CertifiedRecoveryAccuracy(attacked)
     flops = TableFlops.known(model, lattice.hidden)
     for images, table in store.batches(lattice, only):
-        verdicts = defender.asked_for("map").decide(table)
+        verdicts = defender.with_output("map").decide(table)
         metric.update(verdicts, torch.tensor(images["label"]), base=table.labels[:, 0])
         keep(verdict_rows(images["id"], images["path"], images["label"], table, verdicts, model, patch, flops))
     return metric.counts()
@@ -142,7 +142,7 @@ def verdict_rows(
         "gflops": None if flops is None else flops.per_image(table.evaluated) / 1e9,
     }
     if safe is not None and patch is not None:
-        maps = location_maps(safe, table.lattice.masks, model.borders, patch)
+        maps = location_maps(safe, table.mutants.masks, model.borders, patch)
         columns["certified_fraction"] = certified_fraction(maps)
     columns = {name: column for name, column in columns.items() if column is not None}
     lists = [column.tolist() if isinstance(column, Tensor) else column for column in columns.values()]

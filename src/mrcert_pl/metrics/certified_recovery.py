@@ -65,7 +65,7 @@ class CertifiedRecoveryAccuracy(Metric):
         if certified is None or round_trip is None:
             raise ConfigurationError(
                 "the accuracies need certificates and round trips; ask the defender for them: "
-                'defender.asked_for("round_trip")'
+                'defender.with_output("round_trip")'
             )
         for name, labels in (("target", target), ("base", base)):
             if labels is not None and labels.shape != verdicts.label.shape:

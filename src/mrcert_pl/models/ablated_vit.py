@@ -9,7 +9,7 @@ import torch.nn.functional as F
 from torch import BoolTensor, Tensor, nn
 
 from mrcert_pl.errors import ConfigurationError, unknown
-from mrcert_pl.geometry import AblationKind, ColumnAblations
+from mrcert_pl.geometry import AblationKind, Ablations
 from mrcert_pl.models.backbones import token_vit
 from mrcert_pl.models.flops import block_flops
 from mrcert_pl.models.inputs import check_hidden, normalised
@@ -21,7 +21,7 @@ Fill = Literal["black", "mean"]
 class AblatedViT(nn.Module):
     """A timm ViT for images of which only some pixel rows and columns are visible (S-ViT, Salman et al. 2022).
 
-    Its windows are the *bands* of :class:`mrcert_pl.geometry.ColumnAblations`: the pixel rows, then the pixel columns.
+    Its windows are the *bands* of :class:`mrcert_pl.geometry.Ablations`: the pixel rows, then the pixel columns.
     A pixel is hidden if its row or its column is, and is replaced by the fill colour before the patch embedding. With
     ``drop``, a token without a visible pixel is never computed; the others keep their positions. With ``mask``, all
     tokens take part. With nothing hidden it is timm's model, pooled as that one is. Labels of the two modes differ,
@@ -96,14 +96,24 @@ class AblatedViT(nn.Module):
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(vit.pretrained_cfg[name]).view(1, -1, 1, 1))
 
-    def ablations(self, stride: int = 1) -> ColumnAblations:
+    def ablations(self, stride: int = 1) -> Ablations:
         """The ablations that this model is made for, at every ``stride``-th px."""
-        return ColumnAblations(self.image_px, self.width, stride, self.kind)
+        return Ablations(self.image_px, self.width, stride, self.kind)
 
     @property
     def blocks(self) -> nn.Sequential:
         """The transformer blocks."""
         return self.vit.blocks
+
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
+        return self.mean, self.std
+
+    @property
+    def residual_blocks(self) -> Sequence[nn.Module]:
+        """Blocks in order of depth, for stochastic depth."""
+        return tuple(self.blocks)
 
     def no_weight_decay(self) -> set[str]:
         """Parameters that an optimiser shouldn't decay (asked for by timm)."""

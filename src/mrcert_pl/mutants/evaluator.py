@@ -51,7 +51,7 @@ class MutantEvaluator:
 
     Args:
         model: a model whose windows can be hidden.
-        lattice: the mutants that may be asked for.
+        mutants: the mutants that may be asked for.
         token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants. Halved whenever the
             memory of the device runs out. By default 8,192 on a CPU, more if a GPU has the memory.
 
@@ -59,15 +59,15 @@ class MutantEvaluator:
         labelled: mutants that have been labelled so far.
     """
 
-    def __init__(self, model: MaskableModel, lattice: MutantSet, token_budget: int | None = None) -> None:
-        if model.windows != lattice.windows:
+    def __init__(self, model: MaskableModel, mutants: MutantSet, token_budget: int | None = None) -> None:
+        if model.windows != mutants.windows:
             raise ConfigurationError(
-                f"the model has {model.windows} windows and the mutants are made for {lattice.windows}"
+                f"the model has {model.windows} windows and the mutants are made for {mutants.windows}"
             )
         if token_budget is not None and token_budget < 1:
             raise ConfigurationError(f"the token budget must be at least 1, not {token_budget}")
         self.model = model
-        self.lattice = lattice
+        self.mutants = mutants
         self.token_budget = token_budget
         self.labelled = 0
 
@@ -97,7 +97,7 @@ class MutantEvaluator:
         if ids is not None and len(ids) != len(images):
             raise ConfigurationError(f"{len(images)} images need as many ids, not {len(ids)}")
         if table is None:
-            table = PredictionTable.empty(self.lattice, len(images), device=images.device)
+            table = PredictionTable.empty(self.mutants, len(images), device=images.device)
         ids = range(len(images)) if ids is None else ids
         features = None
         while (wanted := defender.next_queries(table)).any():
@@ -109,8 +109,8 @@ class MutantEvaluator:
 
     def _fill(self, table: PredictionTable[Any], features: Tensor, wanted: Tensor, ids: Sequence[object]) -> None:
         assert table.margins is not None
-        hidden = self.lattice.hidden.to(features.device)
-        tokens = self.model.mutant_tokens(self.lattice.hidden).to(features.device)
+        hidden = self.mutants.hidden.to(features.device)
+        tokens = self.model.mutant_tokens(self.mutants.hidden).to(features.device)
         image, mutant = wanted.nonzero(as_tuple=True)
         for count in tokens[mutant].unique().tolist():
             left = (tokens[mutant] == count).nonzero()[:, 0]

@@ -1,5 +1,6 @@
 """The prediction table: the label of the base model for every mutant of every image."""
 
+import warnings
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
@@ -40,7 +41,7 @@ class PredictionTable(Generic[Mutants]):
     """Labels, and optionally margins, of mutants.
 
     Args:
-        lattice: the mutants that the columns stand for: the unions of masks, or the ablations of a vote.
+        mutants: the mutants that the columns stand for: the unions of masks, or the ablations of a vote.
         labels: integer tensor ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) where nobody has asked yet.
         margins: float tensor ``[image, mutant]``, highest logit less the second highest, or ``None``.
 
@@ -48,14 +49,14 @@ class PredictionTable(Generic[Mutants]):
         ConfigurationError: for tensors of another shape or kind.
     """
 
-    lattice: Mutants
+    mutants: Mutants
     labels: Tensor
     margins: Tensor | None = None
 
     def __post_init__(self) -> None:
-        if self.labels.ndim != 2 or self.labels.shape[1] != len(self.lattice):
+        if self.labels.ndim != 2 or self.labels.shape[1] != len(self.mutants):
             raise ConfigurationError(
-                f"labels must be [image, mutant] with {len(self.lattice)} mutants, not {list(self.labels.shape)}"
+                f"labels must be [image, mutant] with {len(self.mutants)} mutants, not {list(self.labels.shape)}"
             )
         if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
             raise ConfigurationError(f"labels must be integers, not {self.labels.dtype}")
@@ -65,11 +66,11 @@ class PredictionTable(Generic[Mutants]):
             )
 
     @classmethod
-    def empty(cls, lattice: Mutants, images: int, device: torch.device | str = "cpu") -> "PredictionTable[Mutants]":
+    def empty(cls, mutants: Mutants, images: int, device: torch.device | str = "cpu") -> "PredictionTable[Mutants]":
         """A table for ``images`` images in which nothing has been evaluated."""
-        shape = (images, len(lattice))
+        shape = (images, len(mutants))
         return cls(
-            lattice,
+            mutants,
             torch.full(shape, NOT_EVALUATED, dtype=torch.int32, device=device),
             torch.full(shape, torch.nan, device=device),
         )
@@ -77,8 +78,14 @@ class PredictionTable(Generic[Mutants]):
     def rows(self, images: Tensor) -> "PredictionTable[Mutants]":
         """A copy of the rows of some images, by their positions or as a mask."""
         return PredictionTable(
-            self.lattice, self.labels[images], None if self.margins is None else self.margins[images]
+            self.mutants, self.labels[images], None if self.margins is None else self.margins[images]
         )
+
+    @property
+    def lattice(self) -> Mutants:
+        """Deprecated name of ``mutants``."""
+        warnings.warn("PredictionTable.lattice is deprecated; use mutants", DeprecationWarning, stacklevel=2)
+        return self.mutants
 
     @property
     def evaluated(self) -> BoolTensor:

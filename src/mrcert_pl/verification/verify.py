@@ -72,7 +72,7 @@ def _rule(config: Mapping[str, Any], mutants: Mapping[str, Any]) -> tuple[Callab
     """The defender of a configuration as a function of tables, and the number of mutants that it looks at."""
     settings = dict(config["defender"])
     kind = settings.pop("_target_").rsplit(".", 1)[-1]
-    if kind == "ColumnVote":
+    if kind in ("AblationVote", "ColumnVote"):
         shapes = PatchSpec(config["patch"]).shapes_px(tuple(mutants["image_px"]))
         votes = mutants["votes"] + 1
         return lambda t: vote(mutants, shapes, t.labels[:, 1:], t.margins[:, 1:], **settings), votes

@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcert_pl.bench.rows import Way
-from mrcert_pl.defenders import Defender
-from mrcert_pl.defenders.base import Want
+from benchmarks.rows import Way
+from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.models.flops import TableFlops
 from mrcert_pl.mutants import MutantEvaluator
 from mrcert_pl.mutants.evaluator import Queries
 
 _DENSE_BATCH = 16
-_WANTS: tuple[Want, ...] = ("label", "certificate", "round_trip")
+_OUTPUTS = (OutputLevel.LABEL, OutputLevel.CERTIFICATE, OutputLevel.ROUND_TRIP)
 
 
 def labelling_ways(
@@ -80,9 +79,9 @@ def labelling_ways(
         Way("engine, all mutants", engine(_Everything()), len(images)),
     ]
     for defender in defenders:
-        for want in _WANTS:
-            name = f"{defender.name}: {want.replace('_', ' ')}"
-            ways.append(Way(name, engine(defender.asked_for(want)), len(images)))
+        for output in _OUTPUTS:
+            name = f"{defender.name}: {output.value.replace('_', ' ')}"
+            ways.append(Way(name, engine(defender.with_output(output)), len(images)))
     return [_without_gradients(way) for way in ways]
 
 

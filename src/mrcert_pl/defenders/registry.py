@@ -9,7 +9,7 @@ from mrcert_pl.defenders.mrcert import MRCert
 from mrcert_pl.defenders.mrcert_cascade import MRCertCascade
 from mrcert_pl.defenders.patchcure import PatchCURE
 from mrcert_pl.defenders.undefended import Undefended
-from mrcert_pl.defenders.vote import ColumnVote
+from mrcert_pl.defenders.vote import AblationVote
 from mrcert_pl.errors import unknown
 
 # From the number of patches; those that have no such setting are built for one.
@@ -18,13 +18,13 @@ _NAMED: dict[str, Callable[[int], Defender[Any]]] = {
     "mrcert_sharp": partial(MRCert, certificate="sharp"),
     "mrcert_cascade": MRCertCascade,
     "patchcure": lambda patches: PatchCURE(),
-    "vot": lambda patches: ColumnVote(),
-    "vot_sharp": lambda patches: ColumnVote("sharp"),
+    "vot": lambda patches: AblationVote(),
+    "vot_sharp": lambda patches: AblationVote("sharp"),
     "undefended": lambda patches: Undefended(),
 }
 
 
-def defender_named(name: str, patches: int = 2) -> Defender[Any]:
+def build(name: str, patches: int = 2) -> Defender[Any]:
     """The defender that ``defender=name patches=...`` means on the command line.
 
     Args:
@@ -37,3 +37,8 @@ def defender_named(name: str, patches: int = 2) -> Defender[Any]:
     if name not in _NAMED:
         raise unknown("defender", name, _NAMED)
     return _NAMED[name](patches)
+
+
+def names() -> list[str]:
+    """Names of all registered defenders."""
+    return sorted(_NAMED)

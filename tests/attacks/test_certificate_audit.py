@@ -9,25 +9,25 @@ import torch
 from noisy_srf import noisy_srf, random_images
 
 from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+from mrcert_pl.attacks.certificate_audit import CertificateAudit, Findings
 from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Verdicts
 from mrcert_pl.geometry import PatchSpec, UnionLattice
-from mrcert_pl.lit.certificate_audit import CertificateAudit, Findings
 from mrcert_pl.mutants import PredictionTable
 
 
 class OneMaskIsEnough(PatchCURE):
     """Double masking without the second mask: a quantifier is missing."""
 
-    def _decide(self, table: PredictionTable) -> Verdicts:
-        one = table.labels[:, : table.lattice.size(1)]
-        return replace(super()._decide(table), certified=(one == one[:, :1]).all(1))
+    def decide_complete(self, table: PredictionTable) -> Verdicts:
+        one = table.labels[:, : table.mutants.size(1)]
+        return replace(super().decide_complete(table), certified=(one == one[:, :1]).all(1))
 
 
 class RoundTripsForFree(MRCert):
     """Every certificate is taken for one that survives a patch."""
 
-    def _decide(self, table: PredictionTable) -> Verdicts:
-        verdicts = super()._decide(table)
+    def decide_complete(self, table: PredictionTable) -> Verdicts:
+        verdicts = super().decide_complete(table)
         return replace(verdicts, round_trip=verdicts.certified)
 
 

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import ColumnAblations, PatchSpec, UnionLattice, covering_masks
-from mrcert_pl.lit import AblationSampler, MaskSampler
+from mrcert_pl.geometry import Ablations, PatchSpec, UnionLattice, covering_masks
+from mrcert_pl.training import AblationSampler, MaskSampler
 
 MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
 
@@ -49,7 +49,7 @@ def test_bad_orders(orders: list[int]) -> None:
 
 
 class TestAblations:
-    ablations = ColumnAblations((8, 8), width=3)
+    ablations = Ablations((8, 8), width=3)
 
     def test_every_vote_comes_up_and_the_whole_image_never(self) -> None:
         hidden = AblationSampler(self.ablations)(800)
