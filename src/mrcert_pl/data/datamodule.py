@@ -1,7 +1,7 @@
 """The LightningDataModule of every data set."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class ImageDataModule(L.LightningDataModule):
         self.seed = _whole_number("seed", seed, 0, _MOST_SEED)
         if not isinstance(download, bool):
             raise ConfigurationError(f"download must be true or false, got {download!r}")
-        if not (isinstance(image_px, tuple | list) and len(image_px) == 2):
+        if not (isinstance(image_px, Sequence) and len(image_px) == 2):
             raise ConfigurationError(f"image_px must be a height and a width, got {image_px!r}")
         height, width = (_whole_number("image_px", side, 1) for side in image_px)
         for what, path in (("root", root), ("labels", labels)):
