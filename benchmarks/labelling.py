@@ -1,4 +1,4 @@
-"""``python -m benchmarks.labelling``: what the ways to label mutants, to train and to attack cost on this machine."""
+"""``python -m benchmarks.labelling``: cost of labelling mutants, training and attacking on this machine."""
 
 import sys
 from dataclasses import asdict
@@ -14,7 +14,7 @@ from mrcert_pl.errors import ConfigurationError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from benchmarks import Row
+    from mrcert_pl.results.schema import BenchmarkRow
 
 
 @command("labelling", Path(__file__).parent)
@@ -42,11 +42,11 @@ def main(cfg: DictConfig) -> None:
     console = Console()
     rows: list[dict[str, Any]] = []
     facts: dict[str, Any] = {}
-    for part, ways, about in _parts(cfg, device):
+    for part, methods, about in _parts(cfg, device):
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(part, total=len(ways) * cfg.rounds)
-            measured = compare(ways, machine, cfg.rounds, partial(progress.advance, task))
-        rows += [{"part": part, **asdict(row)} for row in measured]
+            task = progress.add_task(part, total=len(methods) * cfg.rounds)
+            measured = compare(part, methods, machine, cfg.rounds, partial(progress.advance, task))
+        rows += [asdict(row) for row in measured]
         facts |= about
         console.print(_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", measured))
     content = {
@@ -61,18 +61,19 @@ def main(cfg: DictConfig) -> None:
     }
     print(write_json(run_dir / "bench.json", content))
     labelling = [row for row in rows if row["part"] == _LABELLING]
-    title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
-    print(bars(run_dir / "bench.png", {row["way"]: row["faster"] for row in labelling}, title))
+    title = "Times faster than published code (image encoded once, LRF per tuple of masks)"
+    title = f"{title}\n{_subject(cfg, device, str(trainer.precision))}"
+    print(bars(run_dir / "bench.png", {row["method"]: row["faster"] for row in labelling}, title))
 
 
 _LABELLING = "labels of mutants"
 
 
 def _parts(cfg: DictConfig, device: Any) -> Any:
-    """Name, ways and facts of every part of the benchmark."""
+    """Yield name, methods and facts of every part of the benchmark."""
     import torch
 
-    from benchmarks import gradient_ways, labelling_ways
+    from benchmarks import gradient_methods, labelling_methods
     from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
@@ -81,7 +82,9 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
 
     lazy = [build(name, cfg.patches) for name in cfg.defenders]
     if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
-        raise ConfigurationError(f"{', '.join(votes)} can't be timed, a vote hides no masks; take it out of defenders=")
+        raise ConfigurationError(
+            f"{', '.join(votes)} cannot be timed: a vote hides no masks; remove it from defenders="
+        )
     model = build_model(cfg, start=False).eval()
     if not hasattr(model, "covering_masks"):
         raise ConfigurationError(
@@ -101,12 +104,12 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     facts = {"mutants": lattice.summary(), "model": cfg.model.name, "patch": OmegaConf.to_container(cfg)["patch"]}  # type: ignore[call-overload, index]
     yield (
         _LABELLING,
-        labelling_ways(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
+        labelling_methods(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
         facts | {"images": cfg.images},
     )
     if n := cfg.train_batch:
         masks = MaskSampler(lattice.masks, model.windows, cfg.mask_orders)
-        yield "gradients", gradient_ways(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
+        yield "gradients", gradient_methods(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
 
 
 def _subject(cfg: DictConfig, device: Any, precision: str) -> str:
@@ -114,12 +117,12 @@ def _subject(cfg: DictConfig, device: Any, precision: str) -> str:
     return f"{cfg.model.name} ({cfg.model.backbone}), patch {cfg.patch}, {weights}, {precision}, {device.type}"
 
 
-def _table(title: str, rows: "list[Row]") -> "Table":
+def _table(title: str, rows: "list[BenchmarkRow]") -> "Table":
     from rich.box import SIMPLE_HEAD
     from rich.table import Table
 
-    sampled = ", ".join(f"{row.way}: {row.sample}" for row in rows if row.sample is not None)
-    caption = f"scaled from so many forward passes: {sampled}" if sampled else None
+    sampled = ", ".join(f"{row.method}: {row.sample}" for row in rows if row.sample is not None)
+    caption = f"scaled from a sample of forward passes: {sampled}" if sampled else None
     table = Table(
         title=title, caption=caption, box=SIMPLE_HEAD, padding=(0, 0, 0, 1), title_justify="left", title_style="bold"
     )
@@ -131,7 +134,9 @@ def _table(title: str, rows: "list[Row]") -> "Table":
     for row in rows:
         gflops = f"{row.gflops:,.0f}" if row.gflops >= 100 else f"{row.gflops:.1f}"
         numbers = (f"{row.mutants:,.0f}", gflops, f"{row.seconds:.3g}", f"{row.faster:.1f}")
-        table.add_row(row.way, *numbers, f"{100 * row.of_peak:.0f}", f"{row.peak_mib:,.0f}")
+        table.add_row(
+            row.method, *numbers, f"{100 * row.of_peak:.0f}", "" if row.peak_mib is None else f"{row.peak_mib:,.0f}"
+        )
     return table
 
 

@@ -20,7 +20,7 @@ BELOW = {
     "attacks": {"errors", "files", "geometry", "mutants", "defenders", "models"},
     "training": {"errors", "geometry", "mutants"},
     "lit": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "attacks", "data", "training"},
-    "callbacks": {"errors", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
+    "callbacks": {"errors", "files", "geometry", "mutants", "defenders", "metrics", "models", "data", "lit"},
     "guard": {"errors", "geometry", "mutants", "defenders", "models", "data"},
     "reporting": {"errors", "files"},
     "dashboard": {"errors", "files", "reporting"},

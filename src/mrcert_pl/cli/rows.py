@@ -37,7 +37,7 @@ def certify_stored(
     patch: PatchSpec,
     attacked: bool = False,
     only: Collection[int] | None = None,
-    keep: Keep,
+    keep: Keep = lambda rows: None,
 ) -> dict[str, int]:
     """The counts of one defender on tables that are there already: no weights, no images, seconds.
 
