@@ -1,6 +1,5 @@
-"""``python -m benchmarks.labelling``: what the ways to label mutants, to train and to attack cost on this machine."""
+"""``python -m benchmarks.labelling``: cost of labelling mutants, training and attacking on this machine."""
 
-import math
 import sys
 from functools import partial
 from pathlib import Path
@@ -12,7 +11,6 @@ from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from benchmarks import Row
     from mrcert_pl.results import BenchmarkRow
 
 
@@ -44,11 +42,11 @@ def main(cfg: DictConfig) -> None:
     console = Console()
     rows: list[BenchmarkRow] = []
     facts: dict[str, Any] = {}
-    for part, ways, about in _parts(cfg, device):
+    for part, methods, about in _parts(cfg, device):
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(part, total=len(ways) * cfg.rounds)
-            measured = compare(ways, machine, cfg.rounds, partial(progress.advance, task))
-        rows += [_row(part, row) for row in measured]
+            task = progress.add_task(part, total=len(methods) * cfg.rounds)
+            measured = compare(part, methods, machine, cfg.rounds, partial(progress.advance, task))
+        rows += measured
         facts |= about
         shown = [row for row in rows if row.part == part]
         console.print(benchmark_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", shown))
@@ -64,34 +62,19 @@ def main(cfg: DictConfig) -> None:
     )
     print(result.write(run.folder / BENCHMARK))
     labelling = [row for row in rows if row.part == _LABELLING]
-    title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
+    title = "Times faster than published code (image encoded once, LRF per tuple of masks)"
+    title = f"{title}\n{_subject(cfg, device, str(trainer.precision))}"
     print(draw_bars(run.folder / "bench.png", {row.method: row.faster for row in labelling}, title))
 
 
 _LABELLING = "labels of mutants"
 
 
-def _row(part: str, row: "Row") -> "BenchmarkRow":
-    from mrcert_pl.results import BenchmarkRow
-
-    return BenchmarkRow(
-        part=part,
-        method=row.way,
-        mutants=row.mutants,
-        gflops=row.gflops,
-        seconds=row.seconds,
-        faster=row.faster,
-        of_peak=row.of_peak,
-        peak_mib=None if math.isnan(row.peak_mib) else row.peak_mib,
-        sample=row.sample,
-    )
-
-
 def _parts(cfg: DictConfig, device: Any) -> Any:
-    """Name, ways and facts of every part of the benchmark."""
+    """Yield name, methods and facts of every part of the benchmark."""
     import torch
 
-    from benchmarks import gradient_ways, labelling_ways
+    from benchmarks import gradient_methods, labelling_methods
     from mrcert_pl.cli.instantiate import benchmark_settings
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
@@ -101,7 +84,9 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
 
     lazy = [build(name, cfg.patches) for name in cfg.defenders]
     if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
-        raise ConfigurationError(f"{', '.join(votes)} can't be timed, a vote hides no masks; take it out of defenders=")
+        raise ConfigurationError(
+            f"{', '.join(votes)} cannot be timed: a vote hides no masks; remove it from defenders="
+        )
     count = max(cfg.images, cfg.train_batch)
     settings = benchmark_settings(cfg, count)
     subject = load_subject(settings)
@@ -121,12 +106,12 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     facts = {"mutants": mutants, "model": subject.name, "patch": subject.patch_setting}
     yield (
         _LABELLING,
-        labelling_ways(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
+        labelling_methods(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
         facts | {"images": cfg.images},
     )
     if n := cfg.train_batch:
         masks = MaskSampler(lattice.masks, model.windows, cfg.mask_orders)
-        yield "gradients", gradient_ways(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
+        yield "gradients", gradient_methods(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
 
 
 def _subject(cfg: DictConfig, device: Any, precision: str) -> str:

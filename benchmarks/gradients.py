@@ -1,4 +1,4 @@
-"""Ways to train on masked images, and the steps of an attack."""
+"""Gradients of training on masked images and of an attack."""
 
 from collections.abc import Callable
 from typing import Any
@@ -7,26 +7,26 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from benchmarks.rows import Way
-from benchmarks.ways import dense_flops
+from benchmarks.methods import dense_flops
+from benchmarks.rows import Method
 
 # A backward pass takes two products for each of the forward pass.
 _FORWARD_AND_BACKWARD = 3
 
 
-def gradient_ways(model: Any, hidden: Tensor, images: Tensor, labels: Tensor) -> list[Way]:
-    """Forward and backward passes of one batch, without the step of an optimiser.
+def gradient_methods(model: Any, hidden: Tensor, images: Tensor, labels: Tensor) -> list[Method]:
+    """Return forward and backward passes of one batch, without the step of an optimiser.
 
-    - *dense*: with masks, by the path that computes all tokens, if the model has one;
-    - *nothing hidden*: an ordinary fine-tuning;
-    - *visible*: with masks, as training does it;
-    - *attack*: nothing hidden, and the gradient goes to the pixels.
+    - *dense*: with masks, by the path that computes all tokens, if the model has one; the reference;
+    - *nothing hidden*: ordinary fine-tuning;
+    - *visible tokens*: with masks, as training does it;
+    - *attack*: nothing hidden, gradient of the pixels.
 
     Args:
-        model: a model whose windows can be hidden.
-        hidden: ``[image, window]``, masks as training draws them.
-        images: ``[image, channel, height, width]``.
-        labels: long ``[image]``.
+        model: Base model.
+        hidden: Hidden windows ``[image, window]``, as training draws them.
+        images: Images ``[image, channel, height, width]``.
+        labels: Labels ``[image]``.
     """
     nothing = torch.zeros_like(hidden)
     whole = float(model.encode_flops() + model.mutant_flops(nothing[:1]))
@@ -52,8 +52,8 @@ def gradient_ways(model: Any, hidden: Tensor, images: Tensor, labels: Tensor) ->
 
     n = len(images)
     return [
-        Way("training, dense", trained(model.classify, hidden, dense), n),
-        Way("training, nothing hidden", trained(model.classify_visible, nothing, whole), n),
-        Way("training, visible tokens", trained(model.classify_visible, hidden, visible), n),
-        Way("attack, steps", attacked, n),
+        Method("training, dense", trained(model.classify, hidden, dense), n),
+        Method("training, nothing hidden", trained(model.classify_visible, nothing, whole), n),
+        Method("training, visible tokens", trained(model.classify_visible, hidden, visible), n),
+        Method("attack, steps", attacked, n),
     ]

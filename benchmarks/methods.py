@@ -1,6 +1,7 @@
-"""Ways to label the mutants of images: as published, and as the engine does it."""
+"""Methods to label the mutants of images: as published, and by the engine."""
 
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from functools import partial, reduce
 from itertools import combinations_with_replacement
 from operator import or_
@@ -9,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from benchmarks.rows import Way
+from benchmarks.rows import Method
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.models.flops import TableFlops
@@ -20,38 +21,37 @@ _DENSE_BATCH = 16
 _OUTPUTS = (OutputLevel.LABEL, OutputLevel.CERTIFICATE, OutputLevel.ROUND_TRIP)
 
 
-def labelling_ways(
+def labelling_methods(
     model: Any,
     lattice: UnionLattice,
     images: Tensor,
     defenders: Sequence[Defender[Any]],
     sample: int,
     token_budget: int | None = None,
-) -> list[Way]:
-    """The ways, the slowest first.
+) -> list[Method]:
+    """Return the methods; the first one is the reference.
 
-    - *direct*: a whole forward pass for every tuple of ``order`` masks with repetition, by the path of the model that
-      computes all tokens, if it has one;
-    - *direct, encoded once*: the same, but what no mask changes is computed once for each image;
-    - *distinct*: such a pass for every distinct union;
-    - *engine*: all distinct unions by the mutant engine, at the cost of what is visible;
-    - *mrcert: label* and so on: the ones that a defender asks for lazily, for the label, with its certificate, with its
-      round trip.
+    - *as published*: PatchCURE's and MRCert's code. The image is encoded once (SRF), and the rest (LRF) runs for every
+      tuple of ``order`` masks with repetition, by the path of the model that computes all tokens, if it has one;
+    - *full forward per tuple*: the same without sharing the encoding;
+    - *distinct unions*: as published, but once for every distinct union;
+    - *engine, all mutants*: all distinct unions by the mutant engine, at the cost of the visible tokens;
+    - *mrcert: label* and so on: the mutants that a defender queries for an output level.
 
     Args:
-        model: a model whose windows can be hidden.
-        lattice: the mutants.
-        images: ``[image, channel, height, width]``.
-        defenders: those that are asked lazily; none if the labels of the model mean nothing.
-        sample: dense forward passes that are timed instead of all of them.
-        token_budget: most tokens in one batch of the engine.
+        model: Base model.
+        lattice: Mutants.
+        images: Images ``[image, channel, height, width]``.
+        defenders: Defenders that query lazily; none if the labels of the model mean nothing.
+        sample: Number of dense forward passes that are timed instead of all of them.
+        token_budget: Token budget of the engine.
     """
     tuples = list(combinations_with_replacement(lattice.masks, lattice.order))
     drawn = [reduce(or_, tuples[i]) for i in torch.randint(len(tuples), (sample,)).tolist()]
     every = lattice.hidden[[lattice.index(union) for union in drawn]].to(images.device)
     distinct = lattice.hidden[torch.randint(len(lattice), (sample,))].to(images.device)
     flops = TableFlops(model, lattice.hidden)
-    # Once for all the mutants of an image: too little to be timed with a sample of them.
+    # One encoding serves all mutants of an image: too little to be timed with a sample of them.
     with torch.no_grad():
         features = model.encode(images[:1])
 
@@ -72,31 +72,31 @@ def labelling_ways(
 
         return work
 
-    ways = [
-        Way("direct", whole, 1, len(tuples) / sample, sample),
-        Way("direct, encoded once", partial(classified, every), 1, len(tuples) / sample, sample),
-        Way("distinct, encoded once", partial(classified, distinct), 1, len(lattice) / sample, sample),
-        Way("engine, all mutants", engine(_Everything()), len(images)),
+    methods = [
+        Method("as published", partial(classified, every), 1, len(tuples) / sample, sample),
+        Method("full forward per tuple", whole, 1, len(tuples) / sample, sample),
+        Method("distinct unions", partial(classified, distinct), 1, len(lattice) / sample, sample),
+        Method("engine, all mutants", engine(_Everything()), len(images)),
     ]
     for defender in defenders:
         for output in _OUTPUTS:
             name = f"{defender.name}: {output.value.replace('_', ' ')}"
-            ways.append(Way(name, engine(defender.with_output(output)), len(images)))
-    return [_without_gradients(way) for way in ways]
+            methods.append(Method(name, engine(defender.with_output(output)), len(images)))
+    return [_without_gradients(method) for method in methods]
 
 
 def dense_flops(model: Any, hidden: Tensor) -> float:
-    """Floating point operations of ``model.classify``: of all tokens where hidden ones are zero but stay in."""
+    """Return the floating point operations of ``model.classify``, which keeps hidden tokens if they are zeroed."""
     stays = getattr(model, "hidden_tokens", None) == "zero"
     return float(model.mutant_flops(torch.zeros_like(hidden) if stays else hidden).sum())
 
 
 class _Everything:
-    """Wants the whole table."""
+    """Query the whole table."""
 
     def next_queries(self, table: Any) -> Any:
         return ~table.evaluated
 
 
-def _without_gradients(way: Way) -> Way:
-    return Way(way.name, torch.inference_mode()(way.work), way.items, way.scale, way.sample)
+def _without_gradients(method: Method) -> Method:
+    return replace(method, work=torch.inference_mode()(method.work))
