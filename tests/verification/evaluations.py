@@ -65,7 +65,7 @@ def random_tables(mutants: Any, images: int) -> PredictionTable[Any]:
     differs = torch.rand(labels.shape) < torch.rand(images, 1) ** 4 * 0.4
     differs[: images // 3] = False
     labels = torch.where(differs, torch.randint(CLASSES, labels.shape), labels)
-    if isinstance(mutants, UnionLattice):
+    if isinstance(mutants, UnionLattice) and mutants.order:
         # Some images have a patch under one mask: all mutants that don't hide it are misclassified.
         shown = ~mutants.containing(1)[1]
         labels[images // 2 :] = torch.where(shown, (labels[images // 2 :] + 1) % CLASSES, labels[images // 2 :])
@@ -107,9 +107,7 @@ def evaluation(folder: Path, name: str = "mrcert_sharp", images: int = 12, lazil
     for part in torch.arange(images).split(5):
         rows = part.tolist()
         pixels = torch.rand(len(rows), 1, 2, 2)
-        store.add(
-            table.rows(part), [ids[i] for i in rows], [paths[i] for i in rows], [labels[i] for i in rows], pixels
-        )
+        store.add(table.rows(part), [ids[i] for i in rows], [paths[i] for i in rows], [labels[i] for i in rows], pixels)
         store.flush()
     columns: dict[str, list[Any]] = {
         field: [None] * images if value is None else value.tolist() for field, value in vars(verdicts).items()
@@ -132,9 +130,7 @@ def evaluation(folder: Path, name: str = "mrcert_sharp", images: int = 12, lazil
     if maps is not None:
         correct = torch.tensor([row.correct for row in rows])
         counts: Any = {f"counts_{i}": m[correct].sum(0).int().numpy() for i, m in enumerate(maps)}
-        np.savez_compressed(
-            folder / "locations.npz", n=images, image_px=(BORDERS[0][-1], BORDERS[1][-1]), **counts
-        )
+        np.savez_compressed(folder / "locations.npz", n=images, image_px=(BORDERS[0][-1], BORDERS[1][-1]), **counts)
     counts = {
         "base": sum(row.base_correct for row in rows),
         "clean": sum(row.correct for row in rows),

@@ -98,7 +98,9 @@ def test_every_changed_value_of_results_json_is_found(run: Path) -> None:
         for other in others(value):
             if value == other or (value is None and other is None):
                 continue
-            rewrite(run, lambda c, path=path, other=other: (c.update(json.loads(json.dumps(content))), put(c, path, other)))
+            rewrite(
+                run, lambda c, path=path, other=other: (c.update(json.loads(json.dumps(content))), put(c, path, other))
+            )
             if not found(run):
                 passed.append((path, value, other))
     assert passed == []
@@ -138,7 +140,9 @@ def test_every_changed_value_of_the_verdicts_is_found(tmp_path: Path, name: str)
         else:
             changed = [value + "x", None]
         for other in changed:
-            write_rows(run / "verdicts.parquet", [r | ({column: other} if i == number else {}) for i, r in enumerate(rows)])
+            write_rows(
+                run / "verdicts.parquet", [r | ({column: other} if i == number else {}) for i, r in enumerate(rows)]
+            )
             assert found(run), (column, value, other)
     write_rows(run / "verdicts.parquet", rows)
     assert not found(run)
@@ -148,9 +152,18 @@ def test_removed_and_repeated_rows_are_found(run: Path) -> None:
     rows = read_rows(run / "verdicts.parquet")
     write_rows(run / "verdicts.parquet", rows[1:])
     assert "10 number of rows" in found(run)
+
     # With all counts made to fit, an image that was misclassified is dropped.
-    rewrite(run, lambda content: content.update(n=11))
+    def fewer(content: dict[str, Any]) -> None:
+        content["n"] = 11
+        for accuracy in content["accuracy"].values():
+            accuracy["count"], accuracy["n"] = min(accuracy["count"], 11), 11
+            accuracy["measured"] = accuracy["count"] / 11
+
+    honest = (run / "results.json").read_text()
+    rewrite(run, fewer)
     assert "10 number of rows" in found(run)
+    (run / "results.json").write_text(honest)
     write_rows(run / "verdicts.parquet", [*rows, rows[3]])
     assert "13 number of rows" in found(run)
     write_rows(run / "verdicts.parquet", [*rows, rows[3] | {"id": 99}])
@@ -248,6 +261,12 @@ def test_tables_of_other_evaluations_are_refused(run: Path, tmp_path: Path) -> N
 
 def test_defenders_without_a_second_implementation_are_skipped(run: Path) -> None:
     rewrite(run, lambda content: content.update(defender="outside"))
+    assert "is of outside, and its settings of mrcert_sharp" in found(run)
+
+    def outside(content: dict[str, Any]) -> None:
+        content["defender_settings"]["name"] = content["config"]["defender"]["name"] = "module:outside"
+
+    rewrite(run, outside)
     report = verify(run)
     assert report.images == 0
     assert report.skipped == "outside has no second implementation; register it with one to verify its verdicts"
