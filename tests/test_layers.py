@@ -24,6 +24,7 @@ BELOW = {
     "guard": {"errors", "geometry", "mutants", "defenders", "models", "data"},
     "reporting": {"errors", "files"},
     "dashboard": {"errors", "files", "reporting"},
+    "results": {"errors", "files", "geometry", "mutants", "defenders"},
     "verification": {"errors", "geometry.patch", "mutants.shards", "defenders.registry", "results"},
 }
 FILES = [file for file in sorted(SOURCE.rglob("*.py")) if file.parent != SOURCE or file.stem in BELOW]
