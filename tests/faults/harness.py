@@ -153,7 +153,7 @@ def concurrent_writers(folder: Path, writers: int, images: int) -> dict[str, int
     assert all(os.waitpid(child, 0)[1] == 0 for child in children)
     stored = check_store(folder, set(range(images)))
     assert len(stored) == images
-    expected = sum(image_id % 5 == 0 and writers or 1 for image_id in range(images))
+    expected = sum((image_id % 5 == 0 and writers) or 1 for image_id in range(images))
     shards = len(list(folder.glob("*.parquet")))
     # A late writer may find images that another one has written already.
     assert images <= shards <= expected, "a shard was overwritten"

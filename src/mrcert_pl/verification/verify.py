@@ -248,7 +248,7 @@ class _Comparison:
 
     def _compare_images(self, rows: Sequence[VerdictRow], tables: Sequence[Row], labels: Labels | None) -> None:
         config = self.result.config
-        lazily = config.get("output", config.get("evaluate")) not in ("table", "full")
+        lazily = config.get("output", config.get("evaluate")) not in ("table", "full") or bool(config.get("table"))
         for row, table in zip(rows, tables, strict=True):
             if len(table.labels) < self.columns:
                 raise ResultsError(
