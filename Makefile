@@ -37,7 +37,7 @@ format: $(INSTALLED) ## put the code in its standard form
 	$(BIN)/ruff format .
 
 bench: $(INSTALLED) ## time the ways to label all mutants against each other
-	$(BIN)/mrcert bench -m patch=16,32 model.split=6 'model.backbone_args={embed_dim: 192, depth: 12, num_heads: 3}' images=1 train_batch=8
+	$(BIN)/python -m benchmarks.labelling -m patch=16,32 model.split=6 'model.backbone_args={embed_dim: 192, depth: 12, num_heads: 3}' images=1 train_batch=8
 
 docs: $(INSTALLED) ## build the documentation site in site/; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict

@@ -1,7 +1,6 @@
-"""The errors that a user can mend: what is wrong, what was expected, what to do next.
+"""Errors that a user can fix: what is wrong, what is allowed, what to do.
 
-The command line prints these as one message without a stack trace. Any other exception is a defect of the
-program and keeps its trace.
+The command line prints these as one message. Any other exception is a defect of the program and keeps its traceback.
 """
 
 from collections.abc import Iterable, Mapping
@@ -9,36 +8,36 @@ from typing import Any
 
 
 class MRCertError(Exception):
-    """Base of every error that the user, not the program, can mend."""
+    """Base class of the errors that a user can fix."""
 
 
 class ConfigurationError(MRCertError, ValueError):
-    """A setting that can't work: an unknown name, a size that doesn't fit, a combination without meaning."""
+    """An invalid setting: an unknown name, a value out of range, or an impossible combination."""
 
 
 class CheckpointError(MRCertError):
-    """A checkpoint that is missing, unreadable, or made for another model."""
+    """A checkpoint that is missing, damaged, or made for another model."""
 
 
 class DataError(MRCertError):
-    """Data that is missing, unreadable, or not what the data set's description says."""
+    """Data that is missing, damaged, or different from the description of the data set."""
 
 
 class NumericalError(MRCertError, ArithmeticError):
-    """Logits, or a loss, that are not finite."""
+    """Logits or a loss that are not finite."""
 
 
 class ResultsError(MRCertError):
-    """A result file that can't be written or read."""
+    """A result file that can't be written, or that is missing, damaged or malformed."""
 
 
 def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigurationError:
-    """The error for a name that nobody knows, with the names that would do."""
+    """Build the error for an unknown name; it lists the valid ones."""
     return ConfigurationError(f"unknown {kind} {name!r}; choose one of: {', '.join(sorted(known))}")
 
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> list[str]:
-    """Values that differ, one line each for an error: what it is ``where`` theirs come from, and here."""
+    """List the values that differ, one line each for an error message; ``where`` names the source of ``theirs``."""
     return [
         f"{name}: {_short(theirs.get(name))} {where}, {_short(ours.get(name))} here"
         for name in sorted({*theirs, *ours})

@@ -8,10 +8,11 @@ from mrcert_pl.data import ImageDataModule
 from mrcert_pl.defenders import MRCert, PatchCURE
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, covering_lattice, covering_masks
-from mrcert_pl.lit import MaskedFinetuning, MaskSampler
+from mrcert_pl.lit import MaskedFinetuning
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.mutants import MutantEvaluator
+from mrcert_pl.training import MaskSampler
 
 
 @pytest.mark.parametrize("defender", [MRCert(), PatchCURE()], ids=lambda defender: defender.name)

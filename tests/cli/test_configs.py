@@ -41,7 +41,7 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for_model", "default"} & {*file.parts}}
-    commands = ("train", "eval", "predict", "serve", "attack", "plan", "bench", "audit_certificates", "audit_numerics")
+    commands = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
     assert rest == {Path(f"{name}.yaml") for name in commands}
 
 
@@ -174,9 +174,7 @@ def test_the_recipe_depends_on_the_model() -> None:
     assert composed("train", "dataset=imagenette").recipe.finetuning.optimizer.opt == "adamw"
 
 
-@pytest.mark.parametrize(
-    "command", ["train", "eval", "predict", "attack", "bench", "audit_certificates", "audit_numerics"]
-)
+@pytest.mark.parametrize("command", ["train", "eval", "predict", "attack", "audit_certificates", "audit_numerics"])
 def test_runs_and_multiruns_of_a_command_lie_together(command: str) -> None:
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
         hydra = compose(command, return_hydra_config=True).hydra

@@ -4,7 +4,7 @@ from pathlib import Path
 import pytest
 
 from mrcert_pl.data import describe
-from mrcert_pl.data.files import FIRST_TEST_ID
+from mrcert_pl.data.folders import FIRST_TEST_ID
 from mrcert_pl.data.gtsrb import TEST_LABELS, TESTING, TRAINING
 from mrcert_pl.errors import DataError
 

@@ -9,6 +9,8 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from pages import PAGES, ROOT, commands, write_files
 
+from mrcert_pl.cli.configuration import CONF_DIR
+
 HYDRA = ("train", "eval", "predict", "serve", "attack", "audit", "plan", "bench")
 OTHERS = ("convert", "report", "verify", "dashboard")
 HOWTOS = {path.stem for path in (ROOT / "docs/howto").glob("*.md")}

@@ -19,7 +19,7 @@ from tiny import TINY
 from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data import DatasetDescription, catalog
-from mrcert_pl.data.files import image_folders
+from mrcert_pl.data.folders import image_folders
 from mrcert_pl.reporting import find_results, read_results
 
 Command = Callable[..., None]

@@ -8,10 +8,11 @@ import torch.nn.functional as F
 from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import PatchSpec, covering_masks
-from mrcert_pl.lit import AblationSampler, MaskedFinetuning, MaskSampler
-from mrcert_pl.lit.consistency import disagreement
+from mrcert_pl.lit import MaskedFinetuning
 from mrcert_pl.models import AblatedViT, ViTSRF
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore
+from mrcert_pl.training import AblationSampler, MaskSampler
+from mrcert_pl.training.consistency import disagreement
 
 
 def module(model: ViTSRF, **arguments: object) -> MaskedFinetuning:

@@ -1,5 +1,6 @@
 """Tables on disk: what comes back is what was put in, and nothing that was made by something else."""
 
+import os
 from pathlib import Path
 
 import pytest
@@ -7,7 +8,7 @@ import torch
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import UnionLattice
-from mrcert_pl.mutants import PredictionTable, TableStore, stored_header
+from mrcert_pl.mutants import PredictionTable, TableStore, newest_store, stored_header
 from mrcert_pl.mutants.table import rounded_down
 
 MASKS = (0b0011, 0b0110, 0b1100)
@@ -95,13 +96,13 @@ def test_labels_of_lower_orders_are_added_to_those_of_a_lazy_evaluation(tmp_path
 def test_what_has_been_added_is_on_disk_in_time_without_an_end(tmp_path: Path) -> None:
     store = TableStore(tmp_path, HEADER, seconds=0)
     keep(store, random_table(LATTICES[1], 1), 1)
-    lazy = TableStore(tmp_path, HEADER, writer=1, seconds=1000)
+    lazy = TableStore(tmp_path, HEADER, seconds=1000)
     keep(lazy, random_table(LATTICES[1], 1), 2)
     assert TableStore(tmp_path, HEADER).ids() == [1]
 
 
 def test_processes_write_beside_each_other(tmp_path: Path) -> None:
-    stores = [TableStore(tmp_path, HEADER, writer) for writer in range(3)]
+    stores = [TableStore(tmp_path, HEADER) for _ in range(3)]
     for number, store in enumerate(stores):
         keep(store, random_table(LATTICES[1], 1), number)
         store.flush()
@@ -140,25 +141,61 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
         TableStore(tmp_path, HEADER | {"weights_sha256": "cd"})
     with pytest.raises(ResultsError, match=r"mutants: .* in the store, .* here"):
         TableStore(tmp_path, HEADER | {"mutants": UnionLattice(MASKS[:2], 5, 1).identity()})
-    with pytest.raises(ResultsError, match=r"image 1 \(1.png\), but with other pixels"):
+    with pytest.raises(ResultsError, match=r"image 1 \(1.png\) with other pixels"):
         store.table(LATTICES[1], [1], images(2))
 
 
-def test_tables_of_another_version_are_refused(tmp_path: Path) -> None:
-    old = TableStore(tmp_path, HEADER | {"format": 1})
-    keep(old, random_table(LATTICES[1], 1), 1)
-    old.flush()
-    with pytest.raises(ResultsError, match="another version of mrcert, in format 1 instead of 2; evaluate again"):
-        TableStore(tmp_path, HEADER)
+def test_the_interval_between_writes_grows_with_their_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, writes = [0.0], []
+    monkeypatch.setattr("mrcert_pl.mutants.store.time.monotonic", lambda: clock[0])
+
+    def slow(*_: object) -> None:
+        clock[0] += 0.5
+        writes.append(clock[0])
+
+    monkeypatch.setattr("mrcert_pl.mutants.store.write_shard", slow)
+    monkeypatch.setattr(TableStore, "_row", lambda store, _: store._rows[-1])
+    store = TableStore(tmp_path, HEADER, seconds=2.0)
+    for number in range(10_000):
+        clock[0] += 1.0
+        keep(store, random_table(LATTICES[1], 1), number)
+    assert writes[0] == 2.5
+    assert 0.5 * len(writes) <= 0.02 * clock[0]
+    assert len(writes) >= 0.9 * 10_000 / (0.5 * 50)
 
 
-@pytest.mark.parametrize("content", [b"", b"PAR1 this is no Parquet file"])
-def test_a_damaged_shard_is_named(tmp_path: Path, content: bytes) -> None:
-    (tmp_path / "000000_0000.parquet").write_bytes(content)
-    with pytest.raises(ResultsError, match=r"000000_0000\.parquet is damaged"):
-        TableStore(tmp_path, HEADER)
-    with pytest.raises(ResultsError, match=r"000000_0000\.parquet is damaged"):
-        stored_header(tmp_path)
+def test_the_fuller_of_two_tables_counts_whichever_is_written_last(tmp_path: Path) -> None:
+    full, part = random_table(LATTICES[1], 1), random_table(LATTICES[1], 1)
+    part.labels[0, 2:], part.margins[0, 2:] = -1, torch.nan
+    first, second = TableStore(tmp_path, HEADER), TableStore(tmp_path, HEADER)
+    keep(first, full, 1)
+    keep(second, part, 1)
+    first.flush()
+    second._number = 5
+    second.flush()
+    assert_same(TableStore(tmp_path, HEADER).table(LATTICES[1], [1], images(1)), full)
+
+
+def test_the_newest_store_has_a_complete_file(tmp_path: Path) -> None:
+    assert newest_store(tmp_path / "none") is None
+    for number, name in enumerate(("old", "new", "dead", "empty")):
+        folder = tmp_path / name / "mutants"
+        folder.mkdir(parents=True)
+        if name in ("old", "new"):
+            (folder / "000000_a.parquet").write_text("")
+            os.utime(folder / "000000_a.parquet", (number, number))
+        elif name == "dead":
+            (folder / ".000000_a.parquet.host-1-ab.partial").write_text("")
+    (tmp_path / "new" / "attacked").mkdir()
+    assert newest_store(tmp_path) == tmp_path / "new" / "mutants"
+    assert newest_store(tmp_path, "attacked") is None
+
+
+def test_labels_that_do_not_fit_are_refused(tmp_path: Path) -> None:
+    table = random_table(LATTICES[1], 1)
+    table.labels[0, 0] = 1 << 16
+    with pytest.raises(ResultsError, match="a store holds labels up to 32767, got 65536"):
+        keep(TableStore(tmp_path, HEADER), table, 1)
 
 
 def test_a_folder_without_tables(tmp_path: Path) -> None:

@@ -34,9 +34,12 @@ def _patch_of_attack(folder: str | None) -> Any:
 
 
 OmegaConf.register_new_resolver("patch_of_attack", _patch_of_attack, replace=True)
+OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
 
 
-def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
+def command(
+    config_name: str, config_dir: Path = CONF_DIR
+) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
     """Make a Hydra command out of a function of the composed configuration.
 
     An error that the user can mend is printed as one message, and the exit code is 1. Every other exception, and
@@ -51,7 +54,7 @@ def command(config_name: str) -> Callable[[Callable[[DictConfig], None]], Callab
             with run_closed():
                 task(cfg)
 
-        hydra_main = hydra.main(version_base="1.3", config_path=str(CONF_DIR), config_name=config_name)(job)
+        hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(job)
 
         @functools.wraps(task)
         def main() -> None:

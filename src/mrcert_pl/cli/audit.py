@@ -39,12 +39,12 @@ def numerics(cfg: DictConfig) -> None:
     from hydra.utils import instantiate
     from rich.progress import track
 
+    from mrcert_pl.attacks.logit_spread import LogitSpread
     from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import build_data, build_loggers, build_model, command_line, patch_of, start
     from mrcert_pl.cli.recording import record_audit
     from mrcert_pl.files import write_json
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
-    from mrcert_pl.mutants.numerics import LogitSpread
     from mrcert_pl.reporting import environment
 
     for name in ("images", "mutants"):

@@ -13,8 +13,8 @@ from mrcert_pl.errors import ConfigurationError
 if TYPE_CHECKING:
     from torch import Tensor
 
+    from mrcert_pl.attacks.certificate_audit import Findings
     from mrcert_pl.data import ImageSplit
-    from mrcert_pl.lit.certificate_audit import Findings
 
 
 @command("audit_certificates")
@@ -25,6 +25,7 @@ def main(cfg: DictConfig) -> None:
     from rich.progress import track
 
     from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+    from mrcert_pl.attacks.certificate_audit import CertificateAudit
     from mrcert_pl.cli.attacked import adopt
     from mrcert_pl.cli.build import (
         build_data,
@@ -37,7 +38,6 @@ def main(cfg: DictConfig) -> None:
     )
     from mrcert_pl.cli.recording import record_audit
     from mrcert_pl.files import write_json
-    from mrcert_pl.lit.certificate_audit import CertificateAudit
     from mrcert_pl.models.checkpoints import read_checkpoint, restore, weights_digest
     from mrcert_pl.reporting import environment
 

@@ -74,7 +74,7 @@ def _evaluate(cfg: DictConfig, run_dir: Path) -> None:
         "mutants": lattice.identity(),
         "precision": str(trainer.precision),
     }
-    store = TableStore(store_folder(cfg, run_dir), header, trainer.global_rank)
+    store = TableStore(store_folder(cfg, run_dir), header)
     if len(store) and trainer.is_global_zero:
         print(f"{store.folder} has tables of {len(store)} images; what they know is not computed again")
     if trainer.is_global_zero:

@@ -13,12 +13,14 @@ _COMMANDS = {
     "attack": "attack a base model with patches, and leave a data set of attacked images that eval takes",
     "audit": "try to break certificates (audit certificates), measure rounding (audit numerics)",
     "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
-    "bench": "time the ways to label mutants, to train and to attack against each other",
     "convert": "make a small safetensors of a checkpoint, ours or PatchCURE's, that eval takes",
     "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
     "report": "show results side by side: tables, an HTML page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
+
+
+_MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 
 def main() -> None:
@@ -28,6 +30,9 @@ def main() -> None:
         print(_usage())
     elif arguments[0] == "--version":
         print(f"mrcert {__version__}")
+    elif arguments[0] in _MOVED:
+        print(f"error: mrcert {arguments[0]} is now {_MOVED[arguments[0]]}", file=sys.stderr)
+        sys.exit(2)
     elif arguments[0] not in _COMMANDS:
         print(f"error: mrcert has no command {arguments[0]!r}\n\n{_usage()}", file=sys.stderr)
         sys.exit(2)

@@ -29,13 +29,13 @@ def main(cfg: DictConfig) -> None:
 
     from mrcert_pl.cli.build import open_run
     from mrcert_pl.cli.guarded import guard_settings
-    from mrcert_pl.data.listing import find_pictures
+    from mrcert_pl.data.image_paths import find_images
     from mrcert_pl.guard import Guard, GuardVerdict
     from mrcert_pl.reporting.predictions import PredictionFiles, predictions_table, summary_of
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
         raise ConfigurationError(f"pictures is a number of images to draw or all, not {cfg.pictures!r}")
-    files = find_pictures(_places(cfg))
+    files = find_images(_places(cfg))
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     guard = Guard.from_checkpoint(**guard_settings(cfg))

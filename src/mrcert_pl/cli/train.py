@@ -11,8 +11,9 @@ from mrcert_pl.cli.app import command
 from mrcert_pl.errors import ConfigurationError, unknown
 
 if TYPE_CHECKING:
-    from mrcert_pl.lit import MaskedFinetuning, WindowSampler
+    from mrcert_pl.lit import MaskedFinetuning
     from mrcert_pl.models import AblatedViT, ViTSRF
+    from mrcert_pl.training import WindowSampler
 
 _STAGES = ("one", "srf_vanilla", "split")
 
@@ -100,8 +101,8 @@ def _sampler(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "WindowSampler":
     """What training hides: all but one ablation if the model is one for votes, else masks of the recipe's size."""
     from mrcert_pl.cli.build import patch_of
     from mrcert_pl.geometry import PatchSpec
-    from mrcert_pl.lit import AblationSampler, MaskSampler
     from mrcert_pl.models import AblatedViT
+    from mrcert_pl.training import AblationSampler, MaskSampler
 
     per_batch = cfg.recipe.masks_per_batch
     if isinstance(model, AblatedViT):

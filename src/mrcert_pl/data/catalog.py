@@ -6,12 +6,12 @@ from pathlib import Path
 from torchvision.datasets import CIFAR10, CIFAR100, SVHN
 
 from mrcert_pl.data import class_names, flowers, gtsrb
-from mrcert_pl.data.arrays import cifar, svhn
 from mrcert_pl.data.attacked import describe_attacked
 from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.digits import Digits
 from mrcert_pl.data.download import Archive, Download
-from mrcert_pl.data.files import image_folders
+from mrcert_pl.data.folders import image_folders
+from mrcert_pl.data.standard import cifar, svhn
 from mrcert_pl.errors import unknown
 
 _IMAGENET = class_names.imagenet()

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 from scipy.io import loadmat
 
-from mrcert_pl.data.files import ImageFiles
+from mrcert_pl.data.folders import ImageFiles
 from mrcert_pl.data.official import check_official
 from mrcert_pl.data.records import Record, Split
 from mrcert_pl.errors import DataError

@@ -3,7 +3,7 @@
 import csv
 from pathlib import Path
 
-from mrcert_pl.data.files import FIRST_TEST_ID, ImageFiles, labelled_files
+from mrcert_pl.data.folders import FIRST_TEST_ID, ImageFiles, labelled_files
 from mrcert_pl.data.records import Record
 from mrcert_pl.data.splits import held_out
 from mrcert_pl.errors import DataError

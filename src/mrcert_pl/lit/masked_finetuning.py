@@ -13,10 +13,10 @@ from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
-from mrcert_pl.lit.consistency import disagreement
-from mrcert_pl.lit.drop_path import set_drop_path
-from mrcert_pl.lit.learning_rate import LearningRateScaling, effective_lr
-from mrcert_pl.lit.mask_sampling import WindowSampler
+from mrcert_pl.training.consistency import disagreement
+from mrcert_pl.training.drop_path import set_drop_path
+from mrcert_pl.training.learning_rate import LearningRateScaling, effective_lr
+from mrcert_pl.training.mask_sampling import WindowSampler
 
 
 class MaskedFinetuning(L.LightningModule):
@@ -28,7 +28,7 @@ class MaskedFinetuning(L.LightningModule):
         num_classes: classes of the data set.
         optimizer: arguments of timm's ``create_optimizer_v2``; ``layer_decay`` goes by the true depth over SRF and LRF.
         batch_size: images per batch and device.
-        lr_scaling: how ``optimizer["lr"]`` depends on the images per step, see :func:`mrcert_pl.lit.effective_lr`.
+        lr_scaling: how ``optimizer["lr"]`` depends on the images per step, see :func:`mrcert_pl.training.effective_lr`.
         drop_path: highest rate of stochastic depth.
         worst_of: draw so many masks for each image and train on the one with the highest loss.
         consistency: weight of the disagreement with a second draw of masks, which is trained on as well; 0: one draw.

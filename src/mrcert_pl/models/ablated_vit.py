@@ -105,6 +105,16 @@ class AblatedViT(nn.Module):
         """The transformer blocks."""
         return self.vit.blocks
 
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
+        return self.mean, self.std
+
+    @property
+    def residual_blocks(self) -> Sequence[nn.Module]:
+        """Blocks in order of depth, for stochastic depth."""
+        return tuple(self.blocks)
+
     def no_weight_decay(self) -> set[str]:
         """Parameters that an optimiser shouldn't decay (asked for by timm)."""
         return {"vit.pos_embed", "vit.cls_token", "vit.reg_token"}

@@ -1,6 +1,5 @@
 """BlackBox: a timm classifier by its tag, wrapped."""
 
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -62,18 +61,3 @@ class BlackBox(WrappedClassifier):
             "fill": fill,
             "backbone_args": arguments,
         }
-
-    def no_weight_decay(self) -> set[str]:
-        """Names of parameters without weight decay (an interface of timm)."""
-        return {f"net.{name}" for name in getattr(self.net, "no_weight_decay", set)()}
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layers by depth, for timm's layer decay: those of the classifier."""
-
-        def moved(pattern: Any) -> Any:
-            if isinstance(pattern, str):
-                return r"net\.(?:" + re.sub(r"(?<!\[)\^", "", pattern) + ")"
-            return [(moved(one), position) for one, position in pattern]
-
-        net: Any = self.net
-        return {group: moved(pattern) for group, pattern in net.group_matcher(coarse=coarse).items()}

@@ -134,6 +134,16 @@ class WindowedViT(nn.Module, ABC):
         return f"the nearest that works: {settings}"
 
     @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
+        return self.mean, self.std
+
+    @property
+    def residual_blocks(self) -> Sequence[nn.Module]:
+        """Blocks in order of depth, for stochastic depth."""
+        return tuple(self.blocks)
+
+    @property
     def lrf_blocks(self) -> nn.Sequential:
         """The blocks after the first ``split``, which see all visible windows together (large receptive field)."""
         return self.blocks[self.split :]

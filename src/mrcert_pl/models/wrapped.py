@@ -1,6 +1,7 @@
 """WrappedClassifier: any classifier as a base model; hidden pixels are replaced before its first layer."""
 
 import copy
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -190,6 +191,31 @@ class WrappedClassifier(nn.Module):
         """Logits, with windows hidden if given."""
         features = self.encode(images)
         return logits_of(self.net(features)) if hidden is None else self.classify(features, hidden)
+
+    @property
+    def normalisation(self) -> tuple[Tensor, Tensor]:
+        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
+        return self.mean, self.std
+
+    @property
+    def residual_blocks(self) -> Sequence[nn.Module]:
+        """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
+        return ()
+
+    def no_weight_decay(self) -> set[str]:
+        """Names of parameters without weight decay (an interface of timm)."""
+        return {f"net.{name}" for name in getattr(self.net, "no_weight_decay", set)()}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Layers by depth, for timm's layer decay: those of the classifier."""
+
+        def moved(pattern: Any) -> Any:
+            if isinstance(pattern, str):
+                return r"net\.(?:" + re.sub(r"(?<!\[)\^", "", pattern) + ")"
+            return [(moved(one), position) for one, position in pattern]
+
+        net: Any = self.net
+        return {group: moved(pattern) for group, pattern in net.group_matcher(coarse=coarse).items()}
 
 
 def patch_spec(patch: Shape | Sequence[Shape]) -> PatchSpec:

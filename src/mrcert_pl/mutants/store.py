@@ -1,4 +1,4 @@
-"""Prediction tables on disk: written while they are made, so that no label is computed twice."""
+"""Prediction tables on disk, written during an evaluation, so that no label is computed twice."""
 
 import hashlib
 import json
@@ -8,90 +8,88 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 import torch
 from torch import Tensor
 
 from mrcert_pl.errors import ResultsError, differences
-from mrcert_pl.files import write_whole
-from mrcert_pl.mutants.table import NOT_EVALUATED, MutantSet, PredictionTable, rounded_down
+from mrcert_pl.files import unique_name
+from mrcert_pl.mutants.shards import FORMAT, MOST_CLASSES, Row, read_header, read_shard, write_shard
+from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
 
-_FORMAT = 2
-_HEADER = b"mrcert"
-_CHOSEN_BY = "store or paths.output_dir"
-_SCHEMA = pa.schema(
-    [
-        ("id", pa.int64()),
-        ("path", pa.string()),
-        ("label", pa.int32()),
-        ("image", pa.string()),
-        ("labels", pa.list_(pa.int16())),
-        ("margins", pa.list_(pa.float16())),
-    ]
-)
+# A write may cost 2 % of the time since the last one, and its interval grows to 0.1 % of the store's time.
+_COST = 50
+_GROWTH = 1000
+# Shards that are kept in memory: the ids of several processes alternate.
+_CACHED = 16
 
 
 class TableStore:
-    """A folder of Parquet shards, each with the tables of some images and a header that says what made them.
+    """A folder of Parquet shards with the tables of images and a header that identifies model and mutants.
 
     The tables of one store come from one model, in one precision, over the unions of one set of masks (or one set of
-    ablations); what they promise doesn't depend on the device (docs/theory.md, section 6). A table may have the mutants
-    of lower orders alone: they come first in every lattice, so that defenders of different orders share a store. Where
-    an image has been stored more than once, the last table counts.
+    ablations); what they guarantee does not depend on the device (docs/theory.md, section 6). A table may have the
+    mutants of lower orders alone: they come first in every lattice, so that defenders of different orders share a
+    store. Of several tables of one image the one with the most entries counts, the last of equal ones.
+
+    Shards have names that no other process uses and are never replaced, so that several processes may write to one
+    store. Everything that is read is checked: page checksums, a digest of each row and of the header, ranges.
 
     Args:
-        folder: where the shards are, or will be.
-        header: plain values that every shard must agree with: ``weights_sha256``, ``precision``, the mutants.
-        writer: number of the process that writes, in the names of its shards.
-        seconds: write what has been added at least this often.
+        folder: Folder of the shards.
+        header: Plain values that every shard must agree with: ``weights_sha256``, ``precision``, the mutants.
+        seconds: Shortest time between two writes. The interval is longer where a write would cost more than 2 % of
+            it, and at least 0.1 % of the time since the store was opened.
 
     Raises:
-        ResultsError: if the shards that are there were made by something else, naming the differences, or are damaged.
+        ResultsError: if the shards in the folder were made by something else (the differences are named), or if one
+            is damaged.
     """
 
-    def __init__(self, folder: Path, header: Mapping[str, Any], writer: int = 0, seconds: float = 30.0) -> None:
+    def __init__(self, folder: Path, header: Mapping[str, Any], *, seconds: float = 2.0) -> None:
         self.folder = folder
-        self.header = {"format": _FORMAT, **header}
-        self._writer = writer
+        self.header = {"format": FORMAT, **json.loads(json.dumps(dict(header)))}
         self._seconds = seconds
-        self._rows: list[dict[str, Any]] = []
-        self._written = time.monotonic()
-        self._places: dict[int, tuple[Path, int]] = {}
-        self._open: tuple[Path, pa.Table] | None = None
-        for shard in _shards(folder):
-            self._check(shard)
-            self._index(shard, _read(shard, ["id"])["id"].to_pylist())
+        self._rows: list[Row] = []
+        self._opened = self._written = time.monotonic()
+        self._cost = 0.0
+        self._index: dict[int, tuple[Path, int, int]] = {}
+        self._cache: dict[Path, list[Row]] = {}
+        shards = _shards(folder)
+        self._number = 1 + max((int(shard.stem[:6]) for shard in shards if shard.stem[:6].isdecimal()), default=-1)
+        for shard in shards:
+            header, rows = read_shard(shard)
+            self._check(header)
+            self._add_to_index(shard, rows)
 
     def __len__(self) -> int:
-        """Images whose tables are on disk."""
-        return len(self._places)
+        """Number of images whose tables are on disk."""
+        return len(self._index)
 
     def ids(self) -> list[int]:
         """Ids of the images whose tables are on disk, ascending."""
-        return sorted(self._places)
+        return sorted(self._index)
 
-    def table(self, lattice: MutantSet, ids: Sequence[int], images: Tensor) -> PredictionTable[Any]:
-        """The table of a batch, with the entries that are on disk; the others are not evaluated yet.
+    def table(self, mutants: MutantSet, ids: Sequence[int], images: Tensor) -> PredictionTable[Any]:
+        """Return the table of a batch with the entries that are on disk; the others are not evaluated.
 
         Args:
-            lattice: the mutants that the columns shall stand for.
-            ids: ids of the images.
-            images: the images themselves, ``[image, ...]``: labels of other pixels are of no use.
+            mutants: Mutants of the columns.
+            ids: Ids of the images.
+            images: Pixels ``[image, ...]``, compared with those of the stored tables.
 
         Raises:
-            ResultsError: if an image with this id but other pixels is in the store.
+            ResultsError: if the store has a table of an image with this id and other pixels.
         """
-        table = PredictionTable.empty(lattice, len(ids), device=images.device)
-        for row, (key, digest) in enumerate(zip(ids, image_digests(images), strict=True)):
-            if key in self._places:
-                stored = self._row(key)
-                if stored["image"] != digest:
+        table = PredictionTable.empty(mutants, len(ids), device=images.device)
+        for number, (image_id, digest) in enumerate(zip(ids, image_digests(images), strict=True)):
+            if image_id in self._index:
+                row = self._row(image_id)
+                if row.image != digest:
                     raise ResultsError(
-                        f"{self.folder} has a table of image {key} ({stored['path']}), but with other pixels: the "
-                        "file or its preprocessing has changed; give another folder as store="
+                        f"{self.folder} has a table of image {image_id} ({row.path}) with other pixels: the file or "
+                        "its preprocessing has changed; give another folder as store="
                     )
-                _fill(table, row, stored)
+                _fill(table, number, row)
         return table
 
     def add(
@@ -102,75 +100,75 @@ class TableStore:
         labels: Sequence[int],
         images: Tensor,
     ) -> None:
-        """Keep the tables of a batch, beside what is stored of higher orders; those with nothing new are passed over.
+        """Add the tables of a batch to those of higher orders on disk; rows without new entries are left out.
 
         Args:
-            table: the tables of the batch.
-            ids: ids of the images.
-            paths: their names.
-            labels: their true labels.
-            images: their pixels.
-        """
-        assert table.margins is not None
-        mutants, margins = len(table.mutants), rounded_down(table.margins).half().cpu().numpy()
-        for row, digest in enumerate(image_digests(images)):
-            stored = self._row(ids[row]) if ids[row] in self._places else {"labels": [], "margins": []}
-            entries = table.labels[row].tolist() + stored["labels"][mutants:]
-            if _evaluated(entries) <= _evaluated(stored["labels"]):
-                continue
-            self._rows.append(
-                {
-                    "id": ids[row],
-                    "path": paths[row],
-                    "label": int(labels[row]),
-                    "image": digest,
-                    "labels": entries,
-                    "margins": np.append(margins[row], np.array(stored["margins"][mutants:], margins.dtype)),
-                }
-            )
-        if time.monotonic() - self._written > self._seconds:
-            self.flush()
-
-    def flush(self) -> None:
-        """Write everything that has been added and not been written yet, as one shard that is whole or not there.
+            table: Tables of the batch.
+            ids: Ids of the images.
+            paths: Names of the images.
+            labels: True labels.
+            images: Pixels ``[image, ...]``.
 
         Raises:
             ResultsError: if the folder can't be written.
         """
+        assert table.margins is not None
+        if table.labels.numel() and int(table.labels.max()) >= MOST_CLASSES:
+            raise ResultsError(f"a store holds labels up to {MOST_CLASSES - 1}, got {int(table.labels.max())}")
+        entries = table.labels.cpu().numpy().astype(np.int16)
+        margins = rounded_down(table.margins).half().cpu().numpy()
+        for number, digest in enumerate(image_digests(images)):
+            image_id = int(ids[number])
+            stored = self._row(image_id) if image_id in self._index else None
+            row = Row(
+                image_id,
+                str(paths[number]),
+                int(labels[number]),
+                digest,
+                entries[number] if stored is None else np.append(entries[number], stored.labels[entries.shape[1] :]),
+                margins[number] if stored is None else np.append(margins[number], stored.margins[entries.shape[1] :]),
+            )
+            if row.evaluated > (0 if stored is None else stored.evaluated):
+                self._rows.append(row)
+        now = time.monotonic()
+        if now - self._written >= max(self._seconds, _COST * self._cost, (now - self._opened) / _GROWTH):
+            self.flush()
+
+    def flush(self) -> None:
+        """Write all tables that are not on disk yet as one shard.
+
+        Raises:
+            ResultsError: if the folder can't be written.
+        """
+        started = time.monotonic()
         if self._rows:
-            shard = self.folder / f"{_next_number(self.folder):06d}_{self._writer:04d}.parquet"
-            schema = _SCHEMA.with_metadata({_HEADER: json.dumps(self.header)})
-            content = pa.Table.from_pylist(self._rows, schema=schema)
-            write_whole(shard, lambda partial: pq.write_table(content, partial, compression="zstd"), _CHOSEN_BY)
-            self._index(shard, [row["id"] for row in self._rows])
+            shard = self.folder / f"{self._number:06d}_{unique_name()}.parquet"
+            write_shard(shard, self.header, self._rows)
+            self._number += 1
+            self._add_to_index(shard, self._rows)
             self._rows = []
         self._written = time.monotonic()
+        self._cost = self._written - started
 
     def batches(
-        self, lattice: MutantSet, only: Collection[int] | None = None, size: int = 64
+        self, mutants: MutantSet, only: Collection[int] | None = None, size: int = 64
     ) -> Iterator[tuple[dict[str, list[Any]], PredictionTable[Any]]]:
-        """All stored tables in batches of images, ascending by id, each with their ``id``, ``path`` and ``label``.
+        """Iterate over the stored tables in batches, ascending by id, each with ``id``, ``path`` and ``label``.
 
         Args:
-            lattice: the mutants that the columns shall stand for.
-            only: ids of the images, of which those without a table are left out; by default all.
-            size: images in one batch.
+            mutants: Mutants of the columns.
+            only: Ids of the images; those without a table are left out; default: all.
+            size: Batch size.
         """
-        ids = [key for key in self.ids() if only is None or key in only]
+        ids = [image_id for image_id in self.ids() if only is None or image_id in only]
         for start in range(0, len(ids), size):
-            rows = [self._row(key) for key in ids[start : start + size]]
-            table = PredictionTable.empty(lattice, len(rows))
+            rows = [self._row(image_id) for image_id in ids[start : start + size]]
+            table = PredictionTable.empty(mutants, len(rows))
             for number, row in enumerate(rows):
                 _fill(table, number, row)
-            yield {name: [row[name] for row in rows] for name in ("id", "path", "label")}, table
+            yield {name: [getattr(row, name) for row in rows] for name in ("id", "path", "label")}, table
 
-    def _check(self, shard: Path) -> None:
-        header = _header(shard)
-        if header.get("format") != _FORMAT:
-            raise ResultsError(
-                f"the tables in {self.folder} were written by another version of mrcert, in format "
-                f"{header.get('format')} instead of {_FORMAT}; evaluate again, with another folder as store="
-            )
+    def _check(self, header: Mapping[str, Any]) -> None:
         if found := differences(header, self.header, "in the store"):
             raise ResultsError(
                 f"the tables in {self.folder} were made by something else:\n  "
@@ -178,64 +176,52 @@ class TableStore:
                 + "\ngive the settings that they were made with, or another folder as store="
             )
 
-    def _index(self, shard: Path, ids: Iterable[int]) -> None:
-        self._places |= {key: (shard, row) for row, key in enumerate(ids)}
+    def _add_to_index(self, shard: Path, rows: Iterable[Row]) -> None:
+        for number, row in enumerate(rows):
+            if row.id not in self._index or row.evaluated >= self._index[row.id][2]:
+                self._index[row.id] = (shard, number, row.evaluated)
 
-    def _row(self, key: int) -> dict[str, Any]:
-        shard, row = self._places[key]
-        if self._open is None or self._open[0] != shard:
-            self._open = (shard, _read(shard))
-        return self._open[1].slice(row, 1).to_pylist()[0]
+    def _row(self, image_id: int) -> Row:
+        shard, number, _ = self._index[image_id]
+        if shard not in self._cache:
+            if len(self._cache) >= _CACHED:
+                self._cache.pop(next(iter(self._cache)))
+            self._cache[shard] = read_shard(shard)[1]
+        return self._cache[shard][number]
 
 
 def stored_header(folder: Path) -> dict[str, Any]:
-    """What the tables of a store were made by.
+    """Return what the tables of a store were made by, as plain values.
 
     Raises:
-        ResultsError: if there are none, or they are damaged.
+        ResultsError: if there are no tables, or if they are damaged or of another format.
     """
     shards = _shards(folder)
     if not shards:
         raise ResultsError(f"there are no tables in {folder}; an evaluation (python eval.py store={folder}) makes them")
-    return {name: value for name, value in _header(shards[0]).items() if name != "format"}
+    return {name: value for name, value in read_header(shards[0]).items() if name != "format"}
+
+
+def newest_store(runs: Path, name: str = "mutants") -> Path | None:
+    """Return the newest folder ``runs/*/name`` that holds a complete file, or ``None``.
+
+    Files that a killed process left unfinished are hidden and don't count.
+    """
+    files = [file for file in runs.glob(f"*/{name}/*") if file.is_file() and not file.name.startswith(".")]
+    return max(files, key=lambda file: file.stat().st_mtime).parent if files else None
 
 
 def image_digests(images: Tensor) -> list[str]:
-    """A digest of the pixels of every image, as a model gets them."""
+    """Digest of the pixels of each image, as the model gets them."""
     return [hashlib.blake2b(image.numpy().tobytes(), digest_size=16).hexdigest() for image in images.cpu()]
 
 
 def _shards(folder: Path) -> list[Path]:
-    return sorted(folder.glob("*.parquet"))
+    return sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
 
 
-def _next_number(folder: Path) -> int:
-    """One more than that of any shard: one of them may have been removed, or another run may be writing here."""
-    return 1 + max((int(shard.stem[:6]) for shard in _shards(folder) if shard.stem[:6].isdecimal()), default=-1)
-
-
-def _header(shard: Path) -> dict[str, Any]:
-    try:
-        metadata = pq.read_schema(shard).metadata or {}
-        header = json.loads(metadata[_HEADER])
-    except (OSError, pa.ArrowInvalid, KeyError, ValueError) as error:
-        raise ResultsError(f"{shard} is damaged or holds no tables of mutants ({error}); remove it") from error
-    return header
-
-
-def _read(shard: Path, columns: list[str] | None = None) -> pa.Table:
-    try:
-        return pq.read_table(shard, columns=columns)
-    except (OSError, pa.ArrowInvalid) as error:
-        raise ResultsError(f"{shard} is damaged ({error}); remove it, and its images are evaluated again") from error
-
-
-def _fill(table: PredictionTable[Any], row: int, stored: Mapping[str, Any]) -> None:
+def _fill(table: PredictionTable[Any], number: int, row: Row) -> None:
     assert table.margins is not None
-    shared = min(len(table.mutants), len(stored["labels"]))
-    table.labels[row, :shared] = torch.tensor(stored["labels"][:shared], dtype=table.labels.dtype)
-    table.margins[row, :shared] = torch.tensor(stored["margins"][:shared])
-
-
-def _evaluated(labels: Sequence[int]) -> int:
-    return sum(label != NOT_EVALUATED for label in labels)
+    common = min(table.labels.shape[1], len(row.labels))
+    table.labels[number, :common] = torch.from_numpy(row.labels[:common].astype(np.int32)).to(table.labels)
+    table.margins[number, :common] = torch.from_numpy(row.margins[:common].astype(np.float32)).to(table.margins)

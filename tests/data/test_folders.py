@@ -5,7 +5,7 @@ import pytest
 
 from mrcert_pl.data import describe
 from mrcert_pl.data.class_names import IMAGENETTE_FOLDERS
-from mrcert_pl.data.files import FIRST_TEST_ID
+from mrcert_pl.data.folders import FIRST_TEST_ID
 from mrcert_pl.errors import DataError
 
 open_imagenette = describe("imagenette").open

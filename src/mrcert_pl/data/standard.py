@@ -7,7 +7,7 @@ import numpy as np
 from PIL import Image
 from torchvision.datasets import CIFAR10, SVHN
 
-from mrcert_pl.data.files import image_folders
+from mrcert_pl.data.folders import image_folders
 from mrcert_pl.data.official import check_official
 from mrcert_pl.data.records import Record, Source, Split
 from mrcert_pl.data.splits import held_out

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcert_pl.bench.rows import Way
+from benchmarks.rows import Way
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.models.flops import TableFlops

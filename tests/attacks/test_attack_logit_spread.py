@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import Tensor
 
+from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.defenders import MRCert, MRCertCascade
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants import MutantEvaluator, PredictionTable
-from mrcert_pl.mutants.numerics import LogitSpread
 
 WINDOWS = 6
 LATTICE = UnionLattice([1 << window for window in range(WINDOWS)], WINDOWS, order=4)

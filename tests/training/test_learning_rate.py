@@ -1,7 +1,7 @@
 import pytest
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.lit import effective_lr
+from mrcert_pl.training import effective_lr
 
 
 @pytest.mark.parametrize(

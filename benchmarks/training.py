@@ -7,8 +7,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from mrcert_pl.bench.rows import Way
-from mrcert_pl.bench.ways import dense_flops
+from benchmarks.rows import Way
+from benchmarks.ways import dense_flops
 
 # A backward pass takes two products for each of the forward pass.
 _FORWARD_AND_BACKWARD = 3

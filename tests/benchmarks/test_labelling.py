@@ -1,14 +1,29 @@
 import json
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from tiny import TINY
 
-from mrcert_pl.bench import Machine
+from benchmarks import Machine
+from benchmarks.labelling import main
 
 Command = Callable[..., None]
-BENCH = ["bench", *TINY, "patch=32", "trainer=cpu", "images=1", "rounds=1", "sample=2", "train_batch=2"]
+BENCH = [*TINY, "patch=32", "trainer=cpu", "images=1", "rounds=1", "sample=2", "train_batch=2"]
+
+
+@pytest.fixture
+def benchmark(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Command:
+    """Run ``python -m benchmarks.labelling`` in an empty folder."""
+    monkeypatch.chdir(tmp_path)
+
+    def run(*arguments: str) -> None:
+        monkeypatch.setattr(sys, "argv", ["labelling.py", *arguments])
+        monkeypatch.delenv("HYDRA_FULL_ERROR", raising=False)
+        main()
+
+    return run
 
 
 @pytest.fixture(autouse=True)
@@ -16,8 +31,8 @@ def _quick(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(Machine, "peak_flops", 1e11)
 
 
-def test_a_benchmark_leaves_its_rows(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    command(*BENCH)
+def test_a_benchmark_leaves_its_rows(benchmark: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    benchmark(*BENCH)
     output = capsys.readouterr().out
     (file,) = Path("outputs/bench").rglob("bench.json")
     content = json.loads(file.read_text())
@@ -31,10 +46,10 @@ def test_a_benchmark_leaves_its_rows(command: Command, capsys: pytest.CaptureFix
     assert file.with_name("bench.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_trained_weights_are_lazy_too(command: Command) -> None:
+def test_trained_weights_are_lazy_too(command: Command, benchmark: Command) -> None:
     command("train", *TINY, "patch=32", "trainer=cpu", "dataset.limit=8", "recipe.batch_size=8", "trainer.max_epochs=1")
     checkpoint = "checkpoint=checkpoints/digits/vit_srf_p32/best.ckpt"
-    command(*BENCH, checkpoint, "defenders=[mrcert_cascade]", "train_batch=0")
+    benchmark(*BENCH, checkpoint, "defenders=[mrcert_cascade]", "train_batch=0")
     (file,) = Path("outputs/bench").rglob("bench.json")
     ways = [row["way"] for row in json.loads(file.read_text())["rows"]]
     assert ways[4:] == [f"mrcert_cascade: {want}" for want in ("label", "certificate", "round trip")]
@@ -50,13 +65,13 @@ def test_trained_weights_are_lazy_too(command: Command) -> None:
         ("checkpoint=nothing.ckpt", "there is no checkpoint nothing.ckpt"),
     ],
 )
-def test_bad_settings(command: Command, capsys: pytest.CaptureFixture[str], override: str, message: str) -> None:
+def test_bad_settings(benchmark: Command, capsys: pytest.CaptureFixture[str], override: str, message: str) -> None:
     with pytest.raises(SystemExit):
-        command(*BENCH, override)
+        benchmark(*BENCH, override)
     assert message in capsys.readouterr().err
 
 
-def test_votes_have_nothing_to_time(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
+def test_votes_have_nothing_to_time(benchmark: Command, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit):
-        command("bench", "model=column_vit", "trainer=cpu")
+        benchmark("model=column_vit", "trainer=cpu")
     assert "votes instead of hiding masks" in capsys.readouterr().err

@@ -4,7 +4,7 @@ import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from mrcert_pl.bench.machine import Machine
+from benchmarks.machine import Machine
 
 
 @dataclass(frozen=True)

@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.lit.drop_path import set_drop_path
 from mrcert_pl.models import ViTSRF
+from mrcert_pl.training.drop_path import set_drop_path
 
 
 def test_rates_rise_over_the_true_depth_and_leave_no_trace(tiny_vit: ViTSRF) -> None:

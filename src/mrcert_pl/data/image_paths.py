@@ -10,7 +10,7 @@ from torchvision.datasets.folder import IMG_EXTENSIONS
 from mrcert_pl.errors import DataError
 
 
-def find_pictures(places: Iterable[str]) -> list[Path]:
+def find_images(places: Iterable[str]) -> list[Path]:
     """The files that some places mean, each once, in the order of the places.
 
     A folder means the pictures in it and below, sorted; hidden files, and files without the ending of a picture, don't

@@ -9,9 +9,9 @@ import torch
 from noisy_srf import noisy_srf, random_images
 
 from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+from mrcert_pl.attacks.certificate_audit import CertificateAudit, Findings
 from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Verdicts
 from mrcert_pl.geometry import PatchSpec, UnionLattice
-from mrcert_pl.lit.certificate_audit import CertificateAudit, Findings
 from mrcert_pl.mutants import PredictionTable
 
 

@@ -6,7 +6,7 @@ from itertools import combinations_with_replacement
 import pytest
 import torch
 
-from mrcert_pl.bench import Machine, Way, compare, gradient_ways, labelling_ways, machine
+from benchmarks import Machine, Way, compare, gradient_ways, labelling_ways, machine
 from mrcert_pl.defenders import MRCert
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
 from mrcert_pl.models import ViTSRF

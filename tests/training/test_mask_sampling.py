@@ -3,7 +3,7 @@ import torch
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Ablations, PatchSpec, UnionLattice, covering_masks
-from mrcert_pl.lit import AblationSampler, MaskSampler
+from mrcert_pl.training import AblationSampler, MaskSampler
 
 MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcert_pl.data.listing import find_pictures
+from mrcert_pl.data.image_paths import find_images
 from mrcert_pl.errors import DataError
 
 
@@ -33,12 +33,12 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     ],
 )
 def test_places(places: list[str], expected: list[str]) -> None:
-    assert find_pictures(places) == [Path("photos") / name for name in expected]
+    assert find_images(places) == [Path("photos") / name for name in expected]
 
 
 def test_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
-    assert find_pictures(["~/photos/b.jpg"]) == [folder / "photos" / "b.jpg"]
+    assert find_images(["~/photos/b.jpg"]) == [folder / "photos" / "b.jpg"]
 
 
 @pytest.mark.parametrize(
@@ -51,4 +51,4 @@ def test_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 )
 def test_places_without_pictures(places: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        find_pictures(places)
+        find_images(places)

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from mrcert_pl.lit.consistency import disagreement
+from mrcert_pl.training.consistency import disagreement
 
 
 def reference(views: list[np.ndarray]) -> float:

@@ -1,8 +1,9 @@
-"""``mrcert bench``: what the ways to label mutants, to train and to attack cost on this machine."""
+"""``python -m benchmarks.labelling``: what the ways to label mutants, to train and to attack cost on this machine."""
 
 import sys
 from dataclasses import asdict
 from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from omegaconf import DictConfig, OmegaConf
@@ -13,17 +14,17 @@ from mrcert_pl.errors import ConfigurationError
 if TYPE_CHECKING:
     from rich.table import Table
 
-    from mrcert_pl.bench import Row
+    from benchmarks import Row
 
 
-@command("bench")
+@command("labelling", Path(__file__).parent)
 def main(cfg: DictConfig) -> None:
     """Print the tables; leave ``bench.json`` and ``bench.png``."""
     import torch
     from rich.console import Console
     from rich.progress import Progress
 
-    from mrcert_pl.bench import Machine, compare
+    from benchmarks import Machine, compare
     from mrcert_pl.cli.build import build_trainer, device_of, start
     from mrcert_pl.files import write_json
     from mrcert_pl.reporting import environment
@@ -71,12 +72,12 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     """Name, ways and facts of every part of the benchmark."""
     import torch
 
-    from mrcert_pl.bench import gradient_ways, labelling_ways
+    from benchmarks import gradient_ways, labelling_ways
     from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
-    from mrcert_pl.lit import MaskSampler
     from mrcert_pl.models.checkpoints import read_checkpoint, restore
+    from mrcert_pl.training import MaskSampler
 
     lazy = [build(name, cfg.patches) for name in cfg.defenders]
     if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
