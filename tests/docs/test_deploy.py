@@ -1,4 +1,4 @@
-"""The how-to on deployment is followed, and the steps of the Dockerfile are checked as far as they go without Docker."""
+"""The how-to on deployment is followed; the steps of the Dockerfile are checked as far as they go without Docker."""
 
 import importlib
 import json

@@ -177,7 +177,7 @@ def _described(defender: Defender[Any]) -> dict[str, Any]:
     settings = {name: getattr(defender, name, None) for name in inspect.signature(type(defender)).parameters}
     # A name alone often states the other settings.
     for kept in (settings.keys() & {"patches"}, settings.keys()):
-        described: dict[str, Any] = {"name": defender.name} | {name: settings[name] for name in settings if name in kept}
+        described: dict[str, Any] = {
             "name": defender.name,
             **{name: settings[name] for name in settings if name in kept},
         }
