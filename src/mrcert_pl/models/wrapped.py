@@ -105,16 +105,6 @@ class WrappedClassifier(nn.Module):
         return self.masks.borders
 
     @property
-    def normalisation(self) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
-        """Mean and standard deviation of the images."""
-        return self.mean, self.std
-
-    @property
-    def residual_blocks(self) -> Sequence[nn.Module]:
-        """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
-        return ()
-
-    @property
     def window_shares(self) -> Float[Tensor, " window"]:
         """Fraction of the image's pixels in each window."""
         heights, widths = (torch.tensor(borders).diff() for borders in (self.masks.rows, self.masks.columns))
@@ -193,8 +183,8 @@ class WrappedClassifier(nn.Module):
         return logits_of(self.net(features)) if hidden is None else self.classify(features, hidden)
 
     @property
-    def normalisation(self) -> tuple[Tensor, Tensor]:
-        """Mean and standard deviation that images are normalised with, ``[1, 3, 1, 1]`` each."""
+    def normalisation(self) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
+        """Mean and standard deviation of the images."""
         return self.mean, self.std
 
     @property
