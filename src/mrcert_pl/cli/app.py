@@ -24,13 +24,13 @@ STARTED = "MRCERT_STARTED"
 
 def _patch_of_attack(folder: str | None) -> Any:
     """The patch of an attacked set, for the folders that Hydra makes before a command begins; ``None`` without one."""
-    from mrcert_pl.data.attacked import read_header
+    from mrcert_pl.data.attacked_header import read_header
 
     if folder is None:
         return None
     # That there is no such set is the command's own error.
     with suppress(MRCertError):
-        return read_header(Path(folder))["made_from"]["patch"]
+        return read_header(Path(folder)).patch
 
 
 OmegaConf.register_new_resolver("patch_of_attack", _patch_of_attack, replace=True)

@@ -35,6 +35,7 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.cli.resume import store_folder
     from mrcert_pl.data import AttackedSet
     from mrcert_pl.data.attacked import AttackedImages
+    from mrcert_pl.data.attacked_header import parse_header
     from mrcert_pl.lit import PatchAttacking
     from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
     from mrcert_pl.reporting import environment
@@ -48,23 +49,25 @@ def main(cfg: DictConfig) -> None:
     data = build_data(cfg, model.image_px, batch_size=cfg.batch_size, seed=cfg.seed)
     restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
     trainer = build_trainer(cfg, [ImageProgressBar("Attacking")])
-    header = {
-        "dataset": data.description.attacked or data.description.name,
-        "classes": list(data.description.classes),
-        "images": [record.id for record in data.split("test").records],
-        "quantize": attack.quantize,
-        "attack": attack.settings(),
-        "model": describe_model(model),
-        "weights_sha256": weights_digest(model),
-        "precision": str(trainer.precision),
-        "device": trainer.strategy.root_device.type,
-        "made_from": {
-            "model": config["model"],
-            "patch": config["patch"],
-            "checkpoint": str(cfg.checkpoint),
-            "dataset": source_of(cfg),
-        },
-    }
+    header = parse_header(
+        {
+            "dataset": data.description.attacked or data.description.name,
+            "classes": list(data.description.classes),
+            "images": [record.id for record in data.split("test").records],
+            "quantize": attack.quantize,
+            "attack": attack.settings(),
+            "model": describe_model(model),
+            "weights_sha256": weights_digest(model),
+            "precision": str(trainer.precision),
+            "device": trainer.strategy.root_device.type,
+            "made_from": {
+                "model": config["model"],
+                "patch": config["patch"],
+                "checkpoint": str(cfg.checkpoint),
+                "dataset": source_of(cfg),
+            },
+        }
+    )
     attacked = AttackedSet(store_folder(cfg, run_dir, "attacked"), header)
     if (finished := len(attacked.ids())) and trainer.is_global_zero:
         print(f"{attacked.folder} has {finished} attacked images; they are not attacked again")
@@ -79,7 +82,7 @@ def main(cfg: DictConfig) -> None:
     trainer.strategy.barrier()
     if trainer.is_global_zero:
         facts = {
-            "weights_sha256": header["weights_sha256"],
+            "weights_sha256": header.weights_sha256,
             "checkpoint": str(cfg.checkpoint),
             "attack": attack.settings(),
             "environment": environment(device_of(trainer), str(trainer.precision)),
@@ -98,15 +101,15 @@ def _report(cfg: DictConfig, run_dir: Path, images: "AttackedImages", facts: dic
     rows = images.facts
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     counts = {
-        "base_before": sum(row["clean_prediction"] == row["label"] for row in rows),
-        "base_after": sum(row["prediction"] == row["label"] for row in rows),
+        "base_before": sum(row.clean_prediction == row.label for row in rows),
+        "base_after": sum(row.prediction == row.label for row in rows),
         "n": len(rows),
     }
     result = {
         "model": cfg.model.name,
         "patch": config["patch"],
         "attacked": str(images.folder),
-        "successes": sum(row["success"] for row in rows),
+        "successes": sum(row.success for row in rows),
         **facts,
         "seed": cfg.seed,
         "command": " ".join(sys.argv),

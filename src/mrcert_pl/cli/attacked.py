@@ -9,7 +9,7 @@ from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.build import command_line
 from mrcert_pl.data import describe
-from mrcert_pl.data.attacked import read_header
+from mrcert_pl.data.attacked_header import read_header
 from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.mutants import stored_header
@@ -29,18 +29,18 @@ def adopt(cfg: DictConfig) -> None:
     """
     if cfg.dataset.name != "attacked":
         return
-    source = describe("attacked", cfg.dataset.path).attacked
-    made = read_header(Path(cfg.dataset.path))["made_from"]
+    describe("attacked", cfg.dataset.path)
+    header = read_header(Path(cfg.dataset.path))
     given = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
-    if cfg.model.name == made["model"]["name"]:
+    if cfg.model.name == header.model_name:
         if not any(name.split(".")[0] == "model" for name in given):
-            cfg.model = OmegaConf.create(made["model"])
+            cfg.model = OmegaConf.create(header.model_config())
         if "checkpoint" not in given:
-            cfg.checkpoint = made["checkpoint"]
+            cfg.checkpoint = str(header.checkpoint_path())
         return
     if "checkpoint" not in given:
-        cfg.checkpoint = f"{cfg.paths.checkpoint_dir}/{source}/{cfg.model.name}_p{cfg.patch}/best.ckpt"
-    origin = _origin(cfg, made["model"]["name"])
+        cfg.checkpoint = f"{cfg.paths.checkpoint_dir}/{header.source}/{cfg.model.name}_p{cfg.patch}/best.ckpt"
+    origin = _origin(cfg, header.model_name)
     for name, value in origin["config"].items():
         if name in cfg.model and not any(f"{other}.".startswith(f"model.{name}.") for other in given):
             cfg.model[name] = value
@@ -68,5 +68,6 @@ def _origin(cfg: DictConfig, attacked: str) -> Mapping[str, Any]:
 def source_of(cfg: DictConfig) -> dict[str, Any]:
     """Where the images of the configuration's data set are, and how they are resized, before any attack."""
     if cfg.dataset.name == "attacked":
-        return read_header(Path(cfg.dataset.path))["made_from"].get("dataset", {})
-    return {name: cfg.dataset[name] for name in ("root", "resize") if name in cfg.dataset}
+        return dict(read_header(Path(cfg.dataset.path)).source_settings)
+    given = {name: cfg.dataset.get(name) for name in ("root", "labels", "resize")}
+    return {name: str(value) for name, value in given.items() if value is not None}

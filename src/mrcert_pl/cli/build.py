@@ -78,7 +78,12 @@ def _keep_earlier_log(run_dir: Path) -> None:
 
 def description_of(cfg: DictConfig) -> DatasetDescription:
     """The description of the data set of the configuration."""
-    return describe(cfg.dataset.name, cfg.dataset.get("path"))
+    return describe(
+        cfg.dataset.name,
+        cfg.dataset.get("path") or cfg.dataset.get("root"),
+        cfg.dataset.get("labels"),
+        cfg.dataset.get("module"),
+    )
 
 
 def patch_of(cfg: DictConfig) -> PatchSpec:

@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from omegaconf import DictConfig
 
-from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
-from mrcert_pl.data.attacked import AttackedImages, read_header
+from mrcert_pl.data import AttackedFacts, ImageDataModule, ImageSplit, Preprocessing
+from mrcert_pl.data.attacked import AttackedImages
+from mrcert_pl.data.attacked_header import read_header
 from mrcert_pl.errors import DataError
 
 
@@ -62,11 +63,11 @@ def verdict_examples(
 
 def attack_examples(
     attacked: AttackedImages, data: ImageDataModule, wanted: int
-) -> Iterator[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]:
+) -> Iterator[tuple[AttackedFacts, np.ndarray, np.ndarray]]:
     """What the attack knew of so many images, those with the highest loss, with the image before and after it."""
     originals, records = data.split("test"), list(attacked.records("test"))
     patched = ImageSplit(attacked, records, Preprocessing(data.preprocessing.image_px, "whole"))
-    for i in sorted(range(len(records)), key=lambda i: -attacked.facts[i]["loss"])[:wanted]:
+    for i in sorted(range(len(records)), key=lambda i: -attacked.facts[i].loss)[:wanted]:
         yield attacked.facts[i], pixels_of(originals[i].image), pixels_of(patched[i].image)
 
 
@@ -82,11 +83,10 @@ def originals(folder: Path, ids: Collection[int], image_px: tuple[int, int]) -> 
         DataError: if the data set that they come from, or one of them, is not to be had here.
     """
     header = read_header(folder)
-    settings = header["made_from"].get("dataset", {})
-    split = ImageDataModule(header["dataset"], image_px=image_px, **settings).split("test")
+    split = ImageDataModule(header.source, image_px=image_px, **header.source_arguments()).split("test")
     places = {record.id: position for position, record in enumerate(split.records)}
     if missing := sorted(set(ids) - set(places)):
-        raise DataError(f"{header['dataset']}: there are no images {missing}; it is not what {folder} was made from")
+        raise DataError(f"{header.source}: there are no images {missing}; it is not what {folder} was made from")
     return {key: pixels_of(split[places[key]].image) for key in ids}
 
 

@@ -1,13 +1,13 @@
 """Tables of images for W&B, with overlays."""
 
-from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 
 from mrcert_pl.attacks import Placement
 from mrcert_pl.cli.examples import Example
 from mrcert_pl.dashboard import Board, figures
+from mrcert_pl.data import AttackedFacts
 
 # Numbers of overlays; no two mean different things.
 _HIDDEN = {1: "hidden, the witness doesn't see it"}
@@ -39,7 +39,7 @@ def show_verdicts(board: Board, examples: Iterable[Example], classes: Sequence[s
 
 
 def show_attacked(
-    board: Board, examples: Iterable[tuple[Mapping[str, Any], np.ndarray, np.ndarray]], classes: Sequence[str]
+    board: Board, examples: Iterable[tuple[AttackedFacts, np.ndarray, np.ndarray]], classes: Sequence[str]
 ) -> None:
     """Some images before and after an attack, with the patch as an overlay.
 
@@ -50,8 +50,8 @@ def show_attacked(
     """
     rows = []
     for facts, before, after in examples:
-        patch = 4 * Placement(**facts["placement"]).mask(after.shape[:2])[0].numpy()
-        names = [classes[facts[name]] for name in ("label", "clean_prediction", "prediction")]
+        patch = 4 * Placement(*facts.placement).mask(after.shape[:2])[0].numpy()
+        names = [classes[label] for label in (facts.label, facts.clean_prediction, facts.prediction)]
         images = [board.image(before), board.image(after, {"patch": (patch, _PATCH)})]
-        rows.append([*images, *names, facts["success"], facts["loss"], facts["id"]])
+        rows.append([*images, *names, facts.success, facts.loss, facts.id])
     board.table("attack/images", ("image", "attacked image", "label", "before", "after", "success", "loss", "id"), rows)

@@ -70,7 +70,7 @@ def _draw_defence(folder: Path, run_dir: Path, data: ImageDataModule, examples: 
     for row, image, hidden, _ in examples:
         record, facts = known[row["id"]]
         picture = _in_own_size(attacked.image(record))
-        patch = Placement(**facts["placement"]).mask(picture.shape[:2])[0].numpy()
+        patch = Placement(*facts.placement).mask(picture.shape[:2])[0].numpy()
         seen = None if hidden is None else what_is_seen(image, hidden)
         verdict = f"{_read(classes, row['prediction'], row['label'])}: {_outcome(row)}"
         if witnesses and hidden is None:
@@ -122,8 +122,8 @@ def draw_attack(cfg: DictConfig, run_dir: Path, attacked: AttackedImages, data: 
     classes = data.description.classes
     columns = [
         [
-            Panel(_read(classes, facts["clean_prediction"], facts["label"]), before),
-            Panel(_read(classes, facts["prediction"], facts["label"]), after),
+            Panel(_read(classes, facts.clean_prediction, facts.label), before),
+            Panel(_read(classes, facts.prediction, facts.label), after),
         ]
         for facts, before, after in attack_examples(attacked, data, cfg.pictures)
     ]

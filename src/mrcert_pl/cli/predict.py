@@ -35,7 +35,9 @@ def main(cfg: DictConfig) -> None:
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
         raise ConfigurationError(f"pictures is a number of images to draw or all, not {cfg.pictures!r}")
-    files = find_images(_places(cfg))
+    files, skipped = find_images(_places(cfg))
+    if skipped:
+        print(f"{len(skipped)} file(s) without the suffix of an image are skipped: {skipped[0]}, ...", file=sys.stderr)
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     guard = Guard.from_checkpoint(**guard_settings(cfg))

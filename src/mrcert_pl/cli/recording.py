@@ -114,7 +114,7 @@ def record_attack(loggers: Iterable[Any], cfg: DictConfig, data: "ImageDataModul
     """
     if not (board := Board.of(loggers)):
         return
-    from mrcert_pl.data.attacked import read_header
+    from mrcert_pl.data.attacked_header import read_header
     from mrcert_pl.reporting import read_results
 
     run_dir, classes = Path(cfg.paths.run_dir), data.description.classes
@@ -171,7 +171,7 @@ def _checkpoint(path: str | Path, weights_sha256: str | None = None) -> Piece:
 
 def _images(cfg: DictConfig, data: "ImageDataModule") -> Piece:
     """The images that a command tests on: of a data set, or an attacked set."""
-    from mrcert_pl.data.attacked import read_header
+    from mrcert_pl.data.attacked_header import read_header
 
     if cfg.dataset.name == "attacked":
         folder = Path(cfg.dataset.path)

@@ -74,10 +74,10 @@ def _finetuning(cfg: DictConfig, model: "ViTSRF | AblatedViT") -> "MaskedFinetun
     """The LightningModule of a recipe."""
     from hydra.utils import instantiate
 
-    from mrcert_pl.data import describe
+    from mrcert_pl.cli.build import description_of
     from mrcert_pl.models.checkpoints import describe_model
 
-    description = describe(cfg.dataset.name)
+    description = description_of(cfg)
     classes = description.classes
     origin = {
         "name": cfg.model.name,

@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcert_pl.data import AttackedSetHeader
 from mrcert_pl.errors import ResultsError
 
 
@@ -74,18 +75,18 @@ def checkpoint_piece(path: Path, origin: Mapping[str, Any], weights_sha256: str 
     )
 
 
-def attacked_piece(folder: Path, header: Mapping[str, Any]) -> Piece:
+def attacked_piece(folder: Path, header: AttackedSetHeader) -> Piece:
     """An attacked set, whose images stay where they are.
 
     Args:
         folder: of the set.
         header: its header, ``attack.json``.
     """
-    facts = {key: header[key] for key in ("dataset", "attack", "weights_sha256", "precision", "device")}
+    facts = {key: getattr(header, key) for key in ("attack", "weights_sha256", "precision", "device")}
     return Piece(
         "attacked",
-        f"{header['dataset']}-attacked-p{header['made_from']['patch']}",
-        {**facts, "images": len(header["images"]), "path": str(folder.resolve())},
+        f"{header.source}-attacked-p{header.patch}",
+        {"dataset": header.source, **facts, "images": len(header.images), "path": str(folder.resolve())},
         references={"attacked": folder},
     )
 
