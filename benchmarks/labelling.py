@@ -11,7 +11,7 @@ from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
 
 if TYPE_CHECKING:
-    from mrcert_pl.results import BenchmarkRow
+    pass
 
 
 @command("labelling", Path(__file__).parent)

@@ -17,11 +17,8 @@ from tiny import TINY
 
 from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.data import DatasetDescription, catalog
-from mrcert_pl.data.folders import image_folders
-from mrcert_pl.results import find_runs
 from mrcert_pl.data import ImageDataModule, catalog
-from mrcert_pl.reporting import find_results, read_results
+from mrcert_pl.results import find_runs
 
 Command = Callable[..., None]
 SMALL = [*TINY, "trainer=cpu"]
