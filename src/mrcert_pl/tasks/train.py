@@ -87,8 +87,9 @@ class TrainingSettings:
         srf_checkpoint: checkpoint of the first stage.
         made_by: command that makes the checkpoint of the first stage, for the error if it is missing.
         defender: defender that judges the model during validation.
-        callbacks: Lightning callbacks by name; default: certified accuracies of 64 validation images, the best
-            checkpoint by them, the last checkpoint, seeds for every batch.
+        validation_images: number of validation images that are certified, for the default callbacks.
+        callbacks: Lightning callbacks by name; default: certified accuracies during validation, the best checkpoint by
+            them, the last checkpoint, seeds for every batch.
         trainer: devices, precision and length.
         compile: compile the model.
         resume: checkpoint of a run to resume, or ``last`` for the newest one beside this run's folder.
@@ -106,6 +107,7 @@ class TrainingSettings:
     srf_checkpoint: Path | None = None
     made_by: str | None = None
     defender: Defender[Any] | str = "mrcert"
+    validation_images: int = 64
     callbacks: Mapping[str, Callback] | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     compile: bool = False
@@ -175,7 +177,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         [*callbacks.values(), Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])],
         max_epochs=epochs,
         # A short training is validated once, at its end, so that there is a best checkpoint.
-        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 1), epochs),
+        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 10), epochs),
     )
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
@@ -233,7 +235,10 @@ def _default_callbacks(settings: TrainingSettings) -> dict[str, Callback]:
     never_numbered: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
     return {
         "mutant_predictions": MutantPredictions(
-            defender_of(settings.defender, settings.patches), settings.patch, settings.stride
+            defender_of(settings.defender, settings.patches),
+            settings.patch,
+            settings.stride,
+            settings.validation_images,
         ),
         "checkpoint": Checkpoint(
             filename="best", monitor=monitor, mode="max", auto_insert_metric_name=False, **never_numbered
