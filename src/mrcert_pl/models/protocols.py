@@ -14,7 +14,7 @@ from typing import Any, Protocol, runtime_checkable
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mrcert_pl.geometry import Borders, ColumnAblations, PatchSpec
+from mrcert_pl.geometry import Ablations, Borders, PatchSpec
 from mrcert_pl.mutants.evaluator import MaskableModel
 
 __all__ = [
@@ -95,7 +95,7 @@ class GridModel(BaseModel, Protocol):
 class AblatableModel(BaseModel, Protocol):
     """What votes ask. The windows are the image's pixel rows, then its pixel columns."""
 
-    def ablations(self, stride: int = 1) -> ColumnAblations:
+    def ablations(self, stride: int = 1) -> Ablations:
         """The ablations that the model is made for, at every ``stride``-th px."""
         ...
 
