@@ -79,7 +79,9 @@ def test_the_full_forward_is_one_dense_forward_pass_for_each_tuple(tiny_vit: ViT
 
 def test_a_model_that_drops_hidden_tokens_has_no_dense_path_to_be_charged_for() -> None:
     backbone_args = {"embed_dim": 16, "depth": 2, "num_heads": 2}
-    model = ViTSRF("vit_tiny_patch16_224", num_classes=10, split=1, hidden="drop", backbone_args=backbone_args).eval()
+    model = ViTSRF(
+        "vit_tiny_patch16_224", num_classes=10, split=1, hidden_tokens="drop", backbone_args=backbone_args
+    ).eval()
     lattice = covering_lattice(model.grid, model.window_px, PatchSpec(32), order=4)
     once, direct, *_ = labelling_methods(model, lattice, torch.rand(1, 3, 224, 224), [], sample=200)
     (_, whole), (_, encoded_once) = direct.work(), once.work()

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mrcert_pl.cli.build import build_model
+from mrcert_pl.cli.examples import originals
+from mrcert_pl.reporting import read_results, read_verdicts
 from PIL import Image
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
-from mrcert_pl.cli.build import build_model
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
-from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
 

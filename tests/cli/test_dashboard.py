@@ -8,11 +8,11 @@ import pytest
 import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from mrcert_pl.reporting import write_results
 from offline_run import only_run
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.reporting import write_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")
 

@@ -83,12 +83,12 @@ def test_the_verdicts_are_the_guards(ready: Command) -> None:
     assert row["name"] in "abcdefghij"
     assert (row["decision"] == "abstain") == (not row["round_trip"])
     same = {name: row[name] for name in row if name not in ("decision", "seconds", "error", "margin")}
-    assert same == {name: value for name, value in json.loads(json.dumps(expected.row())).items() if name in same}
+    assert same == {name: value for name, value in json.loads(json.dumps(expected.to_json())).items() if name in same}
 
 
 def test_a_list_on_standard_input_a_pattern_and_a_vote(ready: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("photos/colour.png\n\nphotos/s*/*.jpg\n"))
-    ready("predict", "images=-", "checkpoint=vote.ckpt", "defender=vot", "want=certificate")
+    ready("predict", "images=-", "checkpoint=vote.ckpt", "defender=vot", "output=certificate")
     rows = rows_of(only_run())
     assert [row["image"] for row in rows] == ["photos/colour.png", "photos/sub/print.jpg"]
     assert all(row["decision"] in ("accept", "abstain") and row["witness"] is None for row in rows)

@@ -4,10 +4,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from mrcert_pl.reporting import read_results, read_verdicts
 from offline_run import OfflineRun, finished_run
 from tiny import TINY
-
-from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
 

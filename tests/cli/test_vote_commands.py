@@ -5,7 +5,6 @@ from pathlib import Path
 
 import pytest
 import torch
-
 from mrcert_pl.reporting import read_results, read_verdicts
 
 SMALL = ["model.backbone_args={embed_dim: 16, depth: 1, num_heads: 2}", "patch=32", "trainer=cpu"]

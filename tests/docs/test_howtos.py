@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
+from mrcert_pl.reporting import find_results, read_results
 from pages import ROOT, commands, titled, write_files
 from PIL import Image
 from tiny import TINY
@@ -20,7 +21,6 @@ from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data import DatasetDescription, catalog
 from mrcert_pl.data.folders import image_folders
-from mrcert_pl.reporting import find_results, read_results
 
 Command = Callable[..., None]
 SMALL = [*TINY, "trainer=cpu"]

@@ -5,16 +5,17 @@ from typing import Literal, get_args
 import torch
 from torch import BoolTensor, Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, first
+from mrcert_pl.defenders.base import NO_WITNESS, check_margin, first
 from mrcert_pl.defenders.lazy import contenders, entries_of, optimistic_completion
 from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
-from mrcert_pl.defenders.witnesses import witnesses
-from mrcert_pl.errors import unknown
+from mrcert_pl.defenders.witnesses import counted, witnesses
+from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 Reference = Literal["original", "majority"]
+Certificate = Literal["paper", "sharp"]
 
 
 class PatchCURE(MaskingDefender):
@@ -27,20 +28,49 @@ class PatchCURE(MaskingDefender):
     - Case 2: a mask with another label, which every second mask leaves as it is -> that label.
     - Case 3: otherwise -> the reference.
 
-    An image is certified if all its labels with one or two masks are one; the unmasked one need not be (Theorem 4).
+    The certificate requires that all labels with one or two masks are equal (Theorem 4):
+
+    - ``sharp``: these alone;
+    - ``paper``: the label of the unmasked image as well, as in the baseline of the MRCert paper. It equals MRCert for
+      one patch with the certificate ``paper``. Only for the reference ``original``.
+
     No round trip can be certified: a patched version of a certified image need not be certified. The witness is the
     unmasked image in Case 1 of ``original``, the mask in Case 2.
+
+    PatchCleanser's published code breaks ties of the majority in favour of the largest label. This class takes the
+    smallest, as the script of the MRCert paper does (``bincount().argmax()``).
+
+    Args:
+        reference: the reference label.
+        certificate: the rule of the certificate.
+        margin: entries of a certificate have a top-two logit margin above this (Theorem 6; 0: no condition).
+
+    Raises:
+        ConfigurationError: for unknown names, a negative margin, a margin with a table that has none, or the
+            certificate ``paper`` with the reference ``majority``.
     """
 
-    name = "patchcure"
     order = 2
     initial_order = 1
     round_trip_note = "double masking can't promise that a patched image is still certified"
 
-    def __init__(self, reference: Reference = "original") -> None:
+    def __init__(
+        self, reference: Reference = "original", certificate: Certificate = "sharp", margin: float = 0.0
+    ) -> None:
         if reference not in get_args(Reference):
             raise unknown("PatchCURE reference", reference, get_args(Reference))
+        if certificate not in get_args(Certificate):
+            raise unknown("PatchCURE certificate", certificate, get_args(Certificate))
+        if certificate == "paper" and reference != "original":
+            raise ConfigurationError(
+                f"the PatchCURE certificate 'paper' needs the reference 'original', not {reference!r}; "
+                "take certificate='sharp'"
+            )
+        check_margin(margin)
+        self.name = "patchcure" if certificate == "sharp" else "patchcure_paper"
         self.reference = reference
+        self.certificate = certificate
+        self.margin = margin
 
     def decide_part(
         self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
@@ -52,7 +82,9 @@ class PatchCURE(MaskingDefender):
         found = recovered != NO_WITNESS
         label = torch.where(found, labels.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
         known = optimistic_completion(table, label) if optimistic else table
-        certified = (known.labels[:, 1 : lattice.size(2)] == label[:, None]).all(1)
+        first_entry = 0 if self.certificate == "paper" else 1
+        agreeing = counted(known, self.margin) & (known.labels == label[:, None])
+        certified = agreeing[:, first_entry : lattice.size(2)].all(1)
         unmasked = 0 if self.reference == "original" else NO_WITNESS
         return Verdicts(
             label=label,

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.models.checkpoints import base_weights, with_digest
 from mrcert_pl.models.protocols import TrainableModel
 from mrcert_pl.training import WindowSampler, effective_lr, set_drop_path
 
@@ -149,7 +150,7 @@ class MaskedFinetuning(L.LightningModule):
         scheduler.step(batches / self.trainer.num_training_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["mrcert"] = self.origin
+        checkpoint["mrcert"] = with_digest(self.origin, base_weights(checkpoint["state_dict"]))
 
 
 def _check_optimizer(settings: Mapping[str, Any]) -> None:
