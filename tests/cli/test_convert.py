@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from mrcert_pl.reporting import read_results
+from plain_results import read_results
 from safetensors.torch import save_file
 from test_commands import CHECKPOINT, TRAIN, Command, failure
 from tiny import TINY

@@ -58,7 +58,7 @@ def test_a_folder_with_damaged_files(ready: Command, capsys: pytest.CaptureFixtu
     output = capsys.readouterr()
     assert "4 images: " in output.out
     assert "2 unreadable" in output.out
-    assert "error: photos/empty.png can't be read as a picture: it is empty" in output.err
+    assert "error: photos/empty.png can't be read as an image: it is empty" in output.err
     run = only_run()
     rows = rows_of(run)
     assert [row["image"] for row in rows] == [
@@ -117,7 +117,7 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
         (["images=photos", "checkpoint=none.ckpt"], "there is no checkpoint none.ckpt"),
         (["images=photos", "checkpoint=vote.ckpt"], "AblatedViT has none.*defender=vot"),
         (["images=photos", "checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
-        (["images=photos", "checkpoint=srf.ckpt", "want=labels"], "unknown output level 'labels'"),
+        (["images=photos", "checkpoint=srf.ckpt", "output=labels"], "unknown output level 'labels'"),
         (["images=photos", "checkpoint=srf.ckpt", "require=label"], "choose one of: certificate, round_trip"),
         (["images=photos", "checkpoint=srf.ckpt", "pictures=some"], "a number of images to draw or all, not 'some'"),
         (["images=photos", "checkpoint=srf.ckpt", "device=tpu"], "there is no device 'tpu' here"),

@@ -103,7 +103,7 @@ def _send_until_stopped(port: int) -> int:
 
 
 def wait_until_ready(client: "httpx.Client", server: subprocess.Popen, log: Path) -> None:
-    end = time.monotonic() + 120
+    end = time.monotonic() + 240
     while time.monotonic() < end and server.poll() is None:
         try:
             # Without the key.
@@ -281,7 +281,7 @@ def test_an_upload_that_stalls_times_out(client: "httpx.Client") -> None:
         (["max_megabytes=0"], "max_megabytes must be more than 0, got 0"),
         (["max_requests=none"], "max_requests must be more than 0, got 'none'"),
         (["checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
-        (["checkpoint=srf.ckpt", "want=all"], "unknown output level 'all'"),
+        (["checkpoint=srf.ckpt", "output=all"], "unknown output level 'all'"),
     ],
 )
 def test_bad_settings(

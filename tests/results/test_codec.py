@@ -2,7 +2,7 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -43,7 +43,7 @@ class Whole(Document):
     fraction: Fraction | None = None
     cost: Amount = 0.0
     flag: bool = False
-    config: Settings = ()  # type: ignore[assignment]  # a default that nothing mutates
+    config: Settings = field(default_factory=dict)
 
     @classmethod
     def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:

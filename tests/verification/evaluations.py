@@ -65,7 +65,7 @@ def random_tables(mutants: Any, images: int) -> PredictionTable[Any]:
     differs = torch.rand(labels.shape) < torch.rand(images, 1) ** 4 * 0.4
     differs[: images // 3] = False
     labels = torch.where(differs, torch.randint(CLASSES, labels.shape), labels)
-    if isinstance(mutants, UnionLattice):
+    if isinstance(mutants, UnionLattice) and mutants.order:
         # Some images have a patch under one mask: all mutants that don't hide it are misclassified.
         shown = ~mutants.containing(1)[1]
         labels[images // 2 :] = torch.where(shown, (labels[images // 2 :] + 1) % CLASSES, labels[images // 2 :])

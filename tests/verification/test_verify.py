@@ -152,9 +152,18 @@ def test_removed_and_repeated_rows_are_found(run: Path) -> None:
     rows = read_rows(run / "verdicts.parquet")
     write_rows(run / "verdicts.parquet", rows[1:])
     assert "10 number of rows" in found(run)
+
     # With all counts made to fit, an image that was misclassified is dropped.
-    rewrite(run, lambda content: content.update(n=11))
+    def fewer(content: dict[str, Any]) -> None:
+        content["n"] = 11
+        for accuracy in content["accuracy"].values():
+            accuracy["count"], accuracy["n"] = min(accuracy["count"], 11), 11
+            accuracy["measured"] = accuracy["count"] / 11
+
+    honest = (run / "results.json").read_text()
+    rewrite(run, fewer)
     assert "10 number of rows" in found(run)
+    (run / "results.json").write_text(honest)
     write_rows(run / "verdicts.parquet", [*rows, rows[3]])
     assert "13 number of rows" in found(run)
     write_rows(run / "verdicts.parquet", [*rows, rows[3] | {"id": 99}])
@@ -252,6 +261,12 @@ def test_tables_of_other_evaluations_are_refused(run: Path, tmp_path: Path) -> N
 
 def test_defenders_without_a_second_implementation_are_skipped(run: Path) -> None:
     rewrite(run, lambda content: content.update(defender="outside"))
+    assert "is of outside, and its settings of mrcert_sharp" in found(run)
+
+    def outside(content: dict[str, Any]) -> None:
+        content["defender_settings"]["name"] = content["config"]["defender"]["name"] = "module:outside"
+
+    rewrite(run, outside)
     report = verify(run)
     assert report.images == 0
     assert report.skipped == "outside has no second implementation; register it with one to verify its verdicts"

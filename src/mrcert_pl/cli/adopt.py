@@ -41,7 +41,9 @@ def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
     try:
         if settings.get("table") is not None:
             header = stored_header(Path(str(settings["table"])))
-            origin = {**header.get("origin", {}), "dataset": header.get("dataset")}
+            names = header.get("names")
+            kind = names.get("model") if isinstance(names, dict) else None
+            origin = {"name": kind, "dataset": header.get("dataset")}
         elif settings.get("checkpoint") is not None:
             origin = read_checkpoint(str(settings["checkpoint"])).origin
     except MRCertError:

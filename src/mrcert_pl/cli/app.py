@@ -24,6 +24,8 @@ from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _STARTED = "MRCERT_STARTED"
+_TRACEBACK = "MRCERT_TRACEBACK"
+_HINT = f"({_FULL_ERROR}=1 shows the traceback)"
 _TERMINATED = 143
 
 
@@ -50,7 +52,8 @@ def command(
             from mrcert_pl.views.wandb import run_closed
 
             _log_plainly()
-            with run_closed():
+            # Here, and not around Hydra: its own report of a failed job adds nothing to ours.
+            with failing_plainly(_HINT, os.environ.get(_TRACEBACK) == "1"), run_closed():
                 task(cfg)
 
         hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(job)
@@ -62,10 +65,10 @@ def command(
                 return
             # The jobs of the command inherit it, wherever they run.
             os.environ[_STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
-            traceback_requested = os.environ.get(_FULL_ERROR) == "1"
+            os.environ.setdefault(_TRACEBACK, os.environ.get(_FULL_ERROR, "0"))
             # Without this Hydra prints a traceback of its own and ends the process.
             os.environ[_FULL_ERROR] = "1"
-            with failing_plainly(f"({_FULL_ERROR}=1 shows the traceback)", traceback_requested):
+            with failing_plainly(_HINT, os.environ[_TRACEBACK] == "1"):
                 sys.argv = [sys.argv[0], *adopted(config_name, sys.argv[1:])]
                 hydra_main()
 

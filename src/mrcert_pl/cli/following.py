@@ -8,8 +8,16 @@ from omegaconf import DictConfig
 from mrcert_pl.cli.overrides import override
 
 # Settings that training and evaluation share.
-_SHARED = ("hydra.searchpath=", "dataset.root=", "dataset.resize=", "dataset.labels=", "model.", "paths.", "patches=")
-_SHARED += ("stride=",)
+_SHARED = (
+    "hydra.searchpath=",
+    "dataset.root=",
+    "dataset.resize=",
+    "dataset.labels=",
+    "model.",
+    "paths.",
+    "patches=",
+    "stride=",
+)
 # Weights that a training starts from.
 _START = ("pretrained", "weights", "head_rows")
 

@@ -206,7 +206,7 @@ def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> Predict
     return PredictionSettings(
         images=images,
         checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
-        model=None if cfg.model is None else model_settings(cfg),
+        model=None if cfg.get("model") is None else model_settings(cfg),
         defender=defender(cfg),
         patch=plain(cfg.patch),
         patches=cfg.patches,

@@ -21,7 +21,7 @@ _COMMANDS = {
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 # Commands of earlier versions.
-_MOVED = {"bench": "python -m benchmarks (make bench) in a checkout of the repository"}
+_MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 
 def main() -> None:

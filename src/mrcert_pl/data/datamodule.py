@@ -1,7 +1,7 @@
 """The LightningDataModule of every data set."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -66,7 +66,7 @@ class ImageDataModule(L.LightningDataModule):
         self.seed = _whole_number("seed", seed, 0, _MOST_SEED)
         if not isinstance(download, bool):
             raise ConfigurationError(f"download must be true or false, got {download!r}")
-        if not (isinstance(image_px, tuple | list) and len(image_px) == 2):
+        if not (isinstance(image_px, Sequence) and len(image_px) == 2):
             raise ConfigurationError(f"image_px must be a height and a width, got {image_px!r}")
         height, width = (_whole_number("image_px", side, 1) for side in image_px)
         for what, path in (("root", root), ("labels", labels)):
@@ -168,29 +168,3 @@ def _whole_number(name: str, value: object, least: int, most: int | None = None)
         limits = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigurationError(f"{name} must be a whole number {limits}, got {value!r}")
     return value
-
-
-class AttackedDataModule(ImageDataModule):
-    """Load an attacked set; all of its images are test images.
-
-    Args:
-        path: Folder of the set.
-        name: ``attacked``.
-        image_px: As for :class:`ImageDataModule`, like what follows.
-        batch_size: Number of images per batch and device.
-        workers: Maximum number of processes that load images.
-        limit: Number of images to use, drawn with ``seed``.
-        seed: Seed of ``limit``.
-    """
-
-    def __init__(
-        self,
-        path: str | Path | None = None,
-        name: str = "attacked",
-        image_px: tuple[int, int] = (224, 224),
-        batch_size: int = 64,
-        workers: int = 0,
-        limit: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(name, path, image_px, batch_size, workers, limit, seed=seed)

@@ -2,7 +2,8 @@
 
 import re
 import warnings
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -55,7 +56,9 @@ def rebuild(checkpoint: Checkpoint) -> Any:
         CheckpointError: for an unknown kind of model, for settings that are unknown, invalid or would load other
             files, or if the tensors don't fit.
     """
-    restore(geometry_of(checkpoint.origin, checkpoint.path), checkpoint)
+    geometry = geometry_of(checkpoint.origin, checkpoint.path)
+    with _quiet_meta():
+        restore(geometry, checkpoint)
     model = _build(checkpoint.origin, checkpoint.path)
     restore(model, checkpoint)
     return model.eval()
@@ -71,9 +74,16 @@ def geometry_of(origin: Mapping[str, Any], path: Path) -> Any:
     Raises:
         CheckpointError: as :func:`rebuild`.
     """
-    with torch.device("meta"), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # that nothing is copied into meta tensors
+    with torch.device("meta"), _quiet_meta():
         return _build(origin, path).eval()
+
+
+@contextmanager
+def _quiet_meta() -> Iterator[None]:
+    """Suppress the warnings that nothing is copied into tensors without memory."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield
 
 
 def _build(origin: Mapping[str, Any], path: Path) -> Any:

@@ -60,7 +60,7 @@ def verdict_rows(
     }
     if verdicts.safe_masks is not None and patch is not None:
         safe_masks: Any = verdicts.safe_masks
-        maps = location_maps(safe_masks, table.lattice.masks, model.borders, patch)
+        maps = location_maps(safe_masks, table.mutants.masks, model.borders, patch)
         columns["certified_fraction"] = certified_fraction(maps)
     lists = {name: column.tolist() for name, column in columns.items() if column is not None}
     safe = [None] * len(ids) if verdicts.safe_masks is None else [tuple(row) for row in verdicts.safe_masks.tolist()]

@@ -8,8 +8,10 @@ from mrcert_pl.attacks import PatchAttack, PatchIFGSM, normalised_range
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import AttackedImages, AttackedSet, AttackedSetHeader
 from mrcert_pl.data.attacked_header import MODEL_KINDS, read_header
+from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.lit import PatchAttacking
 from mrcert_pl.models.checkpoints import describe_model
+from mrcert_pl.models.protocols import AttackableModel
 from mrcert_pl.results.examples import AttackExample
 from mrcert_pl.results.runs import RESULTS
 from mrcert_pl.results.schema import Accuracy, AttackResult, Environment
@@ -92,7 +94,7 @@ def _attack(settings: AttackSettings) -> Attack:
         classes=tuple(data.description.classes),
         images=tuple(ids),
         quantize=made.quantize,
-        patch=str(settings.patch) if isinstance(settings.patch, str) else subject.patch_setting,
+        patch=_header_patch(subject),
         model_name=subject.name,
         model_kind=subject.name if subject.name in MODEL_KINDS else "",
         model_settings=subject.model.config,
@@ -130,10 +132,19 @@ def _attack(settings: AttackSettings) -> Attack:
     )
 
 
+def _header_patch(subject: Subject) -> int | str:
+    setting = subject.patch_setting
+    return ",".join(map(str, setting)) if isinstance(setting, tuple) else setting
+
+
 def _clip(settings: AttackSettings, subject: Subject) -> tuple[float, float]:
     """Return the smallest and the largest value of the normalised test images, all of them."""
     everything = replace(settings.dataset, limit=None).load(subject.model.image_px, settings.run.seed).split("test")
     images = (everything[i].image for i in settings.run.track(range(len(everything)), "Reading", len(everything)))
+    if not isinstance(subject.model, AttackableModel):
+        raise ConfigurationError(
+            f"attack.space=authors needs a model with a mean and a standard deviation, not {subject.name}"
+        )
     return normalised_range(images, subject.model)
 
 

@@ -18,6 +18,7 @@ from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.models.flops import TableFlops
 from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore, stored_header
+from mrcert_pl.mutants.store import store_header
 from mrcert_pl.results.examples import DefenceExample, Example, verdict_examples
 from mrcert_pl.results.locations import Locations, read_locations, write_locations
 from mrcert_pl.results.rows import count_locations, verdict_rows
@@ -30,7 +31,7 @@ from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
 from mrcert_pl.tasks.stored import decide_stored, stored_subject
-from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject, settings_of
+from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
 
 # Output level of the defender.
 _LEVELS = {"full": OutputLevel("table"), "lazy": OutputLevel("map")}
@@ -128,13 +129,15 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
     trainer = settings.trainer.make(
         run.folder, run.loggers, [Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])]
     )
-    header = {
-        "dataset": settings.dataset.name,
-        "weights_sha256": subject.weights_sha256,
-        "model": describe_model(subject.model),
-        "mutants": mutants.identity(),
-        "precision": str(trainer.precision),
-    }
+    header = store_header(
+        dataset=settings.dataset.name,
+        model=describe_model(subject.model),
+        weights_sha256=subject.weights_sha256,
+        precision=str(trainer.precision),
+        mutants=mutants,
+        borders=subject.model.borders if isinstance(subject.model, GridModel) else None,
+        names={"dataset": subject.description.name, "model": subject.name},
+    )
     store = TableStore(store_folder(settings.store, run.folder), header)
     if trainer.is_global_zero:
         if len(store):
@@ -245,7 +248,7 @@ def _write(
         model=subject.name,
         patch=subject.patch_setting,
         defender=defender.name,
-        defender_settings=settings_of(defender),
+        defender_settings=dict(defender.settings),
         round_trip_note=defender.round_trip_note,
         n=counts["n"],
         accuracy=_accuracies(counts, settings.reported),

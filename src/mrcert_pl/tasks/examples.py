@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
+from torch import Tensor
 
-from mrcert_pl.data import ImageDataModule, ImageSplit, Preprocessing
-from mrcert_pl.data.attacked import AttackedImages
+from mrcert_pl.data import AttackedFacts, AttackedImages, ImageDataModule, ImageSplit, Preprocessing, Record
 from mrcert_pl.errors import DataError, MRCertError
 from mrcert_pl.results.examples import AttackExample, DefenceExample, Example, ImageSource, patch_pixels, pixels_of
 from mrcert_pl.tasks.runtime import log
@@ -29,9 +29,22 @@ def attack_examples(attacked: Path, data: ImageDataModule, number: int) -> list[
     records = list(images.records("test"))
     patched = ImageSplit(images, records, Preprocessing(data.preprocessing.image_px, "whole"))
     chosen = sorted(range(len(records)), key=lambda i: -images.facts[i].loss)[:number]
-    return [
-        AttackExample.of(images.facts[i], pixels_of(originals[i].image), pixels_of(patched[i].image)) for i in chosen
-    ]
+    return [_attack_example(images.facts[i], originals[i].image, patched[i].image) for i in chosen]
+
+
+def _attack_example(facts: AttackedFacts, before: Tensor, after: Tensor) -> AttackExample:
+    shown = pixels_of(after)
+    return AttackExample(
+        image_id=facts.id,
+        label=facts.label,
+        before_label=facts.clean_prediction,
+        after_label=facts.prediction,
+        success=facts.success,
+        loss=facts.loss,
+        before=pixels_of(before),
+        after=shown,
+        patch=patch_pixels(facts.placement._asdict(), shown.shape[:2]),
+    )
 
 
 def defence_examples(dataset: DatasetSettings, examples: Sequence[Example]) -> list[DefenceExample]:
@@ -72,7 +85,7 @@ def _originals(folder: Path, ids: Sequence[int], image_px: tuple[int, ...]) -> d
     return {image_id: pixels_of(split[positions[image_id]].image) for image_id in ids}
 
 
-def _own_size(images: AttackedImages, record: object) -> np.ndarray:
+def _own_size(images: AttackedImages, record: Record) -> np.ndarray:
     """Return an attacked image as ``[height, width, 3]`` in [0, 1], at the size of the attack."""
-    image = images.image(record)  # type: ignore[arg-type]
+    image = images.image(record)
     return np.asarray(image) / 255 if isinstance(image, Image.Image) else pixels_of(image)

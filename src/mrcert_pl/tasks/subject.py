@@ -112,13 +112,6 @@ def defender_of(defender: str | Defender[Any], patches: int) -> Defender[Any]:
     return registry.build(defender, patches) if isinstance(defender, str) else defender
 
 
-def settings_of(defender: Defender[Any]) -> dict[str, Any]:
-    """Return the settings of a defender as plain values."""
-    derived = ("name", "order", "initial_order", "output", "round_trip_note")
-    plain = (bool, int, float, str)
-    return {name: value for name, value in vars(defender).items() if name not in derived and isinstance(value, plain)}
-
-
 def patch_setting(patch: PatchSpec) -> int | str | tuple[int | str, ...]:
     """Return a patch as the configuration gives it."""
     return _setting(patch.size)

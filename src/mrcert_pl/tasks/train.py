@@ -18,10 +18,9 @@ from mrcert_pl.files import write_whole
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.lit import MaskedFinetuning
-from mrcert_pl.models import AblatedViT
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.integrity import digest_of
-from mrcert_pl.models.protocols import TrainableModel
+from mrcert_pl.models.protocols import AblatableModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
@@ -271,7 +270,9 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
 def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
     """Return the sampler of what training hides: all but one ablation of a vote, else masks of the recipe's size."""
     recipe = settings.recipe
-    if isinstance(model, AblatedViT):
+    if isinstance(model, AblatableModel):
+        if not isinstance(settings.stride, int):
+            raise ConfigurationError(f"votes have one stride in px, got {settings.stride}; give a whole number")
         return AblationSampler(model.ablations(settings.stride), recipe.masks_per_batch)
     patch = PatchSpec(recipe.mask_patch or settings.patch)
     if settings.stage == "srf_vanilla":

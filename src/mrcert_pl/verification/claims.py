@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -78,7 +79,7 @@ class Evidence:
             found, rows = read_shard(shard)
             if found != (header := header or found):
                 raise ResultsError(
-                    f"{shard} was made by something else than {shards[0]}; keep the tables of one evaluation in {folder}"
+                    f"{shard} was made by something else than {shards[0]}; keep the tables of one evaluation in it"
                 )
             for number, row in enumerate(rows):
                 if row.id not in index or row.evaluated >= index[row.id][2]:
@@ -110,7 +111,7 @@ class Evidence:
         for axis in axes:
             if not (isinstance(axis, list) and len(axis) > 1 and all(type(px) is int for px in axis)):
                 raise self._malformed("borders")
-            if axis[0] != 0 or any(after <= before for before, after in zip(axis, axis[1:], strict=False)):
+            if axis[0] != 0 or any(after <= before for before, after in pairwise(axis)):
                 raise self._malformed("borders")
         if (len(axes[0]) - 1) * (len(axes[1]) - 1) != self.mutants().get("windows") or axes[0][-1] * axes[1][-1] > 1e9:
             raise self._malformed("borders")

@@ -34,7 +34,7 @@ class Placements:
         return tuple(np.argwhere(missing)[0].tolist()) if missing.any() else None  # type: ignore[return-value]  # a pair
 
     def safe(self, safe_masks: np.ndarray) -> np.ndarray:
-        """Return ``[image, row set, column set]``: a safe mask of ``[image, mask]`` hides what the placement touches."""
+        """Return ``[image, row set, column set]``: whether a safe mask hides what the placement touches."""
         return np.einsum("nm,mrc->nrc", safe_masks.astype(int), self._hidden.astype(int)) > 0
 
     def count(self, safe: np.ndarray) -> np.ndarray:

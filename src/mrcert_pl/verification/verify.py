@@ -61,6 +61,10 @@ def verify(
     """
     claim = Claim.read(run.parent if run.name == "results.json" else run)
     result = claim.result
+    for place in (result.defender_settings, result.config.get("defender")):
+        stated = place.get("name", result.defender) if isinstance(place, Mapping) else result.defender
+        if str(stated).rpartition(":")[2] != result.defender:
+            raise ResultsError(f"the result in {claim.folder} is of {result.defender}, and its settings of {stated}")
     if result.defender not in names() or (rule := rule_of(result.defender)) is None:
         reason = f"{result.defender} has no second implementation; register it with one to verify its verdicts"
         return VerificationReport(str(claim.folder), result.defender, 0, skipped=reason)
@@ -128,9 +132,6 @@ class _Comparison:
         if isinstance(defender, dict):
             settings = {n: v for n, v in defender.items() if n not in ("name", "_target_")}
             self.expect(None, "defender_settings", self.settings, settings)
-        for place in (result.defender_settings, defender):
-            if isinstance(place, Mapping) and "name" in place:
-                self.expect(None, "defender", result.defender, str(place["name"]).rpartition(":")[2])
         if "certificate" in (fixed := _defaults(rule_of(result.defender))):
             given = self.settings.get("certificate", fixed["certificate"])
             self.expect(None, "defender_settings.certificate", given, fixed["certificate"])
@@ -139,7 +140,8 @@ class _Comparison:
         possible = result.defender not in _NO_ROUND_TRIP and self.settings.get("patches", 2) > 1
         if (result.round_trip_note is None) != possible:
             self.expect(None, "round_trip_note", result.round_trip_note, None if possible else "a reason")
-        for placements, shape in zip(self.placements, self.shapes, strict=True):
+        # Votes have no masks, hence no placements.
+        for placements, shape in zip(self.placements, self.shapes, strict=False):
             if result.defender != "undefended" and (missed := placements.uncovered()) is not None:
                 text = f"no mask covers the {shape[0]}x{shape[1]} px patch whose top left pixel is {missed}"
                 self.expect(None, "patch", _plain(result.patch), text)
@@ -150,7 +152,7 @@ class _Comparison:
             raise ResultsError(f"the result in {self.claim.folder} does not say which mutants the defender looks at")
         kind, sizes = self.result.mutants.kind, dict(self.result.mutants.sizes)
         if "masks" in self.mutants:
-            order = sizes.get("order", 0)
+            order = self._order(sizes.get("order", 0))
             masks = [int(mask, 16) for mask in self.mutants["masks"]]
             self.columns = Unions(masks, order).sizes[-1]
             computed = {
@@ -169,6 +171,13 @@ class _Comparison:
             self.expect(None, "mutants.kind", kind, self.mutants["ablations"])
         for name in {*sizes, *computed}:
             self.expect(None, f"mutants.{name}", sizes.get(name), computed.get(name))
+
+    def _order(self, stated: int) -> int:
+        """Largest number of masks in a union, by the rule of a defender of the package."""
+        defender, patches = self.result.defender, self.settings.get("patches", 2)
+        return {"undefended": 0, "patchcure": 2, "patchcure_paper": 2}.get(
+            defender, 2 * patches if defender in ("mrcert", "mrcert_sharp", "mrcert_cascade") else stated
+        )
 
     def compare_ids(self, labels: Labels | None) -> None:
         """Compare the images of the verdicts with those of the tables and of the data set; each must occur once."""
@@ -239,7 +248,7 @@ class _Comparison:
 
     def _compare_images(self, rows: Sequence[VerdictRow], tables: Sequence[Row], labels: Labels | None) -> None:
         config = self.result.config
-        lazily = config.get("output", config.get("evaluate")) not in ("table", "full")
+        lazily = config.get("output", config.get("evaluate")) not in ("table", "full") or bool(config.get("table"))
         for row, table in zip(rows, tables, strict=True):
             if len(table.labels) < self.columns:
                 raise ResultsError(

@@ -73,6 +73,9 @@ def _draw(figure: Figure, groups: Sequence[Sequence[Point]]) -> None:
     heights = [_height(group) for group in groups]
     parts = figure.subfigures(len(groups), 1, squeeze=False, height_ratios=heights)[:, 0]
     panels = [panel for part, group in zip(parts, groups, strict=True) for panel in _panels(part, group)]
+    for part in parts:
+        # adjustText draws the figure of an axis; a SubFigure lacks that method.
+        vars(part).update(draw_without_rendering=figure.draw_without_rendering)
     # The positions of points are known when the layout is.
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
