@@ -57,7 +57,7 @@ def _verify(run: "EvaluationRun", folder: Path | None) -> int:
     found = Verification()
     with Progress(console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task(f"Verifying {result.defender}", total=len(rows))
-        for found in verify(encode(result), [vars(row) for row in rows], folder):
+        for found in verify(encode(result), [encode(row) for row in rows], folder):
             progress.update(task, completed=found.images)
     for key, column, written, computed in found.differences[:_SHOWN]:
         print(f"  {'results.json' if key is None else f'image {key}'}: {column} is {written}, and should be {computed}")
