@@ -1,19 +1,14 @@
-"""``python -m benchmarks.labelling``: what the ways to label mutants, to train and to attack cost on this machine."""
+"""``python -m benchmarks.labelling``: cost of labelling mutants, training and attacking on this machine."""
 
-import math
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
-from mrcert_pl.cli.app import command
+from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    from benchmarks import Row
-    from mrcert_pl.results import BenchmarkRow
 
 
 @command("labelling", Path(__file__).parent)
@@ -24,9 +19,10 @@ def main(cfg: DictConfig) -> None:
     from rich.progress import Progress
 
     from benchmarks import Machine, compare
-    from mrcert_pl.cli.build import build_trainer, device_of, start
+    from mrcert_pl.cli.instantiate import run_settings, trainer_settings
     from mrcert_pl.results import BenchmarkResult, BenchmarkRow, Environment
     from mrcert_pl.results.runs import BENCHMARK
+    from mrcert_pl.tasks.runtime import device_of
     from mrcert_pl.views.figures import draw_bars
     from mrcert_pl.views.terminal import benchmark_table
 
@@ -35,21 +31,21 @@ def main(cfg: DictConfig) -> None:
             "a benchmark needs at least one image, one round and a sample of one forward pass; train_batch=0 leaves "
             "training and attacks out"
         )
-    run_dir = start(cfg)
-    trainer = build_trainer(cfg, [])
+    cfg = completed(cfg)
+    run = run_settings(cfg)
+    trainer = trainer_settings(cfg).make(run.folder, run.loggers, [])
     device = trainer.strategy.root_device
     machine = Machine(device, str(trainer.precision))
     console = Console()
     rows: list[BenchmarkRow] = []
     facts: dict[str, Any] = {}
-    for part, ways, about in _parts(cfg, device):
+    for part, methods, about in _parts(cfg, device):
         with Progress(console=Console(stderr=True), transient=True) as progress:
-            task = progress.add_task(part, total=len(ways) * cfg.rounds)
-            measured = compare(ways, machine, cfg.rounds, partial(progress.advance, task))
-        rows += [_row(part, row) for row in measured]
+            task = progress.add_task(part, total=len(methods) * cfg.rounds)
+            measured = compare(part, methods, machine, cfg.rounds, partial(progress.advance, task))
+        rows += measured
         facts |= about
-        shown = [row for row in rows if row.part == part]
-        console.print(benchmark_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", shown))
+        console.print(benchmark_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", measured))
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     result = BenchmarkResult(
         rows=tuple(rows),
@@ -60,73 +56,58 @@ def main(cfg: DictConfig) -> None:
         command=" ".join(sys.argv),
         config=config,
     )
-    print(result.write(run_dir / BENCHMARK))
+    print(result.write(run.folder / BENCHMARK))
     labelling = [row for row in rows if row.part == _LABELLING]
-    title = f"Times faster than one forward pass per tuple of masks\n{_subject(cfg, device, str(trainer.precision))}"
-    print(draw_bars(run_dir / "bench.png", {row.method: row.faster for row in labelling}, title))
+    title = "Times faster than published code (image encoded once, LRF per tuple of masks)"
+    title = f"{title}\n{_subject(cfg, device, str(trainer.precision))}"
+    print(draw_bars(run.folder / "bench.png", {row.method: row.faster for row in labelling}, title))
 
 
 _LABELLING = "labels of mutants"
 
 
-def _row(part: str, row: "Row") -> "BenchmarkRow":
-    from mrcert_pl.results import BenchmarkRow
-
-    return BenchmarkRow(
-        part=part,
-        method=row.way,
-        mutants=row.mutants,
-        gflops=row.gflops,
-        seconds=row.seconds,
-        faster=row.faster,
-        of_peak=row.of_peak,
-        peak_mib=None if math.isnan(row.peak_mib) else row.peak_mib,
-        sample=row.sample,
-    )
-
-
 def _parts(cfg: DictConfig, device: Any) -> Any:
-    """Name, ways and facts of every part of the benchmark."""
+    """Yield name, methods and facts of every part of the benchmark."""
     import torch
 
-    from benchmarks import gradient_ways, labelling_ways
-    from mrcert_pl.cli.build import build_data, build_model, command_line, patch_of
+    from benchmarks import gradient_methods, labelling_methods
+    from mrcert_pl.cli.instantiate import benchmark_settings
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
-    from mrcert_pl.models.checkpoints import read_checkpoint, restore
     from mrcert_pl.results import MutantFacts
+    from mrcert_pl.tasks.subject import load_subject
     from mrcert_pl.training import MaskSampler
 
     lazy = [build(name, cfg.patches) for name in cfg.defenders]
     if votes := [defender.name for defender in lazy if not isinstance(defender, MaskingDefender)]:
-        raise ConfigurationError(f"{', '.join(votes)} can't be timed, a vote hides no masks; take it out of defenders=")
-    model = build_model(cfg, start=False).eval()
+        raise ConfigurationError(
+            f"{', '.join(votes)} cannot be timed: a vote hides no masks; remove it from defenders="
+        )
+    count = max(cfg.images, cfg.train_batch)
+    settings = benchmark_settings(cfg, count)
+    subject = load_subject(settings)
+    model: Any = subject.model
     if not hasattr(model, "covering_masks"):
         raise ConfigurationError(
             f"model={cfg.model.name} votes instead of hiding masks; take model=vit_srf or masked_vit"
         )
     if cfg.checkpoint is None:
         lazy = []
-    else:
-        restore(model, read_checkpoint(cfg.checkpoint, made_by=command_line(cfg, "train.py")))
-    cfg.dataset.limit = max(cfg.images, cfg.train_batch)
-    split = build_data(cfg, model.image_px).split("test")
+    split = settings.dataset.load(model.image_px, cfg.seed).split("test")
     model = model.to(device)
-    images = torch.stack([split[i % len(split)].image for i in range(cfg.dataset.limit)]).to(device)
-    labels = torch.tensor([split[i % len(split)].label for i in range(cfg.dataset.limit)], device=device)
-
-    lattice = MRCert(cfg.patches).mutants(model, patch_of(cfg), cfg.stride)
-    config: Any = OmegaConf.to_container(cfg)
+    images = torch.stack([split[i % len(split)].image for i in range(count)]).to(device)
+    labels = torch.tensor([split[i % len(split)].label for i in range(count)], device=device)
+    lattice = MRCert(cfg.patches).mutants(model, subject.patch, subject.stride)
     mutants = MutantFacts.of(lattice.summary())
-    facts = {"mutants": mutants, "model": cfg.model.name, "patch": config["patch"]}
+    facts = {"mutants": mutants, "model": subject.name, "patch": subject.patch_setting}
     yield (
         _LABELLING,
-        labelling_ways(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
+        labelling_methods(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
         facts | {"images": cfg.images},
     )
     if n := cfg.train_batch:
         masks = MaskSampler(lattice.masks, model.windows, cfg.mask_orders)
-        yield "gradients", gradient_ways(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
+        yield "gradients", gradient_methods(model, masks(n, device), images[:n], labels[:n]), {"train_batch": n}
 
 
 def _subject(cfg: DictConfig, device: Any, precision: str) -> str:

@@ -68,27 +68,6 @@ class AttackExample:
     after: np.ndarray
     patch: np.ndarray
 
-    @classmethod
-    def of(cls, facts: Mapping[str, Any], before: np.ndarray, after: np.ndarray) -> "AttackExample":
-        """The example of an image of an attacked set.
-
-        Args:
-            facts: Facts about the image, from the attacked set.
-            before: Image before the attack, ``[height, width, 3]`` in [0, 1].
-            after: Image after it.
-        """
-        return cls(
-            image_id=facts["id"],
-            label=facts["label"],
-            before_label=facts["clean_prediction"],
-            after_label=facts["prediction"],
-            success=bool(facts["success"]),
-            loss=float(facts["loss"]),
-            before=before,
-            after=after,
-            patch=patch_pixels(facts["placement"], after.shape[:2]),
-        )
-
 
 @dataclass(frozen=True)
 class DefenceExample:

@@ -32,7 +32,7 @@ class Prediction:
 
     def row(self) -> dict[str, Any]:
         """Plain values by column; null where there is no verdict."""
-        verdict = dict.fromkeys(GuardVerdict.columns()) if self.verdict is None else self.verdict.row()
+        verdict = dict.fromkeys(GuardVerdict.columns()) if self.verdict is None else self.verdict.to_json()
         return {**verdict, "image": self.image, "error": self.error}
 
 

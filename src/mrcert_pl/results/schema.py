@@ -474,6 +474,8 @@ class TrainingResult(Document):
         checkpoint: File of the best weights; ``None`` if none was kept.
         monitor: Metric that the checkpoint was chosen by.
         best_score: Its value.
+        published: File that the checkpoint was copied to.
+        replaced: Whether it replaced an earlier one there.
         weights_sha256: Digest of the best weights.
         seconds: Duration in seconds.
         environment, seed, command, config: As in :class:`EvaluationResult`.
@@ -491,6 +493,8 @@ class TrainingResult(Document):
     checkpoint: str | None = None
     monitor: str | None = None
     best_score: float | None = None
+    published: str | None = None
+    replaced: bool = False
     weights_sha256: str | None = None
     seconds: Amount | None = None
     command: str = ""

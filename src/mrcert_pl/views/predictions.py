@@ -1,19 +1,57 @@
-"""Verdicts of the guard as a table on the terminal."""
+"""Verdicts of the guard: a table on the terminal, and figures."""
 
 import os
 from collections import Counter
 from collections.abc import Sequence
+from pathlib import Path
 
+import numpy as np
 from rich.box import SIMPLE_HEAD
+from rich.console import Console
 from rich.table import Table
 from rich.text import Text
+from torch import Tensor
 
+from mrcert_pl.results.examples import pixels_of
 from mrcert_pl.results.predictions import Prediction
+from mrcert_pl.views.figures import draw_verdict
 
 # The files have all of them.
 _MOST_ROWS = 20
 _COLOURS = {"accept": "green", "recovered": "yellow", "abstain": "red"}
 _UNREADABLE = "unreadable"
+
+
+_LEGEND = "hidden: windows that the witness hides, where a patch may be; safe: locations where one more has no effect"
+
+
+def show_predictions(predictions: Sequence[Prediction], meaning: str, console: Console | None = None) -> None:
+    """Print a table of predictions, their summary and what a number of patches means."""
+    console = console or Console()
+    console.print(predictions_table(predictions))
+    console.print(predictions_summary(predictions), style="bold", highlight=False)
+    if any(each.verdict is not None and each.verdict.certified_patches is not None for each in predictions):
+        for line in (meaning, _LEGEND):
+            console.print(line, style="dim", highlight=False, markup=False)
+
+
+def draw_prediction(path: Path, image: Tensor, prediction: Prediction) -> Path:
+    """Draw an image as the model sees it, with what its witness hides and where a further patch has no effect.
+
+    Args:
+        path: PNG file.
+        image: ``[3, height, width]`` in [0, 1].
+        prediction: its verdict.
+    """
+    verdict, pixels = prediction.verdict, pixels_of(image)
+    assert verdict is not None
+    hidden = np.zeros(pixels.shape[:2], dtype=bool)
+    for top, left, bottom, right in verdict.witness_px or ():
+        hidden[top:bottom, left:right] = True
+    title = f"{verdict.decision or 'label'}: {verdict.name}"
+    if verdict.certified_patches is not None:
+        title += f" (further patches that can't change it: {max(verdict.certified_patches, 0)})"
+    return draw_verdict(path, pixels, title, hidden if hidden.any() else None, [each.numpy() for each in verdict.maps])
 
 
 def predictions_table(predictions: Sequence[Prediction]) -> Table:

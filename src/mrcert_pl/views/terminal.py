@@ -10,6 +10,7 @@ from rich.table import Table
 from mrcert_pl.results.compare import Comparison
 from mrcert_pl.results.labels import by_subject, patch_text
 from mrcert_pl.results.schema import (
+    AttackResult,
     BenchmarkResult,
     BenchmarkRow,
     CertificateAuditResult,
@@ -99,6 +100,20 @@ def show_numerics(result: NumericsResult, console: Console | None = None) -> Non
         )
 
 
+def show_attack(result: AttackResult, console: Console | None = None) -> None:
+    """Print the accuracy of the base model before and after an attack."""
+    console = console or Console()
+    before, after = (
+        f"{100 * (accuracy.measured or 0.0):.1f} % ({accuracy.count})" for accuracy in (result.before, result.after)
+    )
+    console.print(
+        f"\n{result.n} images, patch {patch_text(result.patch)}: base accuracy {before} before the attack, {after} "
+        "after it",
+        highlight=False,
+        soft_wrap=True,
+    )
+
+
 def show_benchmark(result: BenchmarkResult, subject: str, console: Console | None = None) -> None:
     """Print one table per part of a benchmark.
 
@@ -131,13 +146,15 @@ def show_verification(report: VerificationReport, console: Console | None = None
     console = console or Console()
     for difference in report.differences[:_MOST_DIFFERENCES]:
         where = "results.json" if difference.image_id is None else f"image {difference.image_id}"
-        line = f"  {where}: {difference.field} is {difference.written}, and should be {difference.computed}"
+        line = f"  {where}: {difference.field} is {difference.written}, the tables give {difference.computed}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if (more := len(report.differences) - _MOST_DIFFERENCES) > 0:
         console.print(f"  and {more} more", highlight=False)
     lazily = f" ({report.completed} of them from partial tables)" if report.completed else ""
-    verdict = f"{len(report.differences)} values are WRONG" if report.differences else "all verdicts are correct"
-    line = f"{report.run}: {report.defender}, {report.images} images{lazily}: {report.skipped or verdict}"
+    differing = f"{len(report.differences)} values DIFFER from the tables"
+    verdict = differing if report.differences else "all values agree with the tables"
+    skipped = None if report.skipped is None else f"skipped, {report.skipped}"
+    line = f"{report.run}: {report.defender}, {report.images} images{lazily}: {skipped or verdict}"
     console.print(line, highlight=False, markup=False, soft_wrap=True)
 
 
