@@ -70,8 +70,8 @@ def test_without_a_margin_rounding_breaks_a_certificate(make) -> None:
 @pytest.mark.parametrize("certainty", [0.5, 1.5, 2.5, 3.5, 9.0])
 def test_with_twice_the_spread_as_margin_it_does_not(make, certainty: float) -> None:
     model = RoundingModel(certainty)
-    spread = LogitSpread(model, LATTICE, torch.zeros(1, 3, 1, 1), mutants=60)
-    ways = spread.ways()
+    spread = LogitSpread(model, LATTICE, torch.zeros(1, 3, 1, 1), per_image=60)
+    ways = spread.methods()
     for compare in ways.values():
         compare()
     margin = 2 * spread.delta("float32")
@@ -87,12 +87,12 @@ def test_with_twice_the_spread_as_margin_it_does_not(make, certainty: float) -> 
 
 def test_a_model_that_rounds_alike_everywhere_needs_a_tiny_margin(tiny_vit) -> None:
     lattice = UnionLattice([0b111, 0b111000], windows=14, order=2)
-    spread = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), mutants=100)
+    spread = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), per_image=100)
     assert spread.hidden.shape == (2 * len(lattice), 14)
-    spreads = {way: compare() for way, compare in spread.ways().items()}
+    spreads = {way: compare() for way, compare in spread.methods().items()}
     assert {"whole batches", "one thread", "dense path", "bfloat16"} <= spreads.keys()
     for way, found in spreads.items():
-        assert found.way == way
+        assert found.method == way
         assert found.mutants == 2 * len(lattice)
         assert found.delta < (0.1 if found.precision == "bfloat16" else 1e-4)
     assert spreads["bfloat16"].delta > spreads["whole batches"].delta
@@ -101,12 +101,12 @@ def test_a_model_that_rounds_alike_everywhere_needs_a_tiny_margin(tiny_vit) -> N
 def test_delta_is_between_any_two_runs(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> None:
     """One run is off by 100 to one side, another by 50 to the other: neither's own difference is all of it."""
     lattice = UnionLattice([0b111, 0b111000], windows=14, order=2)
-    spread = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), mutants=1)
+    spread = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), per_image=1)
     honest = tiny_vit.classify_mutants
     offsets = iter((100.0, -50.0))
     monkeypatch.setattr(tiny_vit, "classify_mutants", lambda *arguments: honest(*arguments) + offset)
     for offset, way in zip(offsets, ("whole batches", "one thread"), strict=True):
-        assert spread.ways()[way]().delta == pytest.approx(abs(offset), rel=1e-3)
+        assert spread.methods()[way]().delta == pytest.approx(abs(offset), rel=1e-3)
     assert spread.delta("float32") == pytest.approx(150, rel=1e-3)
 
 
@@ -125,7 +125,7 @@ def test_what_differs_is_found(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> Non
         return logits + (len(image) == 2) * torch.eye(10)[3] * 100
 
     monkeypatch.setattr(tiny_vit, "classify_mutants", crowded)
-    spreads = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), mutants=1).ways()
+    spreads = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), per_image=1).methods()
     found = spreads["whole batches"]()
     assert found.delta == pytest.approx(100, rel=1e-3)
     assert found.flips == 2

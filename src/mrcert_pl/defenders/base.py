@@ -3,6 +3,8 @@
 import copy
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import torch
@@ -25,12 +27,14 @@ class Defender(ABC, Generic[Mutants]):
     Attributes:
         name: name in results and tables.
         round_trip_note: reason why no round trip can be certified, ``None`` if it can.
+        settings: settings that the registry built it with, as results record them.
         output: requested outputs. Below ``table``, labels that can't change these outputs are not queried.
     """
 
     name: str
     round_trip_note: str | None = None
     output: OutputLevel = OutputLevel.TABLE
+    settings: Mapping[str, Any] = MappingProxyType({})
 
     def with_output(self: ThisDefender, output: OutputLevel | str) -> ThisDefender:
         """Return a copy of this defender with other requested outputs.

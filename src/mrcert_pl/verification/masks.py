@@ -6,12 +6,16 @@ Answers are dicts from the names of verdict columns to arrays ``[image]``, or ``
 """
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from mrcert_pl.errors import ResultsError
+
 Answers = dict[str, Any]
+
+_MOST_UNIONS, _MOST_MASKS = 500_000, 64
 
 
 class Unions:
@@ -23,10 +27,14 @@ class Unions:
     """
 
     def __init__(self, masks: Sequence[int], order: int) -> None:
+        if not 0 <= order <= _MOST_MASKS:
+            raise ResultsError(f"unions of {order} masks are stated; at most {_MOST_MASKS} are compared")
         self.unions, self.sizes = [0], [1]
         column = {0: 0}
         for _ in range(order):
             for union in list(self.unions):
+                if len(column) > _MOST_UNIONS:
+                    raise ResultsError(f"{len(masks)} masks have more than {_MOST_UNIONS:,} unions of order {order}")
                 for mask in masks:
                     if union | mask not in column:
                         column[union | mask] = len(self.unions)
@@ -53,7 +61,15 @@ class Unions:
 def undefended(mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray) -> Answers:
     """The label of the unmasked image, and no certificate."""
     none = np.zeros(len(labels), dtype=bool)
-    return {"prediction": labels[:, 0], "certified": none, "round_trip": none}
+    return {
+        "prediction": labels[:, 0],
+        "case": 1 + 0 * labels[:, 0],
+        "witness": -1 + 0 * labels[:, 0],
+        "certified": none,
+        "round_trip": none,
+        "certified_patches": 0 * labels[:, 0],
+        "level": 0 * labels[:, 0],
+    }
 
 
 def patchcure(
@@ -64,7 +80,9 @@ def patchcure(
     certificate: str = "sharp",
     margin: float = 0.0,
 ) -> Answers:
-    """Double masking, with the label of the unmasked image or the majority of one mask as its ``reference``."""
+    """Double masking; the ``reference`` is the label of the unmasked image or the majority of one mask."""
+    _check("certificate", certificate, ("paper", "sharp"))
+    _check("reference", reference, ("original", "majority"))
     unions = _unions(mutants, 2)
     ones = np.arange(1, unions.sizes[1])
     expected = labels[:, 0]
@@ -98,7 +116,8 @@ def mrcert(
     certificate: str = "paper",
     margin: float = 0.0,
 ) -> Answers:
-    """MRCert for so many patches, with the certificate ``paper`` or ``sharp``."""
+    """MRCert for any number of patches, with the certificate ``paper`` or ``sharp``."""
+    _check("certificate", certificate, ("paper", "sharp"))
     unions, n = _unions(mutants, 2 * patches), patches
     witnesses = _stable(unions, labels, n, n)
     found, first = witnesses.any(1), witnesses.argmax(1)
@@ -124,7 +143,7 @@ def mrcert(
 def cascade(
     mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray, patches: int = 2, margin: float = 0.0
 ) -> Answers:
-    """MRCert for so many patches, where it finds no witness for one less, ..., down to one."""
+    """MRCert for ``patches`` patches; without a witness, for one patch fewer, and so on down to one."""
     unions, n = _unions(mutants, 2 * patches), patches
     level = np.zeros(len(labels), dtype=int)
     witness = np.full(len(labels), -1)
@@ -146,7 +165,17 @@ patchcure_paper = partial(patchcure, certificate="paper")
 
 
 def _unions(mutants: Mapping[str, Any], order: int) -> Unions:
-    return Unions([int(mask, 16) for mask in mutants["masks"]], order)
+    return _cached(tuple(int(mask, 16) for mask in mutants["masks"]), order)
+
+
+@lru_cache(maxsize=8)
+def _cached(masks: tuple[int, ...], order: int) -> Unions:
+    return Unions(masks, order)
+
+
+def _check(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ResultsError(f"unknown {what} {value!r}; the second implementation has {', '.join(known)}")
 
 
 def _stable(unions: Unions, labels: np.ndarray, left: int, right: int, counts: np.ndarray | None = None) -> np.ndarray:

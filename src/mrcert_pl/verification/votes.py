@@ -7,6 +7,8 @@ from typing import Any
 
 import numpy as np
 
+from mrcert_pl.errors import ResultsError
+
 Answers = dict[str, Any]
 
 
@@ -27,6 +29,8 @@ def vote(
         certificate: the rule.
         margin: votes with a margin that is not larger are the attacker's, for two patches twice as large.
     """
+    if certificate not in ("paper", "sharp"):
+        raise ResultsError(f"unknown certificate {certificate!r}; the second implementation has paper, sharp")
     votes, margins = labels[:, 1:], margins[:, 1:]
     touched = touched_votes(mutants, mutants["patch_px"])
     # One label more than there are votes for: a rival without a vote.
