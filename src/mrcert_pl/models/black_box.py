@@ -4,11 +4,10 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.geometry.pixel_masks import pixel_masks
 from mrcert_pl.models.backbones import classifier
-from mrcert_pl.models.wrapped import WrappedClassifier
+from mrcert_pl.models.wrapped import WrappedClassifier, patch_spec
 
 
 class BlackBox(WrappedClassifier):
@@ -26,9 +25,6 @@ class BlackBox(WrappedClassifier):
         weights: Local file to start from; it takes precedence over ``pretrained``.
         head_rows: Row of each class in the head of these weights, if the classes are a subset of the old ones.
         views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
-
-    Attributes:
-        config: Plain values that build this model again, without its initial weights.
 
     Raises:
         ConfigurationError: for an unknown backbone, unavailable weights, and as :class:`WrappedClassifier` does.
@@ -51,8 +47,8 @@ class BlackBox(WrappedClassifier):
     ) -> None:
         arguments = dict(backbone_args or {})
         # Settings are checked before weights are read or downloaded.
-        pixel_masks((image_px[0], image_px[1]), PatchSpec(patch), masks_per_axis)  # type: ignore[arg-type]  # checked there
+        pixel_masks((image_px[0], image_px[1]), patch_spec(patch), masks_per_axis)
         net: Any = classifier(backbone, num_classes, pretrained, weights, head_rows, **arguments)
         mean, std = (net.pretrained_cfg[name] for name in ("mean", "std"))
-        super().__init__(net, num_classes, mean, std, patch, masks_per_axis, image_px, fill, views)
-        self.config = {**self.config, "backbone": backbone, "backbone_args": arguments}
+        config = {"backbone": backbone, "backbone_args": arguments}
+        super().__init__(net, num_classes, mean, std, patch, masks_per_axis, image_px, fill, config, views)

@@ -11,6 +11,7 @@ a module, so every member here is a method, a property or a plain attribute.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
@@ -59,6 +60,22 @@ class BaseModel(MaskableModel, Protocol):
 
     def parameters(self, recurse: bool = ...) -> Iterator[nn.Parameter]:
         """Weights; the first one gives the device."""
+        ...
+
+    def to(self, device: torch.device) -> Any:
+        """Move the weights to a device."""
+        ...
+
+    def requires_grad_(self, requires_grad: bool = ...) -> Any:
+        """Freeze the weights, or make them trainable."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Copy weights and buffers."""
         ...
 
     def __call__(self, images: Float[Tensor, "image 3 height width"], /) -> Float[Tensor, "image class"]:

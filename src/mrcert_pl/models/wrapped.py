@@ -16,7 +16,7 @@ from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.geometry.pixel_masks import pixel_masks
 from mrcert_pl.models.hiding_model import HidingModel
 
-# A mutant costs as many tokens of the budget as in a ViT with patches of 16 px.
+# Side of a patch in px of the ViT whose tokens a mutant is counted in.
 _TOKEN_PX = 16
 # With more masks per axis the unions are too many to enumerate.
 _MOST_PER_AXIS = 7
@@ -38,10 +38,11 @@ class WrappedClassifier(HidingModel):
         masks_per_axis: Maximum number of masks along an axis; PatchCleanser has 3 to 6.
         image_px: ``(height, width)`` of the images.
         fill: Value of hidden pixels after normalisation; 0 is the mean colour.
+        config: Plain values that build the model again, where these are enough.
         views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
 
     Attributes:
-        config: Plain values that describe this model, without ``net``.
+        config: Plain values that describe the model; the classifier's weights and code are not part of them.
         windows: Number of cells.
         masks: The masks and their borders.
 
@@ -60,6 +61,7 @@ class WrappedClassifier(HidingModel):
         masks_per_axis: int = 6,
         image_px: Sequence[int] = (224, 224),
         fill: float = 0.0,
+        config: Mapping[str, Any] | None = None,
         views: str = "one",
     ) -> None:
         if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
@@ -67,13 +69,15 @@ class WrappedClassifier(HidingModel):
                 f"mean and std must have one value per colour channel, std above 0; got {mean} and {std}"
             )
         size = (int(image_px[0]), int(image_px[1]))
-        config = {"patch": patch, "masks_per_axis": masks_per_axis, "image_px": list(size), "fill": fill}
-        super().__init__(size, num_classes, {"mean": mean, "std": std}, config, views)
-        self.masks = pixel_masks(size, PatchSpec(patch), masks_per_axis)  # type: ignore[arg-type]  # checked there
+        # Of a foreign module there is no more to say: its weights and code are not plain values.
+        about = {"classifier": type(net).__name__, "mean": list(mean), "std": list(std)} if config is None else config
+        described = {"patch": patch, "masks_per_axis": masks_per_axis, "image_px": list(size), "fill": fill}
+        super().__init__(size, num_classes, {"mean": mean, "std": std}, {**about, **described}, views)
+        self.net = net
+        self.masks = pixel_masks(self.image_px, patch_spec(patch), masks_per_axis)
         self.windows = self.masks.grid[0] * self.masks.grid[1]
         self.masks_per_axis = masks_per_axis
         self.fill = fill
-        self.net = net
 
     def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
         """Return the masks, which cover the patch that they are made for and smaller ones, as bitsets over the cells.
@@ -82,7 +86,9 @@ class WrappedClassifier(HidingModel):
             ConfigurationError: for a patch that they don't cover, or a stride: it follows from the number of masks.
         """
         if stride not in (1, (1, 1)):
-            raise ConfigurationError(f"a {type(self).__name__} has masks_per_axis instead of stride={stride}")
+            raise ConfigurationError(
+                f"a {type(self).__name__} has masks_per_axis instead of stride={stride}; leave it at 1"
+            )
         check_covering(self.masks.masks, self.borders, patch)
         return self.masks.masks
 
@@ -92,7 +98,7 @@ class WrappedClassifier(HidingModel):
         return self.masks.borders
 
     def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
-        """Name the nearest setting with which all unions of ``order`` masks show something and can be enumerated."""
+        """The nearest setting, in words, whose unions of ``order`` masks neither hide everything nor are too many."""
         for per_axis in sorted(range(1, _MOST_PER_AXIS + 1), key=lambda k: abs(k - self.masks_per_axis)):
             masks = pixel_masks(self.image_px, patch, per_axis)
             try:
@@ -101,6 +107,26 @@ class WrappedClassifier(HidingModel):
                 continue
             return f"the nearest that works: model.masks_per_axis={per_axis}"
         return "no number of masks works here"
+
+    @property
+    def residual_blocks(self) -> tuple[nn.Module, ...]:
+        """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
+        return ()
+
+    def no_weight_decay(self) -> set[str]:
+        """Parameters that an optimiser shouldn't decay (asked for by timm)."""
+        return {f"net.{name}" for name in getattr(self.net, "no_weight_decay", set)()}
+
+    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
+        """Layers by depth, for timm's layer decay: those of the classifier."""
+
+        def moved(pattern: Any) -> Any:
+            if isinstance(pattern, str):
+                return r"net\.(?:" + re.sub(r"(?<!\[)\^", "", pattern) + ")"
+            return [(moved(one), position) for one, position in pattern]
+
+        net: Any = self.net
+        return {group: moved(pattern) for group, pattern in net.group_matcher(coarse=coarse).items()}
 
     def encode(self, images: Tensor) -> Float[Tensor, "image 3 height width"]:
         """Normalised images; mirror images are made after pixels are hidden, because the cells need no symmetry."""
@@ -117,9 +143,16 @@ class WrappedClassifier(HidingModel):
         return self.classify(features, hidden)
 
     def classify_mutants(
-        self, features: Float[Tensor, "image 3 height width"], image: Int[Tensor, " mutant"], hidden: Tensor
+        self,
+        features: Float[Tensor, "image 3 height width"],
+        image: Int[Tensor, " mutant"],
+        hidden: Tensor,
     ) -> Float[Tensor, "mutant class"]:
         return self.classify(features[image], hidden)
+
+    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Float[Tensor, "image class"]:
+        features = self.encode(images)
+        return self._logits(features) if hidden is None else self.classify(features, hidden)
 
     def tokens_of_view(self, hidden: Bool[Tensor, "mutant window"]) -> Int[Tensor, " mutant"]:
         """The tokens of a ViT/16 on the whole image, for every mutant."""
@@ -130,19 +163,15 @@ class WrappedClassifier(HidingModel):
         return 0
 
     def flops_of_view(self, hidden: Bool[Tensor, "mutant window"]) -> Int[Tensor, " mutant"]:
-        # On the meta device: nothing is computed, and no running statistic of a model in training changes.
+        # On the meta device nothing is computed, and no running statistic of a model in training moves.
         on_meta = copy.deepcopy(self.net).to("meta").eval()
         with FlopCounterMode(display=False) as counter, torch.no_grad():
             on_meta(torch.zeros(1, 3, *self.image_px, device="meta"))
         return torch.full((len(hidden),), counter.get_total_flops())
 
-    def forward(self, images: Tensor, hidden: Tensor | None = None) -> Float[Tensor, "image class"]:
-        features = self.encode(images)
-        return self._logits(features) if hidden is None else self.classify(features, hidden)
-
-    def _logits(self, pixels: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image class"]:
-        logits = logits_of(self.net(pixels))
-        return logits if self.view_count == 1 else (logits + logits_of(self.net(pixels.flip(3)))) / 2
+    def _logits(self, painted: Float[Tensor, "image 3 height width"]) -> Float[Tensor, "image class"]:
+        logits = logits_of(self.net(painted))
+        return logits if self.view_count == 1 else (logits + logits_of(self.net(painted.flip(3)))) / 2
 
     def _pixels(self, hidden: Bool[Tensor, "image window"]) -> Bool[Tensor, "image height width"]:
         """Hidden pixels of hidden cells."""
@@ -152,25 +181,10 @@ class WrappedClassifier(HidingModel):
             pixels = pixels.repeat_interleave(sizes, dim=axis, output_size=borders[-1])
         return pixels
 
-    @property
-    def residual_blocks(self) -> tuple[nn.Module, ...]:
-        """Blocks in order of depth, for stochastic depth; a classifier of any kind has none."""
-        return ()
 
-    def no_weight_decay(self) -> set[str]:
-        """Names of the parameters without weight decay (timm's name)."""
-        return {f"net.{name}" for name in getattr(self.net, "no_weight_decay", set)()}
-
-    def group_matcher(self, coarse: bool = False) -> dict[str, Any]:
-        """Layers by depth, for timm's layer decay: those of the classifier."""
-
-        def moved(pattern: Any) -> Any:
-            if isinstance(pattern, str):
-                return r"net\.(?:" + re.sub(r"(?<!\[)\^", "", pattern) + ")"
-            return [(moved(one), position) for one, position in pattern]
-
-        net: Any = self.net
-        return {group: moved(pattern) for group, pattern in net.group_matcher(coarse=coarse).items()}
+def patch_spec(patch: Shape | Sequence[Shape]) -> PatchSpec:
+    """Patch specification of a size that may have been written as a list."""
+    return PatchSpec(patch if isinstance(patch, int | str) else tuple(patch))
 
 
 def logits_of(output: object) -> Tensor:
@@ -183,6 +197,6 @@ def logits_of(output: object) -> Tensor:
     if not (isinstance(found, Tensor) and found.ndim == 2 and found.is_floating_point()):
         kind = f"{found.dtype} {list(found.shape)}" if isinstance(found, Tensor) else type(output).__name__
         raise ConfigurationError(
-            f"the model must return logits [image, class], as a tensor or as logits of its output; got {kind}"
+            f"the model must return logits [image, class], a tensor or the attribute logits of its output; got {kind}"
         )
     return found
