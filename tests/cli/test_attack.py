@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mrcert_pl.cli.build import build_model
+from mrcert_pl.cli.examples import originals
 from PIL import Image
+from plain_results import read_results, read_verdicts
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
-from mrcert_pl.cli.build import build_model
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
-from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
 
@@ -64,7 +64,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     (run,) = Path("outputs/attack/digits/vit_srf_p32").iterdir()
     assert (run / "contact_sheet.png").is_file()
     result = read_results(run / "results.json")
-    before, after = (result["accuracy"][name]["count"] for name in ("base_before", "base_after"))
+    before, after = (result[name]["count"] for name in ("before", "after"))
     assert result["n"] == 4
     assert result["successes"] == 4 - after
     assert re.search(
@@ -131,7 +131,7 @@ def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
     places = {}
     for name in ("first", "second"):
         images = AttackedImages(Path(name))
-        places[name] = {facts["id"]: Placement(**facts["placement"]).mask((224, 224))[0] for facts in images.facts}
+        places[name] = {facts.id: Placement(*facts.placement).mask((224, 224))[0] for facts in images.facts}
     before = originals(Path("second"), list(places["first"]), (224, 224))
     for record in images.records("test"):
         patched = places["first"][record.id] | places["second"][record.id]
@@ -175,7 +175,7 @@ def test_a_second_patch_is_put_on_images_that_have_one(untrained: Command) -> No
     for record, facts in zip(once.records("test"), twice.facts, strict=True):
         before, after = (np.asarray(images.image(record)) for images in (once, twice))
         changed = (before != after).any(2)
-        place = Placement(**facts["placement"])
+        place = Placement(*facts.placement)
         assert changed.any()
         assert not (changed & ~place.mask((224, 224))[0].numpy()).any()
 

@@ -58,7 +58,7 @@ def test_a_folder_with_damaged_files(ready: Command, capsys: pytest.CaptureFixtu
     output = capsys.readouterr()
     assert "4 images: " in output.out
     assert "2 unreadable" in output.out
-    assert "error: photos/empty.png can't be read as a picture: it is empty" in output.err
+    assert "error: photos/empty.png can't be read as an image: it is empty" in output.err
     run = only_run()
     rows = rows_of(run)
     assert [row["image"] for row in rows] == [
@@ -83,12 +83,12 @@ def test_the_verdicts_are_the_guards(ready: Command) -> None:
     assert row["name"] in "abcdefghij"
     assert (row["decision"] == "abstain") == (not row["round_trip"])
     same = {name: row[name] for name in row if name not in ("decision", "seconds", "error", "margin")}
-    assert same == {name: value for name, value in json.loads(json.dumps(expected.row())).items() if name in same}
+    assert same == {name: value for name, value in json.loads(json.dumps(expected.to_json())).items() if name in same}
 
 
 def test_a_list_on_standard_input_a_pattern_and_a_vote(ready: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("sys.stdin", io.StringIO("photos/colour.png\n\nphotos/s*/*.jpg\n"))
-    ready("predict", "images=-", "checkpoint=vote.ckpt", "defender=vot", "want=certificate")
+    ready("predict", "images=-", "checkpoint=vote.ckpt", "defender=vot", "output=certificate")
     rows = rows_of(only_run())
     assert [row["image"] for row in rows] == ["photos/colour.png", "photos/sub/print.jpg"]
     assert all(row["decision"] in ("accept", "abstain") and row["witness"] is None for row in rows)
@@ -117,7 +117,7 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
         (["images=photos", "checkpoint=none.ckpt"], "there is no checkpoint none.ckpt"),
         (["images=photos", "checkpoint=vote.ckpt"], "AblatedViT has none.*defender=vot"),
         (["images=photos", "checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
-        (["images=photos", "checkpoint=srf.ckpt", "want=labels"], "unknown output level 'labels'"),
+        (["images=photos", "checkpoint=srf.ckpt", "output=labels"], "unknown output level 'labels'"),
         (["images=photos", "checkpoint=srf.ckpt", "require=label"], "choose one of: certificate, round_trip"),
         (["images=photos", "checkpoint=srf.ckpt", "pictures=some"], "a number of images to draw or all, not 'some'"),
         (["images=photos", "checkpoint=srf.ckpt", "device=tpu"], "there is no device 'tpu' here"),

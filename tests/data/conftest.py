@@ -17,17 +17,17 @@ def write(file: Path, value: int = 0, mode: str = "RGB", size: tuple[int, int] =
 
 
 @pytest.fixture
-def write_picture() -> Callable[..., None]:
-    """Writes a picture of noise to a file."""
+def write_image() -> Callable[..., None]:
+    """Write an image of noise to a file."""
     return write
 
 
 @pytest.fixture
-def imagenette(tmp_path: Path, write_picture: Callable[..., None]) -> Path:
-    """Ten classes, four pictures each to train on and two to test on."""
+def imagenette(tmp_path: Path, write_image: Callable[..., None]) -> Path:
+    """Ten classes with four training and two test images each."""
     root = tmp_path / "imagenette"
     for part, count in (("train", 4), ("val", 2)):
         for label, folder in enumerate(IMAGENETTE_FOLDERS):
             for i in range(count):
-                write_picture(root / part / folder / f"{folder}_{i}.JPEG", value=100 * label + i)
+                write_image(root / part / folder / f"{folder}_{i}.JPEG", value=100 * label + i)
     return root

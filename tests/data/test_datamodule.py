@@ -98,9 +98,20 @@ def test_augmentation_is_for_training_only() -> None:
     ("arguments", "message"),
     [
         ({"name": "digit"}, "choose one of: attacked, cifar10, .*digits"),
-        ({"name": "digits", "batch_size": 0}, "batch size must be at least 1"),
-        ({"name": "digits", "limit": 0}, "limit must be at least 1"),
-        ({"name": "digits", "workers": -1}, "workers must be at least 0"),
+        ({"name": "digits", "batch_size": 0}, "batch_size must be a whole number of at least 1, got 0"),
+        ({"name": "digits", "batch_size": 1.5}, "batch_size must be a whole number of at least 1, got 1.5"),
+        ({"name": "digits", "batch_size": True}, "batch_size must be .*, got True"),
+        ({"name": "digits", "limit": 0}, "limit must be a whole number of at least 1, got 0"),
+        ({"name": "digits", "workers": -1}, "workers must be a whole number of at least 0, got -1"),
+        ({"name": "digits", "workers": "4"}, "workers must be .*, got '4'"),
+        ({"name": "digits", "seed": -1}, "seed must be a whole number from 0 to 4294967295, got -1"),
+        ({"name": "digits", "seed": 2**32}, "seed must be a whole number from 0 to 4294967295"),
+        ({"name": "digits", "image_px": (224,)}, "image_px must be a height and a width"),
+        ({"name": "digits", "image_px": (224, 0)}, "image_px must be a whole number of at least 1, got 0"),
+        ({"name": "digits", "download": "yes"}, "download must be true or false, got 'yes'"),
+        ({"name": "digits", "root": 5}, "root must be a path, got 5"),
+        ({"name": "digits", "labels": "a.csv"}, "labels= is for dataset=folder"),
+        ({"name": "digits", "module": "no.such"}, r"dataset.module=no.such can't be imported"),
     ],
 )
 def test_bad_arguments(arguments: dict, message: str) -> None:
@@ -113,7 +124,7 @@ def test_too_few_training_images_for_a_batch() -> None:
         ImageDataModule("digits", limit=10).train_dataloader()
 
 
-def test_a_real_data_set_through_the_whole_way(imagenette: Path) -> None:
+def test_a_data_set_on_disk_from_files_to_batches(imagenette: Path) -> None:
     data = ImageDataModule("imagenette", imagenette, image_px=(32, 32), batch_size=4)
     data.prepare_data()
     data.setup("fit")
@@ -154,7 +165,7 @@ def test_a_download_happens_where_lightning_prepares_data(tmp_path: Path, monkey
 
 
 @pytest.mark.parametrize(("workers", "augmentation"), [(0, None), (0, {"auto_augment": None}), (1, None)])
-def test_a_damaged_image_is_named_whoever_loads_it(workers: int, augmentation: dict | None, imagenette: Path) -> None:
+def test_a_damaged_image_is_named_in_every_process(workers: int, augmentation: dict | None, imagenette: Path) -> None:
     for file in (imagenette / "train").glob("*/*"):
         file.write_bytes(file.read_bytes()[:-200])
     data = ImageDataModule("imagenette", imagenette, (16, 16), 4, workers, augmentation=augmentation)

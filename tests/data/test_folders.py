@@ -40,7 +40,7 @@ def test_test_ids_and_the_side_of_an_image_dont_depend_on_other_images(imagenett
     assert [record.path for record in after.records("val")] == [record.path for record in before.records("val")]
 
 
-def test_only_pictures_count(imagenette: Path) -> None:
+def test_only_images_count(imagenette: Path) -> None:
     before = open_imagenette(imagenette).records("test")
     for name in (".DS_Store", "notes.txt", "._picture.JPEG", "Thumbs.db"):
         (imagenette / "val" / IMAGENETTE_FOLDERS[0] / name).write_text("no picture")
@@ -53,7 +53,7 @@ def test_an_empty_class_folder_is_named(imagenette: Path) -> None:
     folder = imagenette / "train" / IMAGENETTE_FOLDERS[3]
     for file in folder.iterdir():
         file.unlink()
-    with pytest.raises(DataError, match=f"class folder {folder} holds no picture"):
+    with pytest.raises(DataError, match=f"class folder {folder} holds no image"):
         open_imagenette(imagenette)
 
 
@@ -70,7 +70,7 @@ def test_a_validation_folder_with_other_classes_lists_the_differences(imagenette
     )
 
 
-def test_imagenet_wants_its_thousand_folders(imagenette: Path) -> None:
+def test_imagenet_needs_its_thousand_folders(imagenette: Path) -> None:
     with pytest.raises(DataError, match=r"1000 classes of the data set: it lacks n01443537, .* and 985 more"):
         describe("imagenet").open(imagenette)
 

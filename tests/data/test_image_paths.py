@@ -1,4 +1,4 @@
-"""Which files are meant."""
+"""Files that paths, folders and patterns name."""
 
 from pathlib import Path
 
@@ -10,7 +10,7 @@ from mrcert_pl.errors import DataError
 
 @pytest.fixture(autouse=True)
 def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Ten files; what is in them doesn't matter."""
+    """Ten files; what is in them is not read."""
     monkeypatch.chdir(tmp_path)
     names = ("b.jpg", "a.PNG", "notes.txt", ".hidden.jpg", "sub/c.tif", "sub/deep/d.webp", ".cache/e.jpg", "f [1].jpg")
     for name in names:
@@ -21,7 +21,7 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 @pytest.mark.parametrize(
-    ("places", "expected"),
+    ("sources", "expected"),
     [
         (["photos"], ["a.PNG", "b.jpg", "f [1].jpg", "sub/c.tif", "sub/deep/d.webp"]),
         (["photos/*.jpg"], ["b.jpg", "f [1].jpg"]),
@@ -32,23 +32,27 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         (["photos/notes.txt", "photos/none.jpg"], ["notes.txt", "none.jpg"]),
     ],
 )
-def test_places(places: list[str], expected: list[str]) -> None:
-    assert find_images(places) == [Path("photos") / name for name in expected]
+def test_sources(sources: list[str], expected: list[str]) -> None:
+    assert find_images(sources).files == [Path("photos") / name for name in expected]
+
+
+def test_files_that_are_no_images_are_reported() -> None:
+    assert find_images(["photos", "photos/b.jpg"]).skipped == [Path("photos/notes.txt")]
 
 
 def test_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME", str(folder))
-    assert find_images(["~/photos/b.jpg"]) == [folder / "photos" / "b.jpg"]
+    assert find_images(["~/photos/b.jpg"]).files == [folder / "photos" / "b.jpg"]
 
 
 @pytest.mark.parametrize(
-    ("places", "message"),
+    ("sources", "message"),
     [
-        (["empty"], r"no picture in empty or below it \(\.jpg, "),
+        (["empty"], r"no image in empty or below it"),
         (["photos/*.gif"], r"no file matches photos/\*\.gif; patterns are relative to /"),
         ([], "there are no images; name files, folders or patterns"),
     ],
 )
-def test_places_without_pictures(places: list[str], message: str) -> None:
+def test_sources_without_images(sources: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
-        find_images(places)
+        find_images(sources)

@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mrcert_pl.data.images import ImageError, read_image, rgb
+from mrcert_pl.data.images import ImageError, check_size, image_suffixes, is_image_file, read_image, rgb
+from mrcert_pl.errors import ConfigurationError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
 
@@ -15,7 +16,7 @@ PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
     ("mode", "name"),
     [("L", "a.jpg"), ("CMYK", "a.jpg"), ("RGBA", "a.png"), ("LA", "a.png"), ("P", "a.gif"), ("1", "a.png")],
 )
-def test_pictures_of_any_mode_become_rgb(mode: str, name: str, tmp_path: Path) -> None:
+def test_images_of_any_mode_become_rgb(mode: str, name: str, tmp_path: Path) -> None:
     Image.fromarray(PIXELS).convert(mode).save(tmp_path / name)
     image = read_image(tmp_path / name)
     assert image.mode == "RGB"
@@ -40,11 +41,59 @@ def test_transparency_of_a_palette_is_dropped_without_a_warning() -> None:
         assert np.array_equal(np.asarray(rgb(Image.open(file))), opaque)
 
 
-def test_the_rotation_of_exif_is_not_applied(tmp_path: Path) -> None:
+def test_the_rotation_of_exif_is_applied_on_request_only(tmp_path: Path) -> None:
     exif = Image.Exif()
     exif[0x0112] = 6
-    Image.fromarray(PIXELS).save(tmp_path / "turned.png", exif=exif)
-    assert np.array_equal(np.asarray(read_image(tmp_path / "turned.png")), PIXELS)
+    file = tmp_path / "turned.png"
+    Image.fromarray(PIXELS).save(file, exif=exif)
+    assert np.array_equal(np.asarray(read_image(file)), PIXELS)
+    assert np.array_equal(np.asarray(read_image(file, exif="ignore")), PIXELS)
+    assert np.array_equal(np.asarray(read_image(file, exif="apply")), np.rot90(PIXELS, -1))
+    with pytest.raises(ConfigurationError, match="apply, ignore"):
+        read_image(file, exif="turn")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("size", [(10_000, 1), (1, 101)])
+def test_narrow_images_are_refused(size: tuple[int, int], tmp_path: Path) -> None:
+    Image.new("1", size).save(tmp_path / "narrow.png")
+    with pytest.raises(ImageError, match=rf"narrow\.png: .*100:1 at most, got {size[0]:,} x {size[1]:,}$"):
+        read_image(tmp_path / "narrow.png")
+
+
+def test_the_number_of_pixels_is_bounded() -> None:
+    check_size((13_377, 13_377))
+    for size in ((13_378, 13_378), (0, 5)):
+        with pytest.raises(ImageError, match="178,956,970 pixels"):
+            check_size(size)
+
+
+def test_postscript_is_not_interpreted(tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / "a.eps")
+    (tmp_path / "a.eps").rename(tmp_path / "a.jpg")
+    with pytest.raises(ImageError, match="cannot identify"):
+        read_image(tmp_path / "a.jpg")
+    assert not is_image_file("a.eps")
+
+
+def test_heic_without_its_package_says_what_to_install(tmp_path: Path) -> None:
+    if ".heic" in image_suffixes():
+        pytest.skip("pillow-heif is installed")
+    (tmp_path / "a.heic").write_bytes(b"heic")
+    with pytest.raises(ImageError, match=r"a\.heic can't be read as an image: HEIC needs the package pillow-heif"):
+        read_image(tmp_path / "a.heic")
+
+
+def test_suffixes() -> None:
+    named = {name: is_image_file(name) for name in ("a.JPEG", "b.gif", "c.webp", ".d.png", "e.txt", "f", "g.pdf")}
+    assert named == {
+        "a.JPEG": True,
+        "b.gif": True,
+        "c.webp": True,
+        ".d.png": False,
+        "e.txt": False,
+        "f": False,
+        "g.pdf": False,
+    }
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:
@@ -53,7 +102,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
     Image.fromarray(PIXELS.astype(np.float32)[..., 0]).save(tmp_path / "float.tif")
     Image.fromarray(PIXELS.astype(np.int32)[..., 0] * 1000).save(tmp_path / "deep.tif")
     (tmp_path / "truncated.jpg").write_bytes(intact.getvalue()[:-300])
-    (tmp_path / "text.jpg").write_text("not a picture")
+    (tmp_path / "text.jpg").write_text("not an image")
     (tmp_path / "empty.jpg").touch()
     for name, reason in (
         ("float.tif", "floating-point"),
@@ -68,7 +117,7 @@ def test_damaged_files_are_named(tmp_path: Path) -> None:
         assert str(error.value).startswith(str(tmp_path / name))
 
 
-def test_a_picture_that_is_too_large_is_not_called_damaged(tmp_path: Path) -> None:
+def test_an_image_that_is_too_large_is_not_called_damaged(tmp_path: Path) -> None:
     Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
     with pytest.raises(ImageError, match=r"huge\.png is larger than Pillow opens .*; save it with fewer pixels"):
         read_image(tmp_path / "huge.png")

@@ -6,7 +6,7 @@ from mrcert_pl.data.splits import held_out
 RECORDS = [Record(i, i % 3, f"train/{i % 3}/{i}.png") for i in range(300)]
 
 
-def test_each_class_gives_its_share() -> None:
+def test_each_class_gives_its_fraction() -> None:
     rest, val = held_out(RECORDS, 0.1)
     assert Counter(record.label for record in val) == {0: 10, 1: 10, 2: 10}
     assert sorted([*rest, *val]) == RECORDS

@@ -5,7 +5,6 @@ import shlex
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
-from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -18,9 +17,10 @@ from tiny import TINY
 
 from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.data import DatasetDescription, catalog
-from mrcert_pl.data.folders import image_folders
-from mrcert_pl.reporting import find_results, read_results
+from mrcert_pl.data import ImageDataModule, catalog
+from mrcert_pl.models import GridModel, TrainableModel
+from mrcert_pl.models.registry import _KINDS
+from mrcert_pl.results import find_runs
 
 Command = Callable[..., None]
 SMALL = [*TINY, "trainer=cpu"]
@@ -46,11 +46,11 @@ def defender(trained: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
 def test_a_new_defender_evaluates(command: Command, defender: Path) -> None:
     for words in commands(ROOT / "docs/howto/defender.md"):
         command(*words, *([*SMALL, "dataset.limit=5"] if words[0] == "eval" else []))
-    results = [read_results(file) for file in find_results([Path("outputs")])]
-    assert [result["defender"] for result in results] == ["stable_mask", "stable_mask", "patchcure"]
-    first, again, patchcure = (result["accuracy"] for result in results)
+    results = [run.result for run in find_runs([Path("outputs")])]
+    assert [result.defender for result in results] == ["stable_mask", "stable_mask", "patchcure"]
+    first, again, patchcure = (result.accuracy for result in results)
     assert first == again
-    assert first["base"]["count"] == patchcure["base"]["count"]
+    assert first["base"].count == patchcure["base"].count
 
 
 def test_a_new_defender_guards(defender: Path) -> None:
@@ -64,25 +64,60 @@ def test_the_test_of_the_new_defender(defender: Path) -> None:
     importlib.import_module("test_stable_mask").test_no_patch_changes_a_certified_label()
 
 
-def test_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    names = {"DatasetDescription": DatasetDescription, "partial": partial, "image_folders": image_folders}
-    monkeypatch.setitem(catalog._DATASETS, "signs", eval(titled("dataset")["catalog.py"], names))
-    for part, images in (("train", 10), ("val", 3)):
-        for label, name in enumerate(("stop", "yield")):
-            (folder := tmp_path / "data/signs" / part / name).mkdir(parents=True)
-            for number in range(images):
-                Image.fromarray(np.full((30, 40, 3), 90 * label + number, np.uint8)).save(folder / f"{number}.png")
-    write_files("dataset", tmp_path)
-    monkeypatch.chdir(tmp_path)
+def images_of_two_classes(folder: Path, images: int) -> None:
+    for label, name in enumerate(("stop", "yield")):
+        (folder / name).mkdir(parents=True)
+        for number in range(1, images + 1):
+            Image.fromarray(np.full((30, 40, 3), 90 * label + number, np.uint8)).save(
+                folder / name / f"{number:04d}.jpg"
+            )
+
+
+def loaded(*overrides: str) -> ImageDataModule:
+    """The data module of a configuration, as commands make it."""
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        overrides = [f"hydra.searchpath=[file://{tmp_path}/conf]", "dataset=signs", "dataset.workers=0"]
-        cfg = compose("eval", overrides=overrides)
-    data = instantiate(cfg.dataset, image_px=(32, 32), batch_size=2)
-    assert {split: len(data.split(split).records) for split in ("train", "val", "test")} == {
-        "train": 18,
-        "val": 2,
-        "test": 6,
-    }
+        cfg = compose("eval", overrides=[*overrides, "dataset.workers=0"])
+    return instantiate(cfg.dataset, image_px=(32, 32), batch_size=2, _convert_="all")
+
+
+def sizes(data: ImageDataModule) -> list[int]:
+    return [len(data.split(split).records) for split in ("train", "val", "test")]
+
+
+def test_own_images_by_path(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    images_of_two_classes(tmp_path / "photos", 10)
+    (tmp_path / "labels.csv").write_text(titled("dataset")["labels.csv"])
+    data = loaded("dataset=folder", "dataset.root=photos")
+    assert data.description.classes == ("stop", "yield")
+    assert sizes(data) == [14, 2, 4]
+    table = loaded("dataset=folder", "dataset.root=photos", "dataset.labels=labels.csv")
+    assert table.description.classes == ("other", "red")
+    assert sizes(table) == [2, 2, 2]
+
+
+def test_own_images_are_trained_on_and_certified(
+    command: Command, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    images_of_two_classes(tmp_path / "photos", 10)
+    photos = ["dataset=folder", "dataset.root=photos", "dataset.workers=0", "patch=32", "trainer=cpu"]
+    tiny = ["model.backbone=vit_tiny_patch16_224", "model.pretrained=false", f"++{TINY[0]}", *TINY[1:]]
+    few = ["recipe.batch_size=4", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
+    command("train", *photos, *tiny, *few)
+    command("eval", *photos, *tiny)
+    assert "folder, vit_srf, patch 32 px, 4 images" in capsys.readouterr().out
+
+
+def test_a_new_data_set(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(catalog, "_REGISTERED", {})
+    monkeypatch.delitem(sys.modules, "signs", raising=False)
+    for part, images in (("train", 10), ("val", 3)):
+        images_of_two_classes(tmp_path / "data/signs" / part, images)
+    write_files("dataset", tmp_path)
+    data = loaded(f"hydra.searchpath=[file://{tmp_path}/conf]", "dataset=signs")
+    assert sizes(data) == [18, 2, 6]
     assert data.split("test")[0].image.shape == (3, 32, 32)
 
 
@@ -94,6 +129,39 @@ def test_a_new_model_trains(command: Command, tmp_path: Path, capsys: pytest.Cap
     assert Path("checkpoints/digits/small_srf_p32/best.ckpt").is_file()
     following = shlex.split(capsys.readouterr().out.split("Certify it with:  ")[1])
     command("eval", *following[2:], "trainer=cpu", "dataset.limit=2")
+
+
+@pytest.fixture
+def patch_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder with the files of the page on backbones."""
+    write_files("backbone", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("mrcert_pl.models.registry._KINDS", dict(_KINDS))
+    yield tmp_path
+    for module in ("patch_encoder", "test_patch_encoder"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def test_a_model_outside_the_package_trains_certifies_and_guards(command: Command, patch_encoder: Path) -> None:
+    few = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
+    for words in commands(ROOT / "docs/howto/backbone.md"):
+        if "model=patch_encoder" in words:
+            command(*words, "trainer=cpu", *(few if words[0] == "train" else ["dataset.limit=2"]))
+    (results,) = Path("outputs").rglob("results.json")
+    assert read_results(results)["mutants"]["windows"] == 49
+    guard = Guard.from_checkpoint("checkpoints/digits/patch_encoder_p32/best.ckpt", defender="patchcure")
+    assert type(guard.model).__module__ == "patch_encoder"
+    assert guard([Image.new("RGB", (224, 224))])[0].label in guard.class_names
+
+
+def test_the_test_of_the_new_model(patch_encoder: Path) -> None:
+    importlib.import_module("test_patch_encoder").test_hidden_pixels_have_no_effect()
+
+
+def test_the_new_model_plays_its_roles(patch_encoder: Path) -> None:
+    model = importlib.import_module("patch_encoder").PatchEncoder(num_classes=5)
+    assert isinstance(model, GridModel)
+    assert isinstance(model, TrainableModel)
 
 
 def test_the_batch_script_is_a_script() -> None:

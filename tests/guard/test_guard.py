@@ -15,14 +15,14 @@ from torchvision.transforms.functional import to_pil_image
 import mrcert_pl
 from mrcert_pl import Guard
 from mrcert_pl.data import ImageError
-from mrcert_pl.defenders import MRCert
-from mrcert_pl.errors import CheckpointError, ConfigurationError, DataError
+from mrcert_pl.defenders import MRCert, OutputLevel
+from mrcert_pl.errors import CheckpointError, ConfigurationError, DataError, NumericalError
 from mrcert_pl.guard import GuardVerdict, Policy
 from mrcert_pl.mutants import PredictionTable
 
 KINDS = kinds()
 CASES = [(kind, position) for kind in KINDS for position in range(len(KINDS[kind].defenders))]
-WANTS = {"label": 0, "certificate": 1, "round_trip": 2, "map": 4, "table": 4}
+LEVELS = {"label": 0, "certificate": 1, "round_trip": 2, "map": 4, "table": 4}
 CLAIMS = ("certified", "round_trip", "certified_patches", "certified_fraction")
 
 
@@ -36,14 +36,14 @@ def full_table_of(name: str, position: int) -> PredictionTable:
     return full_table(KINDS[name].model, KINDS[name].defenders[position], images_for(KINDS[name].model))
 
 
-@pytest.mark.parametrize("want", WANTS)
+@pytest.mark.parametrize("output", LEVELS)
 @pytest.mark.parametrize(("name", "position"), CASES)
-def test_verdicts_are_those_of_the_full_table(name: str, position: int, want: str) -> None:
+def test_verdicts_are_those_of_the_full_table(name: str, position: int, output: str) -> None:
     kind = KINDS[name]
     defender, images = kind.defenders[position], images_for(kind.model)
     table = full_table_of(name, position)
     expected = defender.decide(table)
-    verdicts = Guard(kind.model, defender, PATCH, batch_size=4)(images, want)  # type: ignore[arg-type]
+    verdicts = Guard(kind.model, defender, PATCH, batch_size=4)(images, output)
 
     assert [v.label for v in verdicts] == expected.label.tolist()
     assert [v.case for v in verdicts] == expected.case.tolist()
@@ -55,7 +55,7 @@ def test_verdicts_are_those_of_the_full_table(name: str, position: int, want: st
         for number, claim in enumerate(CLAIMS):
             value = getattr(expected, claim, None)
             given = getattr(verdict, claim)
-            if number >= WANTS[want]:
+            if number >= LEVELS[output]:
                 assert given is None
             elif value is not None:
                 assert given == value[row]
@@ -64,7 +64,7 @@ def test_verdicts_are_those_of_the_full_table(name: str, position: int, want: st
                 float(table.margins[row, column]), rel=2**-10, abs=1e-4
             )  # rounded down
         assert verdict.mutants_evaluated <= len(table.mutants)
-    if want == "table":
+    if output == "table":
         assert {v.mutants_evaluated for v in verdicts} == {table.mutants.hidden.shape[0]}
 
 
@@ -96,7 +96,7 @@ def test_a_checkpoint_is_all_that_it_takes(name: str, ending: str, tmp_path: Pat
 def comparable(verdict: GuardVerdict) -> dict[str, Any]:
     """All but the time, and the margin without what other batches change in it."""
     margin = None if verdict.margin is None else round(verdict.margin, 3)
-    return verdict.row() | {"seconds": None, "margin": margin}
+    return verdict.to_json() | {"seconds": None, "margin": margin}
 
 
 def test_stride_and_resize_are_those_of_the_training(tmp_path: Path) -> None:
@@ -119,13 +119,13 @@ def test_stride_and_resize_are_those_of_the_training(tmp_path: Path) -> None:
     ("mode", "ending"),
     [("RGB", "png"), ("L", "png"), ("CMYK", "jpg"), ("I;16", "png"), ("P", "gif"), ("RGBA", "png"), ("1", "png")],
 )
-def test_pictures_of_every_mode_and_size(mode: str, ending: str, checkpoint: Path, tmp_path: Path) -> None:
+def test_photos_of_every_mode_and_size(mode: str, ending: str, checkpoint: Path, tmp_path: Path) -> None:
     pixels = np.random.default_rng(0).integers(0, 256, (31, 203, 3), dtype=np.uint8)
-    picture = Image.fromarray(pixels).convert("RGB" if mode == "I;16" else mode)
+    image = Image.fromarray(pixels).convert("RGB" if mode == "I;16" else mode)
     if mode == "I;16":
-        picture = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
-    path = tmp_path / f"a picture.{ending}"
-    picture.save(path)
+        image = Image.fromarray(pixels[..., 0].astype(np.uint16) * 257)
+    path = tmp_path / f"a image.{ending}"
+    image.save(path)
     guard = Guard.from_checkpoint(checkpoint)
     by_path, by_string = guard([path, str(path)])
     (opened,) = guard(Image.open(path))
@@ -134,11 +134,11 @@ def test_pictures_of_every_mode_and_size(mode: str, ending: str, checkpoint: Pat
     assert comparable(opened) | {"image": str(path)} == comparable(by_path)
 
 
-def test_a_picture_and_its_tensor_have_one_verdict(checkpoint: Path) -> None:
+def test_a_photo_and_its_tensor_have_one_verdict(checkpoint: Path) -> None:
     guard = Guard.from_checkpoint(checkpoint)
     pixels = (images_for(guard.model) * 255).round() / 255
-    pictures = [to_pil_image(image) for image in pixels]
-    assert [comparable(v) for v in guard(pictures)] == [comparable(v) for v in guard(pixels)]
+    photos = [to_pil_image(image) for image in pixels]
+    assert [comparable(v) for v in guard(photos)] == [comparable(v) for v in guard(pixels)]
     assert [v.image for v in guard(pixels[:2])] == ["image 0", "image 1"]
     assert [v.image for v in guard(pixels[:2], names=["a", "b"])] == ["a", "b"]
     assert len(guard(pixels[0])) == 1
@@ -157,7 +157,7 @@ def test_each_file_has_its_outcome(checkpoint: Path, tmp_path: Path) -> None:
     for number, file in enumerate(files):
         if len(file.stem) == 1:
             Image.new("RGB", (50, 40), (40 * number, 9, 9)).save(file)
-    files[1].write_text("no picture")
+    files[1].write_text("no image")
     outcomes = list(Guard.from_checkpoint(checkpoint, batch_size=2).each(files))
     assert [type(outcome) for outcome in outcomes] == [
         GuardVerdict,
@@ -173,10 +173,7 @@ def test_each_file_has_its_outcome(checkpoint: Path, tmp_path: Path) -> None:
 
 def test_less_is_asked_for_less(checkpoint: Path) -> None:
     guard = Guard.from_checkpoint(checkpoint)
-    counts = [
-        sum(v.mutants_evaluated for v in guard(images_for(guard.model), want))  # type: ignore[arg-type]
-        for want in WANTS
-    ]
+    counts = [sum(v.mutants_evaluated for v in guard(images_for(guard.model), output)) for output in LEVELS]
     assert counts == sorted(counts)
     assert counts[0] < counts[-1]
 
@@ -212,21 +209,19 @@ def test_the_policy_decides(checkpoint: Path) -> None:
         (torch.zeros(1, 3, 64, 64), r"made for another model: \[3, 64, 112\] is needed"),
         (torch.zeros(2, 64, 112), r"an image of \[2, 64, 112\]"),
         (torch.full((1, 3, 64, 112), 255.0), r"values in \[0, 1\], not torch.float32 from 255 to 255"),
-        (torch.full((1, 3, 64, 112), torch.nan), "from nan to nan"),
-        (torch.zeros(1, 3, 64, 112, dtype=torch.uint8), "not torch.uint8"),
-        ([np.zeros((64, 112, 3))], "not ndarray"),
-        (7, "not int"),
+        (torch.zeros(1, 3, 64, 112, device="meta"), "dense tensors with data"),
+        (7, "got int"),
     ],
-    ids=str,
+    ids=["size", "channels", "range", "meta", "int"],
 )
-def test_images_that_are_none(images: Any, message: str, checkpoint: Path) -> None:
+def test_images_that_are_refused(images: Any, message: str, checkpoint: Path) -> None:
     with pytest.raises(DataError, match=message):
         Guard.from_checkpoint(checkpoint)(images)
 
 
-def test_a_file_that_is_no_picture(checkpoint: Path, tmp_path: Path) -> None:
-    (tmp_path / "notes.txt").write_text("no picture")
-    with pytest.raises(ImageError, match=r"notes\.txt can't be read as a picture"):
+def test_a_file_that_is_no_image(checkpoint: Path, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("no image")
+    with pytest.raises(ImageError, match=r"notes\.txt can't be read as an image"):
         Guard.from_checkpoint(checkpoint)([tmp_path / "notes.txt"])
 
 
@@ -236,8 +231,10 @@ def test_a_file_that_is_no_picture(checkpoint: Path, tmp_path: Path) -> None:
         ({"defender": "mrcrt"}, "unknown defender 'mrcrt'; choose one of: mrcert, mrcert_cascade"),
         ({"defender": "vot"}, "votes over ablations, and MaskedViT has none"),
         ({"patch": 60}, "can hide all 7 windows"),
-        ({"class_names": ["a"]}, "the model has 5 classes, and 1 have a name"),
-        ({"batch_size": 0}, "at least 1, not 0"),
+        ({"class_names": ["a"]}, "the model has 5 classes, got 1 names"),
+        ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
+        ({"exif": "maybe"}, "unknown exif 'maybe'; choose one of: apply, ignore"),
+        ({"device": "tpu"}, "there is no device 'tpu' here; choose one of: auto, cpu, cuda"),
         ({"resize": "stretch"}, "unknown way to resize 'stretch'"),
     ],
 )
@@ -251,20 +248,57 @@ def test_checkpoints_that_do_not_say_enough(tmp_path: Path) -> None:
     with pytest.raises(CheckpointError, match="there is no checkpoint"):
         Guard.from_checkpoint(tmp_path / "none.ckpt")
     nothing = save(kind, tmp_path / "nothing.ckpt", patch=None, classes=None, dataset=None)
-    with pytest.raises(ConfigurationError, match="doesn't say which patch it was trained for: give patch="):
+    with pytest.raises(ConfigurationError, match="does not state the patch of its training: give patch="):
         Guard.from_checkpoint(nothing)
     guard = Guard.from_checkpoint(nothing, patch=1)
     assert (guard.class_names, guard.preprocessing.resize) == (("0", "1", "2", "3", "4"), "crop")
     assert Guard.from_checkpoint(nothing, patch=1, class_names="abcde").class_names == tuple("abcde")
 
 
-def test_names_and_wants_are_checked(checkpoint: Path) -> None:
+def test_names_and_output_levels_are_checked(checkpoint: Path) -> None:
     guard = Guard.from_checkpoint(checkpoint, MRCert())
     images = images_for(guard.model, 2)
-    with pytest.raises(ConfigurationError, match="2 images need as many names, not 1"):
+    with pytest.raises(ConfigurationError, match="2 images need as many names, got 1"):
         guard(images, names=["a"])
     with pytest.raises(ConfigurationError, match="unknown output level 'everything'"):
-        guard(images, "everything")  # type: ignore[arg-type]
+        guard(images, "everything")
+    with pytest.raises(ConfigurationError, match="want= is now output=: output='label'"):
+        guard(images, want="label")
+    assert [v.label for v in guard(images, OutputLevel.LABEL)] == [v.label for v in guard(images, "label")]
+
+
+def test_a_defender_and_a_patch_by_name_and_number() -> None:
+    model = KINDS["vit_srf"].model
+    named, made = Guard(model, "mrcert_sharp", 1), Guard(model, MRCert(certificate="sharp"), PATCH)
+    assert vars(named.defender) == vars(made.defender)
+    assert named.patch == made.patch
+    images = images_for(model)
+    assert [comparable(v) for v in named(images)] == [comparable(v) for v in made(images)]
+
+
+def test_the_exif_rotation_of_a_photo_is_applied(checkpoint: Path, tmp_path: Path) -> None:
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    pixels = np.random.default_rng(0).integers(0, 256, (60, 90, 3), dtype=np.uint8)
+    Image.fromarray(pixels).save(tmp_path / "photo.png", exif=exif)
+    applied, ignored = (Guard.from_checkpoint(checkpoint, exif=exif) for exif in ("apply", "ignore"))
+    assert torch.equal(applied.prepare(tmp_path / "photo.png"), applied.prepare(np.rot90(pixels, -1)))
+    assert torch.equal(ignored.prepare(tmp_path / "photo.png"), applied.prepare(pixels))
+
+
+def test_one_failing_image_fails_alone(checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    guard = Guard.from_checkpoint(checkpoint)
+    images = list(images_for(guard.model, 3))
+    encode = guard.model.encode
+
+    def damaged(batch: torch.Tensor) -> torch.Tensor:
+        features = encode(batch)
+        features[(batch == images[1]).flatten(1).all(1)] = torch.nan
+        return features
+
+    monkeypatch.setattr(guard.model, "encode", damaged)
+    outcomes = guard.each_alone(images)
+    assert [isinstance(outcome, NumericalError) for outcome in outcomes] == [False, True, False]
 
 
 def test_importing_the_package_does_not_wait_for_torch(run_python: Callable[[str], str]) -> None:

@@ -12,17 +12,22 @@ from PIL import Image
 from small_models import images_for, kinds, save
 from torchvision.transforms.functional import to_pil_image
 
+from mrcert_pl.defenders import OutputLevel
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.guard import Guard
+
 pytest.importorskip("litserve", reason="LitServe is not installed: pip install 'mrcert_pl[serve]'")
 
-from mrcert_pl.guard.serving import GuardAPI, Upload
+from mrcert_pl.guard.serving import GuardAPI, Limits, Upload, serve, service_info
 
 KIND = kinds()["masked_vit"]
 
 
 @pytest.fixture
 def api(tmp_path: Path) -> GuardAPI:
-    settings = {"checkpoint": save(KIND, tmp_path / "best.ckpt"), "batch_size": 8}
-    api = GuardAPI(settings, "map", ["PNG"], max_pixels=10_000, batch_timeout=0.0)
+    checkpoint = save(KIND, tmp_path / "best.ckpt")
+    limits = Limits(max_megapixels=0.01, batch_timeout=0, formats=("PNG",))
+    api = GuardAPI(lambda device: Guard.from_checkpoint(checkpoint, device=device), OutputLevel.MAP, limits, 8)
     api.setup("cpu")
     return api
 
@@ -51,7 +56,7 @@ def test_bad_uploads_have_their_own_answers(api: GuardAPI, monkeypatch: pytest.M
         return evaluate(images, *arguments, **settings)
 
     monkeypatch.setattr(api.guard.evaluator, "evaluate", counting)
-    good, bad = uploads(), Upload(b"no picture", False)
+    good, bad = uploads(), Upload(b"no image", False)
     mixed = answers(api, [bad, good[0], good[1], bad, good[2]])
     assert batches == [3]
     assert [status for status, _ in mixed] == [415, 200, 200, 415, 200]
@@ -67,3 +72,58 @@ def test_the_map_is_there_if_it_is_asked_for(api: GuardAPI) -> None:
         (shown,) = content["maps"]
         assert np.array_equal(np.asarray(Image.open(io.BytesIO(base64.b64decode(shown)))), expected.maps[0].numpy())
     assert all("maps" not in content for _, content in answers(api, uploads()))
+
+
+def test_an_image_that_cannot_be_prepared_fails_alone(api: GuardAPI, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An error of any type, of an image that decodes."""
+    prepare = api.guard.prepare
+
+    def failing(image: Image.Image) -> Any:
+        if image.size == (3, 3):
+            raise MemoryError("no memory")
+        return prepare(image)
+
+    monkeypatch.setattr(api.guard, "prepare", failing)
+    file = io.BytesIO()
+    Image.new("RGB", (3, 3)).save(file, "PNG")
+    results = answers(api, [uploads()[0], Upload(file.getvalue(), False)])
+    assert [status for status, _ in results] == [200, 422]
+    assert results[1][1] == {"detail": "the image can't be processed: no memory"}
+
+
+def test_the_info_names_no_file(api: GuardAPI) -> None:
+    info = service_info(api.guard, OutputLevel.MAP)
+    assert info["classes"] == [f"class {label}" for label in range(5)]
+    assert info["patch"] == {"shapes_px": [[1, 1]], "image_px": [64, 112]}
+    assert (info["defender"], info["output"], info["require"]) == ("mrcert_sharp", "map", "certificate")
+    assert "best.ckpt" not in json.dumps(info)
+
+
+@pytest.mark.parametrize("name", ["max_megabytes", "max_megapixels", "max_requests", "body_timeout", "timeout"])
+@pytest.mark.parametrize("value", [0, -1, float("nan"), "many", None, True])
+def test_limits_are_positive(name: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=f"{name} must be more than 0"):
+        Limits(**{name: value})
+
+
+def test_a_batch_waits_less_than_a_request() -> None:
+    with pytest.raises(ConfigurationError, match="batch_timeout must be from 0 to timeout=5, got 5"):
+        Limits(timeout=5, batch_timeout=5)
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"host": "example.org"}, "host must be one of 127.0.0.1"),
+        ({"port": 80}, "port must be a number from 1024 to 65535, got 80"),
+        ({"port": True}, "got True"),
+        ({"output": "all"}, "unknown output level 'all'"),
+        ({"device": "tpu"}, "there is no device 'tpu' here"),
+    ],
+)
+def test_settings_of_a_server_are_checked_before_the_guard_is_made(settings: dict[str, Any], message: str) -> None:
+    def make_guard(device: str) -> Guard:
+        raise AssertionError
+
+    with pytest.raises(ConfigurationError, match=message):
+        serve(make_guard, **settings)

@@ -14,7 +14,7 @@ from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models.checkpoints import Checkpoint, describe_model
 from mrcert_pl.models.rebuild import rebuild
 
-MODEL = noisy_srf(hidden="drop", head_order="norm_pool")
+MODEL = noisy_srf(hidden_tokens="drop", head_order="norm_pool")
 CHECKPOINT = Checkpoint(Path("best.ckpt"), describe_model(MODEL), MODEL.state_dict())
 
 

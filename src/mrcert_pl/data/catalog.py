@@ -1,135 +1,79 @@
-"""The data sets that we know, a short description each."""
+"""Data sets by name: the published ones, folders of images, attacked sets, and those that are registered."""
 
-from functools import partial
+from collections.abc import Callable
+from importlib import import_module
 from pathlib import Path
 
-from torchvision.datasets import CIFAR10, CIFAR100, SVHN
-
-from mrcert_pl.data import class_names, flowers, gtsrb
 from mrcert_pl.data.attacked import describe_attacked
 from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.digits import Digits
-from mrcert_pl.data.download import Archive, Download
-from mrcert_pl.data.folders import image_folders
-from mrcert_pl.data.standard import cifar, svhn
-from mrcert_pl.errors import unknown
+from mrcert_pl.data.own_images import describe_folder
+from mrcert_pl.data.standard import descriptions
+from mrcert_pl.errors import ConfigurationError, unknown
 
-_IMAGENET = class_names.imagenet()
-_GTSRB_URL = "https://sid.erda.dk/public/archives/daaeac0d7ce1152aea9b61d9f1e19370"
-_FLOWERS_URL = "https://www.robots.ox.ac.uk/~vgg/data/flowers/102"
+# Called with the folder and the table of labels that were given, if any.
+Factory = Callable[[str | Path | None, str | Path | None], DatasetDescription]
 
-# Addresses and MD5 sums are torchvision's.
-_DESCRIPTIONS = (
-    DatasetDescription("digits", tuple("0123456789"), resize="whole", source=Digits),
-    DatasetDescription(
-        "imagenet",
-        tuple(_IMAGENET.values()),
-        resize="crop",
-        source=partial(image_folders, folders=tuple(_IMAGENET), val_share=0.01),
-        layout=(
-            "train/<wnid>/*.JPEG",
-            "val/<wnid>/*.JPEG  (in the same 1,000 folders as the training images)",
-        ),
-        origin="https://image-net.org/download (ILSVRC2012, Task 1 and 2; registration needed)",
-    ),
-    DatasetDescription(
-        "imagenette",
-        tuple(_IMAGENET[folder] for folder in class_names.IMAGENETTE_FOLDERS),
-        resize="crop",
-        source=partial(image_folders, folders=class_names.IMAGENETTE_FOLDERS, val_share=0.05),
-        layout=("train/<wnid>/*.JPEG", "val/<wnid>/*.JPEG"),
-        origin="https://github.com/fastai/imagenette (imagenette2-320.tgz)",
-        download=Download(
-            (
-                Archive(
-                    "https://s3.amazonaws.com/fast-ai-imageclas/imagenette2-320.tgz", "3df6f0d01a2c9592104656642f5e78a3"
-                ),
-            ),
-            makes=("train", "val"),
-            top="imagenette2-320",
-        ),
-    ),
-    *(
-        DatasetDescription(
-            name,
-            classes,
-            resize="whole",
-            source=partial(cifar, data_set=data_set, classes=classes, val_share=0.05),
-            layout=(
-                f"{data_set.base_folder}/{data_set.train_list[0][0]}, ...  (the Python version), or",
-                "train/<class>/*.png and test/<class>/*.png",
-            ),
-            origin=f"{data_set.url} (unpacked)",
-            download=Download((Archive(data_set.url, data_set.tgz_md5),), makes=(data_set.base_folder,)),
-        )
-        for name, data_set, classes in (
-            ("cifar10", CIFAR10, class_names.CIFAR10),
-            ("cifar100", CIFAR100, class_names.CIFAR100),
-        )
-    ),
-    DatasetDescription(
-        "svhn",
-        tuple("0123456789"),
-        resize="whole",
-        source=partial(svhn, val_share=0.05),
-        layout=("train_32x32.mat", "test_32x32.mat"),
-        origin="http://ufldl.stanford.edu/housenumbers (format 2, cropped digits)",
-        download=Download(
-            tuple(Archive(SVHN.split_list[split][0], SVHN.split_list[split][2]) for split in ("train", "test")),
-            makes=("train_32x32.mat", "test_32x32.mat"),
-        ),
-    ),
-    DatasetDescription(
-        "gtsrb",
-        class_names.GTSRB,
-        resize="whole",
-        source=partial(gtsrb.gtsrb, classes=len(class_names.GTSRB), val_share=0.1),
-        layout=(f"{gtsrb.TRAINING}/<00000 to 00042>/*.ppm", f"{gtsrb.TESTING}/*.ppm", gtsrb.TEST_LABELS),
-        origin=f"{_GTSRB_URL}/published-archive.html (three archives, all unpacked in gtsrb/)",
-        download=Download(
-            (
-                Archive(f"{_GTSRB_URL}/GTSRB-Training_fixed.zip", "513f3c79a4c5141765e10e952eaa2478", "gtsrb"),
-                Archive(f"{_GTSRB_URL}/GTSRB_Final_Test_Images.zip", "c7e4e6327067d32654124b0fe9e82185", "gtsrb"),
-                Archive(f"{_GTSRB_URL}/GTSRB_Final_Test_GT.zip", "fe31e9c9270bbcd7b84b7f21a9d9d9e5", "gtsrb"),
-            ),
-            makes=("gtsrb",),
-        ),
-    ),
-    DatasetDescription(
-        "flowers102",
-        class_names.FLOWERS102,
-        resize="crop",
-        source=flowers.flowers102,
-        layout=tuple(f"{flowers.FOLDER}/{file}" for file in ("jpg/image_*.jpg", flowers.LABELS[0], flowers.SPLITS[0])),
-        origin=f"{_FLOWERS_URL}/ (102flowers.tgz unpacked, and the two .mat files)",
-        download=Download(
-            (
-                Archive(f"{_FLOWERS_URL}/102flowers.tgz", "52808999861908f626f3c1f4e79d11fa", flowers.FOLDER),
-                *(
-                    Archive(f"{_FLOWERS_URL}/{name}", md5, flowers.FOLDER)
-                    for name, md5 in (flowers.LABELS, flowers.SPLITS)
-                ),
-            ),
-            makes=(flowers.FOLDER,),
-        ),
-    ),
-)
-_DATASETS = {description.name: description for description in _DESCRIPTIONS}
+_BUILT_IN: dict[str, DatasetDescription | Factory] = {
+    "digits": DatasetDescription("digits", tuple("0123456789"), resize="whole", source=Digits),
+    **{description.name: description for description in descriptions()},
+    "folder": describe_folder,
+    "attacked": describe_attacked,
+}
+_REGISTERED: dict[str, DatasetDescription | Factory] = {}
 
 
-def describe(name: str, folder: str | Path | None = None) -> DatasetDescription:
-    """The description of a data set.
+def register(name: str, data_set: DatasetDescription | Factory) -> None:
+    """Add a data set, or replace one that was registered under the name.
 
     Args:
-        name: ``attacked``, or a data set of the catalogue.
-        folder: of the attacked set, which knows its own classes.
+        name: Name for :func:`describe` and for ``name`` in ``conf/dataset``.
+        data_set: Its description, or a function that makes it from the folder and the table of labels that were
+            given (``None`` if not).
 
     Raises:
-        ConfigurationError: for an unknown name, with the known ones.
-        DataError: if there is no attacked set in the folder.
+        ConfigurationError: for the name of a built-in data set, or one that can't be part of a path.
     """
-    if name == "attacked":
-        return describe_attacked(folder)
-    if name not in _DATASETS:
-        raise unknown("data set", name, [*_DATASETS, "attacked"])
-    return _DATASETS[name]
+    if not name.replace("-", "_").isidentifier():
+        raise ConfigurationError(f"the name of a data set must consist of letters, digits, '_' and '-', got {name!r}")
+    if name in _BUILT_IN:
+        raise ConfigurationError(f"the data set {name!r} is built in; register another name")
+    _REGISTERED[name] = data_set
+
+
+def names() -> list[str]:
+    """Return the names of all data sets, sorted."""
+    return sorted({*_BUILT_IN, *_REGISTERED})
+
+
+def describe(
+    name: str, root: str | Path | None = None, labels: str | Path | None = None, module: str | None = None
+) -> DatasetDescription:
+    """Return the description of a data set.
+
+    Args:
+        name: One of :func:`names`.
+        root: Folder of the images or of the attacked set. Only ``folder`` and ``attacked`` need it.
+        labels: CSV file of labels, for ``folder``.
+        module: Python module to import first, which registers the data set.
+
+    Raises:
+        ConfigurationError: for an unknown name (lists the known ones), a module that can't be imported, or labels for
+            a data set that has its own.
+        DataError: if there is no such folder or attacked set.
+    """
+    if module is not None:
+        try:
+            import_module(module)
+        except ImportError as error:
+            raise ConfigurationError(
+                f"dataset.module={module} can't be imported ({error}); its folder must be on PYTHONPATH"
+            ) from error
+    found = _BUILT_IN.get(name) or _REGISTERED.get(name)
+    if found is None:
+        raise unknown("data set", name, names())
+    if not isinstance(found, DatasetDescription):
+        return found(root, labels)
+    if labels is not None:
+        raise ConfigurationError(f"the data set {name!r} has labels of its own; labels= is for dataset=folder")
+    return found

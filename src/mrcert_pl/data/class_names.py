@@ -1,4 +1,4 @@
-"""Names of classes, for data sets that don't bring them or must be known without being there."""
+"""Names of classes of the published data sets, which must be known without their files."""
 
 from collections import Counter
 
@@ -68,7 +68,7 @@ GTSRB = _names(
 
 
 def imagenet() -> dict[str, str]:
-    """Folder (WordNet id) and name of the 1,000 classes, in the order of the labels; the names are unique."""
+    """Return folder (WordNet id) and name of the 1,000 classes, in the order of the labels; the names are unique."""
     info = ImageNetInfo("imagenet-1k")
     names = {folder: info.label_name_to_description(folder).split(",")[0] for folder in info.label_names()}
     count = Counter(names.values())

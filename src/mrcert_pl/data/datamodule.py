@@ -1,7 +1,7 @@
 """The LightningDataModule of every data set."""
 
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,28 +12,36 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Sampler
 
 from mrcert_pl.data.catalog import describe
+from mrcert_pl.data.folders import ImageFiles
 from mrcert_pl.data.preprocessing import Preprocessing, Resize
 from mrcert_pl.data.records import Record, Source, Split
 from mrcert_pl.data.samples import Augmentation, EpochSampler, ImageSplit, Sample, TrainingSplit
 from mrcert_pl.errors import ConfigurationError
 
+_MOST_SEED = 2**32 - 1
+
 
 class ImageDataModule(L.LightningDataModule):
-    """Loads a data set of the catalogue, the same way for training, validation and test.
+    """Load a data set in the same way for training, validation and test.
 
-    On several devices each validation and test image goes to exactly one of them, none twice.
+    On several devices each validation and test image goes to exactly one of them.
 
     Args:
-        name: a data set of the catalogue, or ``attacked``.
-        root: its folder, if it has one; ``None`` is ``data/<name>`` below the working directory.
-        image_px: ``(height, width)`` that the model takes.
-        batch_size: images per batch and device.
-        workers: processes that load images, at most; no more are started than there are cores.
-        limit: use only this many images of each split, drawn with ``seed``; they keep their ids.
-        augmentation: arguments of timm's training transform, or ``None`` for the plain preprocessing.
-        seed: of the order of training images and of ``limit``.
-        download: fetch what is missing of it, where that is allowed.
-        resize: instead of the data set's own way to ``image_px``, see :class:`mrcert_pl.data.Preprocessing`.
+        name: Name of a data set, see :func:`mrcert_pl.data.names`.
+        root: Folder of the data set; ``None`` is ``data/<name>`` below the working directory.
+        image_px: ``(height, width)`` of the model's input.
+        batch_size: Number of images per batch and device.
+        workers: Maximum number of processes that load images; never more than there are cores.
+        limit: Number of images of each split to use, drawn with ``seed``; they keep their ids. ``None``: all.
+        augmentation: Arguments of timm's training transform; ``None``: the preprocessing of evaluation.
+        seed: Seed of the order of training images and of ``limit``.
+        download: Whether to fetch missing files, where that is allowed.
+        resize: Resizing in place of the data set's own, see :class:`mrcert_pl.data.Preprocessing`.
+        labels: CSV file of labels, for ``folder``.
+        module: Python module to import first, which registers the data set.
+
+    Raises:
+        ConfigurationError: for an unknown data set, or a setting of another type or range.
     """
 
     def __init__(
@@ -48,33 +56,47 @@ class ImageDataModule(L.LightningDataModule):
         seed: int = 0,
         download: bool = False,
         resize: Resize | None = None,
+        labels: str | Path | None = None,
+        module: str | None = None,
     ) -> None:
         super().__init__()
-        for what, value, least in (("batch size", batch_size, 1), ("limit", limit, 1), ("workers", workers, 0)):
-            if value is not None and value < least:
-                raise ConfigurationError(f"the {what} must be at least {least}, not {value}")
-        self.description = describe(name, root)
+        self.batch_size = _whole_number("batch_size", batch_size, 1)
+        self.workers = min(_whole_number("workers", workers, 0), _cores())
+        self.limit = None if limit is None else _whole_number("limit", limit, 1)
+        self.seed = _whole_number("seed", seed, 0, _MOST_SEED)
+        if not isinstance(download, bool):
+            raise ConfigurationError(f"download must be true or false, got {download!r}")
+        if not (isinstance(image_px, Sequence) and len(image_px) == 2):
+            raise ConfigurationError(f"image_px must be a height and a width, got {image_px!r}")
+        height, width = (_whole_number("image_px", side, 1) for side in image_px)
+        for what, path in (("root", root), ("labels", labels)):
+            if not (path is None or isinstance(path, str | Path)):
+                raise ConfigurationError(f"{what} must be a path, got {path!r}")
+        self.description = describe(name, root, labels, module)
         self.root = self.description.folder(root)
         self.download = download
-        self.preprocessing = Preprocessing(image_px, resize or self.description.resize)
-        self.batch_size = batch_size
-        self.workers = min(workers, _cores())
-        self.limit = limit
+        self.preprocessing = Preprocessing((height, width), resize or self.description.resize)
         self.augmentation = augmentation
-        self.seed = seed
         self._source: Source | None = None
 
     def prepare_data(self) -> None:
-        # Lightning calls this in one process per machine, and lets the others wait.
+        # Lightning calls this in one process per machine; the others wait.
         if self.download:
             self.description.fetch(self.root)
 
     def setup(self, stage: str) -> None:
-        # Whatever is missing shall show before the first epoch, not at its end.
+        # Missing files must show before the first epoch, not at its end.
         self._opened()
 
+    def notes(self) -> list[str]:
+        """Return sentences about choices that were made for the user, and about files that were left out."""
+        source = self._opened()
+        skipped = source.skipped if isinstance(source, ImageFiles) else ()
+        text = f"{len(skipped)} file(s) without the suffix of an image are skipped: {', '.join(skipped[:3])}"
+        return [*self.description.notes, *([text + (", ..." if len(skipped) > 3 else "")] if skipped else [])]
+
     def split(self, split: Split) -> ImageSplit:
-        """The images of a split with the preprocessing of evaluation."""
+        """Return the images of a split with the preprocessing of evaluation."""
         return ImageSplit(self._opened(), self._members(split), self.preprocessing)
 
     def train_dataloader(self) -> DataLoader[Sample]:
@@ -90,7 +112,7 @@ class ImageDataModule(L.LightningDataModule):
             )
         sampler = EpochSampler(images, world, rank, seed=self.seed)
         if self.trainer:
-            # Lightning tells the sampler its epoch only after the workers of a resumed run have begun.
+            # Lightning sets the sampler's epoch only after the workers of a resumed run have started.
             progress: Any = self.trainer.fit_loop.epoch_progress.current
             sampler.set_epoch(progress.processed)
         return self._loader(images, sampler, drop_last=True)
@@ -105,7 +127,7 @@ class ImageDataModule(L.LightningDataModule):
         images = self.split(split)
         world, rank = self._ranks()
         if len(images) < world:
-            raise ConfigurationError(f"{len(images)} {split} image(s) are too few for {world} devices")
+            raise ConfigurationError(f"{len(images)} {split} image(s) are too few for {world} device(s)")
         return self._loader(images, UnrepeatedDistributedSampler(images, world, rank, shuffle=False))
 
     def _loader(self, images: ImageSplit, sampler: Sampler[Any], drop_last: bool = False) -> DataLoader[Sample]:
@@ -136,17 +158,13 @@ class ImageDataModule(L.LightningDataModule):
 
 
 def _cores() -> int:
-    """Cores that this process may use."""
+    """Return the number of cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-class AttackedDataModule(ImageDataModule):
-    """Serves an attacked set, to test on.
-
-    Args:
-        path: its folder.
-        settings: further ones of :class:`ImageDataModule`.
-    """
-
-    def __init__(self, path: str | Path | None = None, **settings: Any) -> None:
-        super().__init__(root=path, **settings)
+def _whole_number(name: str, value: object, least: int, most: int | None = None) -> int:
+    """Check a setting that counts something."""
+    if isinstance(value, bool) or not isinstance(value, int) or value < least or (most is not None and value > most):
+        limits = f"of at least {least}" if most is None else f"from {least} to {most}"
+        raise ConfigurationError(f"{name} must be a whole number {limits}, got {value!r}")
+    return value

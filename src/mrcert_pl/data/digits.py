@@ -12,22 +12,22 @@ from mrcert_pl.data.records import Record, Split
 
 # Part of the data set, not of a run: the test images are the same for every seed.
 _SPLIT_SEED = 0
-_TEST_SHARE, _VAL_SHARE = 0.2, 0.1
+_TEST_FRACTION, _VAL_FRACTION = 0.2, 0.1
 
 
 class Digits:
     """Handwritten digits (UCI Optical Recognition of Handwritten Digits, test part), 8x8 pixels of 0 to 16.
 
-    They are split once and for all, stratified by class: 1,257 to train on, 180 to choose a model by, 360 to test on.
+    The split is fixed and stratified by class: 1,257 training, 180 validation and 360 test images.
     """
 
     def __init__(self, root: Path | None = None) -> None:
         data = load_digits()
         self._pixels = np.round(data.images * (255 / 16)).astype(np.uint8)
         ids = np.arange(len(data.target))
-        rest, test = train_test_split(ids, test_size=_TEST_SHARE, stratify=data.target, random_state=_SPLIT_SEED)
+        rest, test = train_test_split(ids, test_size=_TEST_FRACTION, stratify=data.target, random_state=_SPLIT_SEED)
         train, val = train_test_split(
-            rest, test_size=_VAL_SHARE / (1 - _TEST_SHARE), stratify=data.target[rest], random_state=_SPLIT_SEED
+            rest, test_size=_VAL_FRACTION / (1 - _TEST_FRACTION), stratify=data.target[rest], random_state=_SPLIT_SEED
         )
         self._records = {
             split: [Record(int(i), int(data.target[i]), f"digits/{i}") for i in sorted(members)]

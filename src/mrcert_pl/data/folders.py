@@ -1,88 +1,118 @@
-"""Data sets whose pictures are files of their own."""
+"""Data sets whose images are files of their own."""
 
-import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from PIL import Image
-from torchvision.datasets.folder import IMG_EXTENSIONS
+from torchvision.datasets.folder import make_dataset
 
-from mrcert_pl.data.images import read_image
+from mrcert_pl.data.images import Exif, is_image_file, read_image
 from mrcert_pl.data.records import Record, Split
 from mrcert_pl.data.splits import held_out
 from mrcert_pl.errors import DataError
 
-# Beyond any training set, so that the ids of test images don't depend on how many training images there are.
 FIRST_TEST_ID = 10_000_000
+"""Id of the first test image: larger than any training id, so that it does not depend on the training images."""
+
 _LISTED = 5
 
 
 @dataclass(frozen=True)
 class ImageFiles:
-    """Pictures below a folder; the path of each record is relative to it."""
+    """Images below a folder; the path of each record is relative to it.
+
+    Attributes:
+        root: The folder.
+        splits: Records of each split, ascending by id.
+        exif: Whether images are rotated as their EXIF data says.
+        skipped: Files that were left out, relative to the folder.
+    """
 
     root: Path
     splits: Mapping[Split, Sequence[Record]]
+    exif: Exif = "ignore"
+    skipped: tuple[str, ...] = ()
 
     def records(self, split: Split) -> Sequence[Record]:
         return self.splits[split]
 
     def image(self, record: Record) -> Image.Image:
-        return read_image(self.root / record.path)
+        return read_image(self.root / record.path, self.exif)
 
 
 def image_folders(
-    root: Path, folders: Sequence[str], val_share: float, train: str = "train", test: str = "val"
+    root: Path, folders: Sequence[str], val_fraction: float, train: str = "train", test: str = "val"
 ) -> ImageFiles:
-    """A data set with a folder of pictures per class, below one folder to train on and one to test on.
+    """Open a data set with one folder of images per class, below a training and a test folder.
 
-    The id of a training image is its position in the sorted relative paths of all training images, of a test image
+    The id of a training image is its position in the sorted relative paths of all training images; of a test image
     that position plus 10,000,000.
 
     Args:
-        root: the folder of both.
-        folders: names of the class folders, in the order of the labels.
-        val_share: share of the training images that a model is chosen by.
-        train: name of the folder with the training images.
-        test: name of the folder with the images that results are reported on.
+        root: Folder that holds both.
+        folders: Names of the class folders, in the order of the labels.
+        val_fraction: Fraction of the training images that is held out for validation.
+        train: Name of the folder with training images.
+        test: Name of the folder with test images.
 
     Raises:
-        DataError: when a folder is missing, empty, or has other classes.
+        DataError: if a folder is missing, empty, or has other classes.
     """
-    training = [Record(i, *found) for i, found in enumerate(labelled_files(root, train, folders))]
-    testing = [Record(FIRST_TEST_ID + i, *found) for i, found in enumerate(labelled_files(root, test, folders))]
-    rest, val = held_out(training, val_share)
-    return ImageFiles(root, {"train": rest, "val": val, "test": testing})
+    training, testing = (labelled(root, part, folders) for part in (train, test))
+    rest, val = held_out(numbered(training), val_fraction)
+    return ImageFiles(root, {"train": rest, "val": val, "test": numbered(testing, FIRST_TEST_ID)})
 
 
-def labelled_files(root: Path, part: str, folders: Sequence[str]) -> list[tuple[int, str]]:
-    """Label and path (relative to ``root``) of the pictures in ``root/part/<class folder>/``, sorted by path.
+def numbered(files: Sequence[tuple[int, str]], first_id: int = 0) -> list[Record]:
+    """Make records of labels and paths; ids are positions after ``first_id``."""
+    return [Record(first_id + position, *file) for position, file in enumerate(files)]
 
-    Hidden files and files without the ending of a picture don't count.
+
+def labelled(
+    root: Path, part: str, folders: Sequence[str], is_valid: Callable[[str], bool] = is_image_file
+) -> list[tuple[int, str]]:
+    """Return label and path (relative to ``root``) of the images in ``root/part/<class folder>/``, sorted by path.
+
+    Args:
+        root: Folder of the data set.
+        part: Folder of a split below it, ``"."`` for none.
+        folders: Names of the class folders, in the order of the labels.
+        is_valid: Whether a path is that of an image; by default by its suffix, without hidden files.
 
     Raises:
-        DataError: when the folder is missing, a class folder is empty, or the class folders are not those asked for.
+        DataError: if the folder is missing, a class folder is empty, or the class folders are not ``folders``.
     """
     parent = root / part
     if not parent.is_dir():
         raise DataError(f"there is no folder {parent}")
-    found = {entry.name for entry in parent.iterdir() if entry.is_dir() and not entry.name.startswith(".")}
+    found = set(subfolders(parent))
     missing, surplus = sorted(set(folders) - found), sorted(found - set(folders))
-    if missing or surplus:
-        differences = [_listed("it lacks", missing)] * bool(missing) + [_listed("no class is", surplus)] * bool(surplus)
+    differences = [_listed("it lacks", missing)] if missing else []
+    if surplus:
+        differences.append(_listed("no class is", surplus))
+    if differences:
         raise DataError(f"{parent} doesn't hold the {len(folders)} classes of the data set: {'; '.join(differences)}")
-    result = []
-    for label, name in enumerate(folders):
-        files = [file for file in os.listdir(parent / name) if _is_picture(file)]
-        if not files:
-            raise DataError(f"the class folder {parent / name} holds no picture ({', '.join(IMG_EXTENSIONS)})")
-        result += [(label, f"{part}/{name}/{file}") for file in files]
-    return sorted(result, key=lambda labelled: labelled[1])
+    found_files = make_dataset(
+        parent, {name: label for label, name in enumerate(folders)}, is_valid_file=is_valid, allow_empty=True
+    )
+    files = [(label, Path(file).relative_to(root)) for file, label in found_files]
+    visible = sorted(
+        ((label, path.as_posix()) for label, path in files if not is_hidden(path)), key=lambda file: file[1]
+    )
+    if empty := sorted(set(range(len(folders))) - {label for label, _ in visible}):
+        raise DataError(f"the class folder {parent / folders[empty[0]]} holds no image")
+    return visible
 
 
-def _is_picture(file: str) -> bool:
-    return file.lower().endswith(IMG_EXTENSIONS) and not file.startswith(".")
+def is_hidden(path: Path) -> bool:
+    """Whether a relative path, or a folder on it, is hidden."""
+    return any(part.startswith(".") for part in path.parts)
+
+
+def subfolders(folder: Path) -> list[str]:
+    """Return the names of the folders in a folder, sorted, without hidden ones."""
+    return sorted(entry.name for entry in folder.iterdir() if entry.is_dir() and not entry.name.startswith("."))
 
 
 def _listed(what: str, names: Sequence[str]) -> str:

@@ -1,40 +1,49 @@
-"""Pictures that somebody points at: files, folders, patterns."""
+"""Image files that are named by path, folder or pattern."""
 
 import glob
 import os
 from collections.abc import Iterable
 from pathlib import Path
+from typing import NamedTuple
 
-from torchvision.datasets.folder import IMG_EXTENSIONS
-
+from mrcert_pl.data.images import is_image_file
 from mrcert_pl.errors import DataError
 
 
-def find_images(places: Iterable[str]) -> list[Path]:
-    """The files that some places mean, each once, in the order of the places.
+class FoundImages(NamedTuple):
+    """Image files, and files in the named folders that are none by their suffix."""
 
-    A folder means the pictures in it and below, sorted; hidden files, and files without the ending of a picture, don't
-    count. A pattern (``photos/*.jpg``, ``photos/**/*.png``) means the files that match, sorted. Anything else is a
-    file, whatever its ending, even if there is none.
+    files: list[Path]
+    skipped: list[Path]
+
+
+def find_images(sources: Iterable[str]) -> FoundImages:
+    """Return the files that sources name, each once, in the order of the sources.
+
+    A folder names the images in it and below, sorted; hidden files and files without the suffix of an image are
+    skipped. A pattern (``photos/*.jpg``, ``photos/**/*.png``) names the files that match, sorted. Anything else is a
+    file, whatever its suffix, even if it does not exist.
 
     Raises:
-        DataError: for a folder without pictures, a pattern that nothing matches, or no places at all.
+        DataError: for a folder without images, a pattern without matches, or no sources at all.
     """
-    found = dict.fromkeys(path for place in places for path in _meant_by(os.path.expanduser(place)))
+    found = [_named_by(os.path.expanduser(source)) for source in sources]
     if not found:
         raise DataError("there are no images; name files, folders or patterns")
-    return list(found)
+    files, skipped = ([file for each in found for file in each[i]] for i in (0, 1))
+    return FoundImages(list(dict.fromkeys(files)), list(dict.fromkeys(skipped)))
 
 
-def _meant_by(place: str) -> list[Path]:
-    path = Path(place)
+def _named_by(source: str) -> FoundImages:
+    path = Path(source)
     if path.is_dir():
-        files = [path / name for name in glob.iglob("**", root_dir=path, recursive=True)]
-        if pictures := sorted(file for file in files if file.suffix.lower() in IMG_EXTENSIONS and file.is_file()):
-            return pictures
-        raise DataError(f"there is no picture in {path} or below it ({', '.join(IMG_EXTENSIONS)})")
-    if path.exists() or not glob.has_magic(place):
-        return [path]
-    if files := sorted(file for name in glob.iglob(place, recursive=True) if (file := Path(name)).is_file()):
-        return files
-    raise DataError(f"no file matches {place}; patterns are relative to {Path.cwd()}")
+        below = sorted(path / name for name in glob.iglob("**", root_dir=path, recursive=True))
+        files = [file for file in below if file.is_file()]
+        if images := [file for file in files if is_image_file(file)]:
+            return FoundImages(images, [file for file in files if not is_image_file(file)])
+        raise DataError(f"there is no image in {path} or below it")
+    if path.exists() or not glob.has_magic(source):
+        return FoundImages([path], [])
+    if files := sorted(file for name in glob.iglob(source, recursive=True) if (file := Path(name)).is_file()):
+        return FoundImages(files, [])
+    raise DataError(f"no file matches {source}; patterns are relative to {Path.cwd()}")

@@ -1,4 +1,4 @@
-"""What a data set is made of: records of images, in three splits."""
+"""What a data set consists of: records of images, in three splits."""
 
 from collections.abc import Sequence
 from typing import Literal, NamedTuple, Protocol, runtime_checkable
@@ -10,7 +10,7 @@ Split = Literal["train", "val", "test"]
 
 
 class Record(NamedTuple):
-    """One image of a data set: its id (stable over splits, subsets and runs), its label and where it is from."""
+    """One image of a data set: its id (stable over splits, subsets and runs), its label and its path."""
 
     id: int
     label: int
@@ -19,12 +19,12 @@ class Record(NamedTuple):
 
 @runtime_checkable
 class Source(Protocol):
-    """A data set that is ready to be read."""
+    """A data set that is open for reading."""
 
     def records(self, split: Split) -> Sequence[Record]:
-        """The images of a split, ascending by id."""
+        """Return the images of a split, ascending by id."""
         ...
 
     def image(self, record: Record) -> Image.Image | Tensor:
-        """The picture of a record, in any mode and size, or the image that a model gets."""
+        """Return the image of a record, in any mode and size, or a tensor that was preprocessed before."""
         ...

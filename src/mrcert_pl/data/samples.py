@@ -1,4 +1,4 @@
-"""Images on their way to a model."""
+"""Images between a data set and a model: loaded, transformed, augmented."""
 
 import random
 from collections.abc import Callable, Iterator, Mapping
@@ -18,7 +18,7 @@ from mrcert_pl.errors import ConfigurationError
 
 
 class Sample(NamedTuple):
-    """One image on its way to a model, or a batch of them."""
+    """One image with its label, id and path, or a batch of them."""
 
     image: Tensor
     label: Any
@@ -45,7 +45,7 @@ class ImageSplit(Dataset[Sample]):
 class TrainingSplit(ImageSplit):
     """Records whose augmentation is seeded image by image, from (seed, epoch, id).
 
-    What an image looks like in an epoch then doesn't depend on the order, the batches, the workers or the devices.
+    An augmented image then does not depend on the order, the batches, the workers or the devices.
     """
 
     def __init__(self, source: Source, records: list[Record], transform: Callable[[Any], Tensor], seed: int) -> None:
@@ -53,7 +53,7 @@ class TrainingSplit(ImageSplit):
         self.seed = seed
 
     def __getitem__(self, index: int | tuple[int, int]) -> Sample:
-        """The sample of ``(epoch, index)``, as :class:`EpochSampler` gives them."""
+        """Return the sample of ``(epoch, index)``, as :class:`EpochSampler` gives them."""
         epoch, position = index if isinstance(index, tuple) else (0, index)
         with isolate_rng(include_cuda=False):
             state = np.random.SeedSequence([self.seed, epoch, self.records[position].id]).generate_state(1)
@@ -64,19 +64,19 @@ class TrainingSplit(ImageSplit):
 
 
 class EpochSampler(DistributedSampler[Any]):
-    """Torch's distributed sampler, giving ``(epoch, index)`` so that the data set knows the epoch in every worker."""
+    """Torch's distributed sampler with ``(epoch, index)``, so that every worker has the epoch."""
 
     def __iter__(self) -> Iterator[tuple[int, int]]:
         return ((self.epoch, index) for index in super().__iter__())
 
 
 class Augmentation:
-    """timm's training transform, with its normalisation undone: that is the model's.
+    """timm's training transform without normalisation, which is the model's.
 
     Random erasing draws its noise in units of a normalised image, so it may leave [0, 1].
 
     Raises:
-        ConfigurationError: for arguments that the transform doesn't have.
+        ConfigurationError: for arguments that the transform does not have.
     """
 
     def __init__(self, image_px: tuple[int, int], arguments: Mapping[str, Any]) -> None:
@@ -91,5 +91,5 @@ class Augmentation:
         self.std = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 
     def __call__(self, image: Image.Image) -> Tensor:
-        """``[3, height, width]``, in [0, 1] but for erased parts."""
+        """Return ``[3, height, width]``, in [0, 1] except for erased parts."""
         return self.transform(rgb(image)) * self.std + self.mean

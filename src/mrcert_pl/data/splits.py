@@ -1,4 +1,4 @@
-"""Validation images for data sets that come without: a fixed part of the training images."""
+"""Validation images for data sets without: a fixed part of the training images."""
 
 import hashlib
 from collections import defaultdict
@@ -7,22 +7,22 @@ from pathlib import PurePosixPath
 
 from mrcert_pl.data.records import Record
 
-# Part of the data sets, not of a run: the validation images are the same for every seed.
+# Part of the data sets, not of a run: the validation images are the same for every seed of a run.
 _SPLIT_SEED = 0
 
 
 def held_out(
-    training: Sequence[Record], share: float, group: Callable[[str], str] = lambda path: path
+    training: Sequence[Record], fraction: float, group: Callable[[str], str] = lambda path: path
 ) -> tuple[list[Record], list[Record]]:
-    """Split training images, class by class, into those to train on and those to choose a model by.
+    """Split training images, class by class, into those to train on and those to validate on.
 
-    Which group of images is held out follows from the hash of its name without ending: the same on every machine,
-    and for an image whatever other images are there. A class with more than one group has one on either side.
+    The hash of a group's name, without suffix, decides: the choice is the same on every machine, and for an image
+    whatever other images there are. A class with more than one group has at least one on either side.
 
     Args:
-        training: all training images.
-        share: of the groups of each class to hold out.
-        group: the group that a path belongs to. Images of one group, such as frames of one video, stay together.
+        training: All training images.
+        fraction: Fraction of the groups of each class to hold out.
+        group: Group of a path. Images of one group, such as frames of one video, stay together.
     """
 
     def name(record: Record) -> str:
@@ -33,7 +33,7 @@ def held_out(
         groups[record.label].add(name(record))
     chosen: set[tuple[int, str]] = set()
     for label, names in groups.items():
-        size = min(max(1, round(share * len(names))), len(names) - 1)
+        size = min(max(1, round(fraction * len(names))), len(names) - 1)
         chosen.update((label, each) for each in sorted(names, key=_hash)[:size])
     split: tuple[list[Record], list[Record]] = ([], [])
     for record in training:

@@ -1,21 +1,20 @@
 """PatchCURE and PatchCleanser: double masking (docs/theory.md, section 4)."""
 
-from typing import Literal, get_args
-
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from mrcert_pl.defenders.base import NO_WITNESS, check_margin, first
 from mrcert_pl.defenders.lazy import contenders, entries_of, optimistic_completion
 from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
-from mrcert_pl.defenders.witnesses import counted, witnesses
+from mrcert_pl.defenders.witnesses import trusted, witnesses
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
-Reference = Literal["original", "majority"]
-Certificate = Literal["paper", "sharp"]
+_REFERENCES = ("original", "majority")
+_CERTIFICATES = ("paper", "sharp")
 
 
 class PatchCURE(MaskingDefender):
@@ -41,8 +40,8 @@ class PatchCURE(MaskingDefender):
     smallest, as the script of the MRCert paper does (``bincount().argmax()``).
 
     Args:
-        reference: the reference label.
-        certificate: the rule of the certificate.
+        reference: reference label, ``original`` or ``majority``.
+        certificate: rule of the certificate, ``paper`` or ``sharp``.
         margin: entries of a certificate have a top-two logit margin above this (Theorem 6; 0: no condition).
 
     Raises:
@@ -54,13 +53,11 @@ class PatchCURE(MaskingDefender):
     initial_order = 1
     round_trip_note = "double masking can't promise that a patched image is still certified"
 
-    def __init__(
-        self, reference: Reference = "original", certificate: Certificate = "sharp", margin: float = 0.0
-    ) -> None:
-        if reference not in get_args(Reference):
-            raise unknown("PatchCURE reference", reference, get_args(Reference))
-        if certificate not in get_args(Certificate):
-            raise unknown("PatchCURE certificate", certificate, get_args(Certificate))
+    def __init__(self, reference: str = "original", certificate: str = "sharp", margin: float = 0.0) -> None:
+        if reference not in _REFERENCES:
+            raise unknown("PatchCURE reference", reference, _REFERENCES)
+        if certificate not in _CERTIFICATES:
+            raise unknown("PatchCURE certificate", certificate, _CERTIFICATES)
         if certificate == "paper" and reference != "original":
             raise ConfigurationError(
                 f"the PatchCURE certificate 'paper' needs the reference 'original', not {reference!r}; "
@@ -83,7 +80,7 @@ class PatchCURE(MaskingDefender):
         label = torch.where(found, labels.gather(1, recovered.clamp(min=0)[:, None])[:, 0], reference)
         known = optimistic_completion(table, label) if optimistic else table
         first_entry = 0 if self.certificate == "paper" else 1
-        agreeing = counted(known, self.margin) & (known.labels == label[:, None])
+        agreeing = trusted(known, self.margin) & (known.labels == label[:, None])
         certified = agreeing[:, first_entry : lattice.size(2)].all(1)
         unmasked = 0 if self.reference == "original" else NO_WITNESS
         return Verdicts(
@@ -96,19 +93,21 @@ class PatchCURE(MaskingDefender):
             level=(agree | found).long(),
         )
 
-    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
+    def useful_entries(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Int[Tensor, " image"]
+    ) -> Bool[Tensor, "image mutant"]:
         if output != OutputLevel.LABEL:
             return super().useful_entries(table, output, label)
         sure, possible = (self._recovered(table, optimistic) for optimistic in (False, True))
         join = table.mutants.join(1, 1).to(label.device)
         return entries_of(contenders(sure, possible), join, table.mutants)
 
-    def _reference(self, table: PredictionTable[UnionLattice]) -> Tensor:
+    def _reference(self, table: PredictionTable[UnionLattice]) -> Int[Tensor, " image"]:
         labels = table.labels.long()
         return labels[:, 0] if self.reference == "original" else _majority(labels[:, 1 : table.mutants.size(1)])
 
-    def _recovered(self, table: PredictionTable[UnionLattice], optimistic: bool) -> Tensor:
-        """``[image, S]``: the masks of Case 2 among no mask and one."""
+    def _recovered(self, table: PredictionTable[UnionLattice], optimistic: bool) -> Bool[Tensor, "image S"]:
+        """Masks of Case 2 among the unions of at most one mask."""
         lattice, labels = table.mutants, table.labels
         masks = torch.arange(1, lattice.size(1), device=labels.device)
         stable = witnesses(labels, lattice.join(1, 1).to(labels.device)[:, masks], optimistic)
@@ -117,7 +116,7 @@ class PatchCURE(MaskingDefender):
         return found
 
 
-def _majority(labels: Tensor) -> Tensor:
+def _majority(labels: Int[Tensor, "image mask"]) -> Int[Tensor, " image"]:
     """The most frequent label of each row; ``argmax`` takes the first, so ties go to the smallest label."""
     classes = int(labels.max()) + 1 if len(labels) else 1
     counts = labels.new_zeros(len(labels), classes)

@@ -74,7 +74,10 @@ def build(name: str, patches: int = 2, **settings: Any) -> Defender[Any]:
             raise ConfigurationError(
                 f"the module of the defender {module}:{name} can't be imported ({error}); add its folder to PYTHONPATH"
             ) from error
-    return _entry(name).build(patches=patches, **settings)
+    defender = _entry(name).build(patches=patches, **settings)
+    own = {"patches": patches} if hasattr(defender, "patches") and "patches" not in settings else {}
+    defender.settings = {**own, **settings}
+    return defender
 
 
 def names() -> list[str]:

@@ -1,4 +1,4 @@
-"""What to do with a verdict."""
+"""Policies: from certificates to decisions."""
 
 from dataclasses import dataclass
 from typing import Literal, get_args
@@ -11,17 +11,17 @@ Requirement = Literal["certificate", "round_trip"]
 
 @dataclass(frozen=True)
 class Policy:
-    """Takes a label if its certificate is good enough.
+    """Accept a label if it has the required certificate.
 
-    - ``accept``: it is, and nothing had to be hidden for the label.
-    - ``recovered``: it is, but some windows had to be hidden before all further mutants agreed: a patch may already be
-      on the image, and its witness says where. The label is certified all the same, the clean original included.
-    - ``abstain``: it isn't. The label may still be right, but nothing is promised; neither by a witness alone, whose
-      label is the original's only if the original was certified, and that nobody can know from this image.
+    - ``accept``: certified, and the witness hides nothing.
+    - ``recovered``: certified with a non-empty witness: a patch may already be on the image, and the witness gives its
+      location. The label is certified all the same, the clean original included.
+    - ``abstain``: not certified. The label may be correct, but nothing is guaranteed. A witness alone is no guarantee:
+      its label is the original's only if the original was certified, which this image can't tell.
 
     Args:
-        require: ``certificate`` (one further patch can't change the label) or ``round_trip`` (nor can two, and with one
-            the image is still certified).
+        require: ``certificate`` (no single further patch can change the label) or ``round_trip`` (the image is
+            certified again after any single further patch).
 
     Raises:
         ConfigurationError: for another requirement.
@@ -34,16 +34,16 @@ class Policy:
             raise unknown("requirement of a policy", self.require, get_args(Requirement))
 
     def decide(self, certified: bool | None, round_trip: bool | None, hides: bool) -> Decision | None:
-        """The decision, or ``None`` if the defender was not asked for what is required.
+        """Return the decision, or ``None`` if the required certificate was not requested.
 
         Args:
-            certified: whether the label is certified.
-            round_trip: whether the round trip is.
-            hides: whether the witness hides anything.
+            certified: True if the label is certified.
+            round_trip: True if the round trip is certified.
+            hides: True if the witness hides a window.
         """
-        good_enough = certified if self.require == "certificate" else round_trip
-        if good_enough is None:
+        required = certified if self.require == "certificate" else round_trip
+        if required is None:
             return None
-        if not good_enough:
+        if not required:
             return "abstain"
         return "recovered" if hides else "accept"

@@ -1,20 +1,22 @@
-"""Pictures from people whom nobody knows."""
+"""Uploads: untrusted bytes to decoded images, or a refusal with a status."""
 
+import re
 from collections.abc import Sequence
 from io import BytesIO
 
 from PIL import Image
 
-from mrcert_pl.data.images import rgb
+from mrcert_pl.data import ImageError
+from mrcert_pl.data.images import check_size
 from mrcert_pl.errors import DataError
 
 
 class UploadError(DataError):
-    """An upload that is refused.
+    """A refused upload.
 
     Args:
-        status: of HTTP.
-        detail: why, in words.
+        status: HTTP status.
+        detail: Reason.
     """
 
     def __init__(self, status: int, detail: str) -> None:
@@ -23,30 +25,51 @@ class UploadError(DataError):
         self.detail = detail
 
 
-def picture_in(content: bytes, formats: Sequence[str], max_pixels: int) -> Image.Image:
-    """The picture in an upload, completely decoded; its size is checked before.
+def image_in(content: bytes, formats: Sequence[str], max_pixels: int) -> Image.Image:
+    """Decode the image in an upload; its size is checked before.
 
     Args:
-        content: the bytes.
-        formats: those of Pillow that are taken; no other decoder is tried.
-        max_pixels: most pixels that are taken.
+        content: Encoded image.
+        formats: Accepted formats of Pillow; no other decoder is tried.
+        max_pixels: Maximum number of pixels.
 
     Raises:
-        UploadError: for an upload that is empty, no picture, of another format, too large, or damaged.
+        UploadError: for an upload that is empty, damaged, too large, too long or not an image in one of the formats.
     """
     if not content:
         raise UploadError(422, "the upload is empty")
     try:
-        picture = Image.open(BytesIO(content), formats=list(formats))
+        image = Image.open(BytesIO(content), formats=list(formats))
     except Image.DecompressionBombError as error:
-        raise UploadError(413, f"the picture has more than the {max_pixels:,} pixels that are taken") from error
-    except Exception as error:  # decoders raise whatever they stumble over
-        raise UploadError(415, f"the upload is no intact picture in one of the formats {', '.join(formats)}") from error
-    if picture.width * picture.height > max_pixels:
+        raise UploadError(413, f"the image has more than the {max_pixels:,} pixels that are accepted") from error
+    except Exception as error:  # decoders raise errors of any type
+        raise UploadError(415, f"the upload is no intact image in one of the formats {', '.join(formats)}") from error
+    if image.width * image.height > max_pixels:
         raise UploadError(
-            413, f"the picture has {picture.width:,} x {picture.height:,} pixels; at most {max_pixels:,} are taken"
+            413, f"the image has {image.width:,} x {image.height:,} pixels; at most {max_pixels:,} are accepted"
         )
     try:
-        return rgb(picture)
+        check_size(image.size)
+        image.load()
+    except ImageError as error:
+        raise UploadError(422, str(error)) from error
     except Exception as error:
-        raise UploadError(422, f"the picture is damaged: {error}") from error
+        raise UploadError(422, f"the image is damaged: {error}") from error
+    return image
+
+
+def file_in_form(content: bytes, content_type: str) -> bytes:
+    """Return the first file in a ``multipart/form-data`` body (RFC 7578).
+
+    Raises:
+        UploadError: for a body without boundaries or without a file.
+    """
+    boundary = re.search(r'boundary="?([^";]{1,70})"?', content_type)
+    if boundary is None:
+        raise UploadError(415, "the form has no boundary in its Content-Type")
+    parts = (b"\r\n" + content).split(b"\r\n--" + boundary[1].encode())
+    for part in parts[1:-1]:
+        head, blank, body = part.partition(b"\r\n\r\n")
+        if blank and re.search(rb"(?i)^content-disposition:[^\r\n]*filename", head, re.MULTILINE):
+            return body
+    raise UploadError(422, "the form has no file; send the image as one: curl -F image=@photo.jpg")

@@ -1,34 +1,43 @@
-"""What the guard says about one image."""
+"""The guard's verdict on one image."""
 
 from dataclasses import dataclass, field, fields
 from typing import Any
 
-from torch import BoolTensor
+from jaxtyping import Bool
+from torch import Tensor
 
 from mrcert_pl.geometry import PatchSpec
-from mrcert_pl.guard.evidence import Box
 from mrcert_pl.guard.policy import Decision
+
+Box = tuple[int, int, int, int]
 
 
 @dataclass(frozen=True)
 class GuardVerdict:
-    """One image's verdict as plain values; what the defender doesn't give, or was not asked for, is ``None``.
+    """Verdict on one image. A field that the defender doesn't give, or that was not requested, is ``None``.
 
-    Pixels are those of the image as the model sees it, after resizing and cropping.
+    Pixels are those of the image that the model sees, after resizing and cropping.
 
     Attributes:
-        image: where it came from: a path, or its number among the given ones.
-        label: the label that the defender gives. name: of its class.
-        decision: of the policy: accept, recovered or abstain.
-        certified: whether one further patch can't change the label.
-        certified_patches: how many further patches can't, wherever they are; -1 if there isn't even a witness.
-        round_trip: whether the image with one further patch is certified itself.
-        case: the step of the inference that decided, from 1; its meaning is the defender's.
-        base_label: the label of the base model alone. base_name: of its class.
-        mutants_evaluated: how many masked versions of the image were labelled.
-        seconds: from pixels to verdict; images of one batch share its time equally.
-        meaning: what the certificate promises, in words; ``None`` without one.
-        witness, witness_px, certified_fraction, margin, maps: see :class:`mrcert_pl.guard.evidence.Evidence`.
+        image: Path of the image, or its number in the call.
+        label: Label of the defender.
+        name: Class name of the label.
+        decision: Decision of the policy: accept, recovered or abstain.
+        certified: True if no single further patch can change the label.
+        certified_patches: Number of further patches that can't change the label, at any location; -1 without a witness.
+        round_trip: True if the image is certified again after any single further patch.
+        case: Step of the inference that decided, from 1; its meaning depends on the defender.
+        witness: Numbers of the windows, row by row, that are hidden in the witness: where a patch may already be. Empty
+            if no window is hidden; ``None`` without a witness.
+        witness_px: The same as rectangles ``(top, left, bottom, right)`` in px, the last two exclusive.
+        certified_fraction: Fraction of the locations of one further patch at which it can't change the label.
+        margin: Difference of the two highest logits of the mutant that gave the label; ``None`` for a vote.
+        base_label: Label of the base model alone.
+        base_name: Class name of the base label.
+        mutants_evaluated: Number of evaluated mutants of the image.
+        seconds: Time from pixels to verdict; images of one batch divide its time equally.
+        meaning: Statement of the certificate; ``None`` without one.
+        maps: For each patch shape the safe locations of its top left pixel.
     """
 
     image: str
@@ -48,20 +57,24 @@ class GuardVerdict:
     mutants_evaluated: int
     seconds: float
     meaning: str | None = field(repr=False)
-    maps: tuple[BoolTensor, ...] = field(default=(), repr=False, compare=False)
+    maps: tuple[Bool[Tensor, "top left"], ...] = field(default=(), repr=False, compare=False)
 
-    def row(self) -> dict[str, Any]:
-        """All but the maps, for JSON and tables."""
-        return {name: getattr(self, name) for name in self.columns()}
+    def to_json(self) -> dict[str, Any]:
+        """All fields except the maps as values of a JSON object."""
+        values = {name: getattr(self, name) for name in self.columns()}
+        return values | {
+            "witness": None if self.witness is None else list(self.witness),
+            "witness_px": None if self.witness_px is None else [list(box) for box in self.witness_px],
+        }
 
     @classmethod
     def columns(cls) -> list[str]:
-        """Names of the fields of a row, in their order."""
+        """Names of the fields of the JSON object, in order."""
         return [each.name for each in fields(cls) if each.name != "maps"]
 
 
 def meaning_of(patches: int | None, patch: PatchSpec, image_px: tuple[int, int]) -> str:
-    """What it means that an image is certified for so many patches, ``n`` if not given (docs/theory.md, section 8)."""
+    """State the certificate for a number of patches, ``n`` if not given (docs/theory.md, section 8)."""
     shapes = " or ".join(f"{height}x{width}" for height, width in patch.shapes_px(image_px))
     count = "n patches" if patches is None else f"{patches} patch{'' if patches == 1 else 'es'}"
     return (

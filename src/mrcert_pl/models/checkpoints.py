@@ -10,11 +10,12 @@ from typing import Any
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models.integrity import check_integrity, digest_of, with_digest
 from mrcert_pl.models.patchcure import load_patchcure
+from mrcert_pl.models.protocols import BaseModel
 
 __all__ = [
     "Checkpoint",
@@ -24,6 +25,7 @@ __all__ = [
     "load_patchcure",
     "read_checkpoint",
     "restore",
+    "upgraded",
     "weights_digest",
     "with_digest",
     "write_weights",
@@ -32,8 +34,8 @@ __all__ = [
 _FORMAT = 1
 _PREFIX = "model."
 _OTHER_WEIGHTS = "Other weights are what a training starts from:  train.py model.weights=FILE"
-# Settings that older checkpoints don't name, with the only value that there was.
-_LATER = {"ViTSRF": {"hidden": "zero"}}
+# Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
+_FREE = {"views"}
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,20 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
 
 
-def describe_model(model: nn.Module) -> dict[str, Any]:
+def describe_model(model: BaseModel) -> dict[str, Any]:
     """Plain values that identify a model, for a checkpoint."""
     return {"format": _FORMAT, "model": type(model).__name__, "config": model.config}
+
+
+def upgraded(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of :func:`describe_model` of an earlier version, with the settings that the model has now.
+
+    Earlier versions called the setting ``hidden_tokens`` of ViT-SRF ``hidden``, and the first ones had ``zero`` alone.
+    """
+    config = dict(description["config"])
+    if description["model"] == "ViTSRF" and "hidden_tokens" not in config:
+        config["hidden_tokens"] = config.pop("hidden", "zero")
+    return {**description, "config": config}
 
 
 def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
@@ -131,7 +144,7 @@ def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
             f"{path} has checkpoint format {origin.get('format')}; "
             f"this version reads {_FORMAT}; take the one that made it"
         )
-    return origin
+    return upgraded(origin)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str, Any], half: bool = False) -> None:
@@ -150,21 +163,21 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str
     save_file(tensors, path, metadata={"mrcert": json.dumps(with_digest(origin, tensors))})
 
 
-def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
+def restore(model: BaseModel, checkpoint: Checkpoint) -> None:
     """Load the weights of a checkpoint into a model of the same description.
 
     Raises:
         CheckpointError: if the checkpoint describes another kind of model or other settings (the differences are
             named), or if its tensors differ from those of the model in name, shape or kind of number.
     """
-    ours, theirs = describe_model(model), checkpoint.origin
+    ours, theirs = describe_model(model), upgraded(checkpoint.origin)
     if theirs["model"] != ours["model"]:
         raise CheckpointError(
             f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}; "
             f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
-    config = {**_LATER.get(theirs["model"], {}), **theirs["config"]}
-    if differences := differing(config, ours["config"], {*ours["config"], *config}):
+    names = {*ours["config"], *theirs["config"]} - _FREE
+    if differences := differing(theirs["config"], ours["config"], names):
         raise CheckpointError(
             f"{checkpoint.path} was made from another model:\n  "
             + "\n  ".join(differences)
@@ -192,6 +205,6 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Iterabl
     ]
 
 
-def weights_digest(model: nn.Module) -> str:
+def weights_digest(model: BaseModel) -> str:
     """SHA-256 of a model's state dict; it does not depend on the file of the weights."""
     return digest_of(model.state_dict())

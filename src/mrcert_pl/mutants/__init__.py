@@ -1,4 +1,4 @@
-"""Labels of mutants: the table that every defender decides on, and the engine that fills it."""
+"""Labels of mutants: the prediction table, and the engine that fills it."""
 
 from mrcert_pl.mutants.evaluator import MaskableModel, MutantEvaluator
 from mrcert_pl.mutants.store import TableStore, newest_store, store_header, stored_header

@@ -1,0 +1,109 @@
+"""The model card of a guard."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import timm
+from scipy.stats import binomtest
+
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.guard.verdict import meaning_of
+
+if TYPE_CHECKING:
+    from mrcert_pl.guard.guard import Guard
+
+
+@dataclass(frozen=True)
+class MeasuredAccuracy:
+    """An accuracy that was measured on a number of images.
+
+    Attributes:
+        name: Name of the accuracy, e.g. ``certified accuracy on ImageNette val``.
+        count: Number of images that count.
+        n: Number of images.
+
+    Raises:
+        ConfigurationError: for a count that is not between 0 and ``n``, or without images.
+    """
+
+    name: str
+    count: int
+    n: int
+
+    def __post_init__(self) -> None:
+        if not 0 <= self.count <= self.n or self.n < 1:
+            raise ConfigurationError(
+                f"{self.name}: count must be from 0 to n, n at least 1; got {self.count} of {self.n}"
+            )
+
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95 % interval (E. B. Wilson, 1927)."""
+        interval = binomtest(self.count, self.n).proportion_ci(0.95, method="wilson")
+        return float(interval.low), float(interval.high)
+
+
+def model_card(guard: "Guard", results: Sequence[MeasuredAccuracy] = (), training: str | None = None) -> str:
+    """Markdown of the model card: use, results, patch, training, licence, meaning of a certificate.
+
+    Args:
+        guard: The guard.
+        results: Measured accuracies.
+        training: Description of the training.
+    """
+    from huggingface_hub import ModelCardData
+
+    model: Any = guard.model
+    backbone = str(model.config.get("backbone", type(model).__name__))
+    licence = _licence(backbone)
+    header = ModelCardData(
+        library_name="mrcert_pl",
+        pipeline_tag="image-classification",
+        license=licence or "other",
+        tags=["adversarial-patch", "certified-robustness", "vision"],
+    ).to_yaml()
+    shapes = " or ".join(f"{height} x {width}" for height, width in guard.patch.shapes_px(model.image_px))
+    rows = [
+        f"| {_cell(result.name)} | {100 * result.count / result.n:.1f} % | {result.count} of {result.n} | "
+        f"{100 * low:.1f} to {100 * high:.1f} % |"
+        for result in results
+        for low, high in [result.interval()]
+    ]
+    table = ["| accuracy | value | images | 95 % interval |", "| --- | --- | --- | --- |", *rows]
+    classes = ", ".join(map(_cell, guard.class_names[:20])) + (", ..." if len(guard.class_names) > 20 else "")
+    return "\n".join(
+        [
+            f"---\n{header}\n---",
+            f"\n# {type(model).__name__} on {_cell(backbone)}, certified against patches of {shapes} px\n",
+            "An image classifier with certified recovery from adversarial patches (mrcert_pl).\n",
+            "```python\nfrom mrcert_pl import Guard\n",
+            'guard = Guard.from_pretrained("owner/name")\n(verdict,) = guard("photo.jpg")\n```\n',
+            "| | |\n| --- | --- |",
+            f"| defender | {_cell(guard.defender.name)} |",
+            f"| patch | {shapes} px on images of {model.image_px[0]} x {model.image_px[1]} px |",
+            f"| classes | {len(guard.class_names)}: {classes} |",
+            f"| images | {'centre crop' if guard.preprocessing.resize == 'crop' else 'whole image'}, resized |",
+            f"| training | {_cell(training or 'not stated')} |",
+            f"| licence of the backbone's weights | {licence or 'not known: check where the weights come from'} |\n",
+            "## Results\n",
+            *(table if rows else ["No results are stated."]),
+            "\n## Meaning of a certificate\n",
+            f"A certificate for n patches states: {meaning_of(None, guard.patch, model.image_px)}. "
+            "A patch on the photo before it was resized covers a few pixels more at its border.",
+            "",
+        ]
+    )
+
+
+def _licence(backbone: str) -> str | None:
+    """Licence that timm states for the weights of a tag."""
+    try:
+        known = timm.models.get_pretrained_cfg(backbone)
+    except RuntimeError:
+        return None
+    return known.license if known else None
+
+
+def _cell(text: str) -> str:
+    """Text in one cell of a Markdown table."""
+    return " ".join(text.split()).replace("|", "\\|").replace("<", "&lt;")
