@@ -109,7 +109,7 @@ def changed(folder: Path, **changes: Any) -> None:
         ({"defender": {"name": "mrcert", "path": "x"}}, "has an invalid setting: .*path"),
         ({"defender": {"name": "antigravity:mrcert"}}, "names a module by its defender"),
         ({"defender": {"name": "os.system"}}, "has an invalid setting: unknown defender 'os.system'"),
-        ({"require": "nothing"}, "has an invalid setting: unknown requirement"),
+        ({"require": "nothing"}, "wrote: require: must be 'certificate' or 'round_trip'"),
     ],
     ids=str,
 )
