@@ -1,5 +1,6 @@
-"""``--help`` of the Hydra commands: groups and settings with their descriptions, from the comments of ``conf/``."""
+"""``--help`` of the commands; of the Hydra commands groups and settings, from the comments of ``conf/``."""
 
+import argparse
 import re
 import shutil
 import textwrap
@@ -124,3 +125,9 @@ def _entry(name: str, about: str) -> list[str]:
         name = name.split("=")[0]
     first = f"  {name:24}  "
     return textwrap.wrap(about, width, initial_indent=first, subsequent_indent=" " * 28) or [first.rstrip()]
+
+
+def parser(name: str, about: str, examples: str) -> argparse.ArgumentParser:
+    """Return the parser of a command without a configuration."""
+    raw = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=f"mrcert {name}", description=about, epilog=examples, formatter_class=raw)
