@@ -233,7 +233,7 @@ def test_a_file_that_is_no_image(checkpoint: Path, tmp_path: Path) -> None:
         ({"patch": 60}, "can hide all 7 windows"),
         ({"class_names": ["a"]}, "the model has 5 classes, got 1 names"),
         ({"batch_size": 0}, "batch_size must be at least 1, got 0"),
-        ({"exif": "maybe"}, "unknown treatment of EXIF rotations 'maybe'; choose one of: apply, ignore"),
+        ({"exif": "maybe"}, "unknown exif 'maybe'; choose one of: apply, ignore"),
         ({"device": "tpu"}, "there is no device 'tpu' here; choose one of: auto, cpu, cuda"),
         ({"resize": "stretch"}, "unknown way to resize 'stretch'"),
     ],

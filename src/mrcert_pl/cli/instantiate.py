@@ -61,7 +61,8 @@ def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettin
         resize=node.get("resize"),
         workers=node.get("workers", 0),
         limit=node.get("limit") if limit is None else limit,
-        labels=node.get("labels"),
+        labels=None if node.get("labels") is None else Path(node["labels"]),
+        module=node.get("module"),
         build=get_class(node["_target_"]),
     )
 

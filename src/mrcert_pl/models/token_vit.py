@@ -102,7 +102,7 @@ class TokenViT(nn.Module):
         drop = self.pos_drop if self.embeds is None else self.embeds.pos_drop
         return self.norm_pre(drop(self._positioned(x, token)))
 
-    def prefix(self, rows: int, positions: bool = True) -> Float[Tensor, "row prefix dim"]:
+    def prefix(self, rows: int | torch.SymInt, positions: bool = True) -> Float[Tensor, "row prefix dim"]:
         """Prefix tokens as they enter the first block, with their positions or without."""
         source = self if self.embeds is None else self.embeds
         tokens = [getattr(source, name, None) for name in ("cls_token", "dist_token", "reg_token")]

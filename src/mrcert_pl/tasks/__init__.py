@@ -1,1 +1,1 @@
-"""What one does with a model: train, evaluate, attack, audit, plan, predict. Plain functions from settings to results."""
+"""Plain functions from frozen settings to typed results: train, evaluate, attack, audit, plan, predict."""

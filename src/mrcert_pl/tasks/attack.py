@@ -16,6 +16,7 @@ from mrcert_pl.results.examples import AttackExample
 from mrcert_pl.results.runs import RESULTS
 from mrcert_pl.results.schema import Accuracy, AttackResult, Environment
 from mrcert_pl.tasks.examples import attack_examples
+from mrcert_pl.tasks.header import announce_run
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_number
@@ -107,6 +108,7 @@ def _attack(settings: AttackSettings) -> Attack:
         source_settings=_source(settings),
     )
     attacked = AttackedSet(store_folder(settings.store, run.folder, "attacked"), header)
+    announce_run(trainer, data, "test", subject.name, None, run.folder)
     if (finished := len(attacked.ids())) and trainer.is_global_zero:
         log.info("%s has %d attacked images; they are not attacked again", attacked.folder, finished)
     try:

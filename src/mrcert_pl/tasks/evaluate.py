@@ -27,6 +27,7 @@ from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, Mu
 from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts, read_verdicts
 from mrcert_pl.tasks.cost import announce
 from mrcert_pl.tasks.examples import defence_examples, image_source
+from mrcert_pl.tasks.header import announce_run
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
@@ -139,6 +140,7 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         names={"dataset": subject.description.name, "model": subject.name},
     )
     store = TableStore(store_folder(settings.store, run.folder), header)
+    announce_run(trainer, data, "test", subject.name, mutants, run.folder)
     if trainer.is_global_zero:
         if len(store):
             log.info("%s has tables of %d images; their entries are not computed again", store.folder, len(store))
@@ -263,6 +265,11 @@ def _write(
         **facts,
     )
     result.write(folder / RESULTS)
+    if defender.name != "undefended" and not counts["certified"]:
+        log.warning(
+            "none of the %d images is certified: the model may need more training with masks, or a smaller patch",
+            counts["n"],
+        )
     if isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel):
         counted = count_locations(rows, mutants.masks, subject.model.borders, subject.patch)
         if counted is not None:

@@ -62,6 +62,7 @@ class DatasetSettings:
         workers: processes that load images.
         limit: number of images of each split, drawn with the seed; default: all.
         labels: CSV file with the labels of ``folder`` (path, label[, split]); default: the subfolders.
+        module: Python module that registers the data set, imported first.
         build: class of the data module.
     """
 
@@ -72,6 +73,7 @@ class DatasetSettings:
     workers: int = 0
     limit: int | None = None
     labels: Path | None = None
+    module: str | None = None
     build: Callable[..., ImageDataModule] = ImageDataModule
 
     def __post_init__(self) -> None:
@@ -80,7 +82,7 @@ class DatasetSettings:
 
     def describe(self) -> DatasetDescription:
         """Return the description of the data set; its files are not opened unless it is an attacked set or a folder."""
-        return describe(self.name, self.root)
+        return describe(self.name, self.root, self.labels, self.module)
 
     def load(self, image_px: tuple[int, int], seed: int, **arguments: Any) -> ImageDataModule:
         """Return the data module for images of the model's size."""
@@ -91,6 +93,8 @@ class DatasetSettings:
             resize=self.resize,
             workers=self.workers,
             limit=self.limit,
+            labels=self.labels,
+            module=self.module,
             image_px=image_px,
             seed=seed,
             **arguments,
@@ -102,7 +106,7 @@ class ModelSettings:
     """A base model to be built.
 
     Attributes:
-        name: kind of the model (``vit_srf``, ``masked_vit``, ``column_vit``, ``blackbox``, or that of an outside class).
+        name: kind of the model: ``vit_srf``, ``masked_vit``, ``column_vit``, ``blackbox``, or a registered one.
         arguments: arguments of the class, beside the number of classes.
         build: class of the model; default: that of the registry.
     """

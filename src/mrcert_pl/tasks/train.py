@@ -24,6 +24,7 @@ from mrcert_pl.models.protocols import AblatableModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
+from mrcert_pl.tasks.header import announce_run
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import (
@@ -48,8 +49,8 @@ class RecipeSettings:
         epochs: number of epochs.
         batch_size: images per batch and device.
         mask_orders: numbers of masks that may be hidden; default: 0 to twice the number of patches.
-        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly from the
-            distinct unions of these orders.
+        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly from
+            the distinct unions of these orders.
         mask_heaviest: fraction of draws that hide as many different masks as the largest order.
         mask_patch: patch that training masks are made for; default: the one to defend against.
         masks_per_batch: one draw of masks for a whole batch.
@@ -87,8 +88,9 @@ class TrainingSettings:
         srf_checkpoint: checkpoint of the first stage.
         made_by: command that makes the checkpoint of the first stage, for the error if it is missing.
         defender: defender that judges the model during validation.
-        callbacks: Lightning callbacks by name; default: certified accuracies of 64 validation images, the best
-            checkpoint by them, the last checkpoint, seeds for every batch.
+        validation_images: number of validation images that are certified, for the default callbacks.
+        callbacks: Lightning callbacks by name; default: certified accuracies during validation, the best checkpoint by
+            them, the last checkpoint, seeds for every batch.
         trainer: devices, precision and length.
         compile: compile the model.
         resume: checkpoint of a run to resume, or ``last`` for the newest one beside this run's folder.
@@ -106,6 +108,7 @@ class TrainingSettings:
     srf_checkpoint: Path | None = None
     made_by: str | None = None
     defender: Defender[Any] | str = "mrcert"
+    validation_images: int = 64
     callbacks: Mapping[str, Callback] | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     compile: bool = False
@@ -175,19 +178,28 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         [*callbacks.values(), Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])],
         max_epochs=epochs,
         # A short training is validated once, at its end, so that there is a best checkpoint.
-        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 1), epochs),
+        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 10), epochs),
     )
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
+    announce_run(trainer, data, "train", settings.model.name, None, run.folder)
     best = _best(callbacks)
     started = time.perf_counter()
     try:
         trainer.fit(module, data, ckpt_path=resumed)
     except BaseException:
-        if best is not None and best.best_model_path:
-            log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+        _report_what_is_kept(settings, best)
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:
+    """Log what an interrupted training leaves, and how it is resumed."""
+    if best is not None and best.best_model_path:
+        log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+    last = settings.run.folder / "checkpoints" / "last.ckpt"
+    if last.exists():
+        log.warning("the same command with ckpt_path=last resumes after the last finished epoch (%s)", last)
 
 
 def _result(
@@ -233,7 +245,10 @@ def _default_callbacks(settings: TrainingSettings) -> dict[str, Callback]:
     never_numbered: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
     return {
         "mutant_predictions": MutantPredictions(
-            defender_of(settings.defender, settings.patches), settings.patch, settings.stride
+            defender_of(settings.defender, settings.patches),
+            settings.patch,
+            settings.stride,
+            settings.validation_images,
         ),
         "checkpoint": Checkpoint(
             filename="best", monitor=monitor, mode="max", auto_insert_metric_name=False, **never_numbered

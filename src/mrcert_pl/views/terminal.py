@@ -146,7 +146,7 @@ def show_verification(report: VerificationReport, console: Console | None = None
     console = console or Console()
     for difference in report.differences[:_MOST_DIFFERENCES]:
         where = "results.json" if difference.image_id is None else f"image {difference.image_id}"
-        line = f"  {where}: {difference.field} is {difference.written}, and follows from the tables as {difference.computed}"
+        line = f"  {where}: {difference.field} is {difference.written}, the tables give {difference.computed}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if (more := len(report.differences) - _MOST_DIFFERENCES) > 0:
         console.print(f"  and {more} more", highlight=False)
