@@ -1,8 +1,8 @@
-"""Ways to label mutants, to train and to attack, timed against each other on one machine."""
+"""Methods to label mutants, to train and to attack, timed against each other on one machine."""
 
+from benchmarks.gradients import gradient_methods
 from benchmarks.machine import Machine
-from benchmarks.rows import Row, Way, compare
-from benchmarks.training import gradient_ways
-from benchmarks.ways import labelling_ways
+from benchmarks.methods import labelling_methods
+from benchmarks.rows import Method, compare
 
-__all__ = ["Machine", "Row", "Way", "compare", "gradient_ways", "labelling_ways"]
+__all__ = ["Machine", "Method", "compare", "gradient_methods", "labelling_methods"]

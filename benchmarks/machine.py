@@ -1,7 +1,6 @@
-"""What a machine can do at best, and how much time and memory a piece of work takes on it."""
+"""Peak speed of a machine, and time and memory of work on it."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property, partial
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+
+from mrcert_pl.mutants.stopwatch import timed
 
 Result = TypeVar("Result")
 
@@ -21,8 +22,8 @@ class Machine:
     """A device and the precision of its arithmetic.
 
     Args:
-        device: where the work is done.
-        precision: as Lightning names it; anything with ``bf16`` is bfloat16 by autocast, else float32.
+        device: Device.
+        precision: Lightning's name; anything with ``bf16`` is bfloat16 by autocast, else float32.
     """
 
     def __init__(self, device: torch.device, precision: str) -> None:
@@ -30,16 +31,12 @@ class Machine:
         self.dtype = torch.bfloat16 if "bf16" in precision else torch.float32
 
     def arithmetic(self) -> AbstractContextManager[object]:
-        """The context in which models compute in this precision."""
+        """Return the context in which models compute in this precision."""
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def timed(self, work: Callable[[], Result]) -> tuple[float, Result]:
-        """How many seconds some work takes until the device has finished it, and its result."""
-        self._wait()
-        started = time.perf_counter()
-        result = work()
-        self._wait()
-        return time.perf_counter() - started, result
+        """Return the seconds until the device has finished some work, and its result."""
+        return timed(work, self.device)
 
     @cached_property
     def peak_flops(self) -> float:
@@ -54,7 +51,7 @@ class Machine:
         return best
 
     def forget_peak_memory(self) -> None:
-        """Begin to watch the memory anew."""
+        """Reset the peak of the memory."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
         else:
@@ -62,7 +59,7 @@ class Machine:
                 Path("/proc/self/clear_refs").write_text("5")
 
     def peak_mib(self) -> float:
-        """Most MiB in use since then: on a GPU by tensors, else by the process; NaN where nobody counts."""
+        """Return the peak since then in MiB: of tensors on a GPU, else of the process; NaN if it is not known."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
         with suppress(OSError):
@@ -70,7 +67,3 @@ class Machine:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) / 2**10
         return math.nan
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)

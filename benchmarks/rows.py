@@ -1,22 +1,24 @@
-"""Ways to do the same work against each other, in turns."""
+"""Timing of methods that do the same work, in turns."""
 
+import math
 import statistics
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from benchmarks.machine import Machine
+from mrcert_pl.results.schema import BenchmarkRow
 
 
 @dataclass(frozen=True)
-class Way:
-    """One way to do a piece of work.
+class Method:
+    """One method to do some work.
 
     Attributes:
-        name: what it is called.
-        work: does the work for a number of items, or a sample of it; returns mutants and floating point operations.
-        items: number of images (or gradient steps) that ``work`` is about.
-        scale: whole work by sample.
-        sample: number of forward passes in the sample, or ``None`` if all of the work is done.
+        name: Name in tables.
+        work: Does the work, or a sample of it; returns the number of mutants and of floating point operations.
+        items: Number of images (or gradient steps) in ``work``.
+        scale: Whole work divided by the sample.
+        sample: Number of forward passes in the sample; ``None`` if all of the work is done.
     """
 
     name: str
@@ -26,58 +28,45 @@ class Way:
     sample: int | None = None
 
 
-@dataclass(frozen=True)
-class Row:
-    """What a way took, by item: medians over the rounds.
-
-    Attributes:
-        way: its name.
-        mutants: labelled mutants (or masked sequences).
-        gflops: floating point operations of matrix products, in 10^9.
-        seconds: time.
-        faster: time of the first way by that of this one, the median of such ratios within a round.
-        of_peak: share of the machine's fastest matrix products.
-        peak_mib: most memory in use meanwhile, in MiB; NaN where nobody counts.
-        sample: forward passes that were timed and scaled, ``None``: nothing was.
-    """
-
-    way: str
-    mutants: float
-    gflops: float
-    seconds: float
-    faster: float
-    of_peak: float
-    peak_mib: float
-    sample: int | None
-
-
 def compare(
-    ways: Sequence[Way], machine: Machine, rounds: int, finished: Callable[[], object] = lambda: None
-) -> list[Row]:
-    """Do the work in all ways, in turns, so many rounds; the first one warms up, unless it is the only one.
+    part: str, methods: Sequence[Method], machine: Machine, rounds: int, finished: Callable[[], object] = lambda: None
+) -> list[BenchmarkRow]:
+    """Do the work by all methods, in turns; the first round warms up, unless it is the only one.
 
     Args:
-        ways: the first one is the reference.
-        machine: does it.
-        rounds: at least one.
-        finished: called after every piece of work.
+        part: Part of the benchmark.
+        methods: Methods; the first one is the reference.
+        machine: Device and precision.
+        rounds: Number of rounds, at least 1.
+        finished: Called after every piece of work.
     """
     peak = machine.peak_flops
-    measured: list[list[float]] = [[] for _ in ways]
-    costs, memory = [(0.0, 0.0)] * len(ways), [0.0] * len(ways)
+    measured: list[list[float]] = [[] for _ in methods]
+    costs, memory = [(0.0, 0.0)] * len(methods), [0.0] * len(methods)
     for _ in range(rounds):
-        for number, way in enumerate(ways):
+        for number, method in enumerate(methods):
             machine.forget_peak_memory()
             with machine.arithmetic():
-                taken, costs[number] = machine.timed(way.work)
-            measured[number].append(taken * way.scale / way.items)
+                seconds, costs[number] = machine.timed(method.work)
+            measured[number].append(seconds * method.scale / method.items)
             memory[number] = machine.peak_mib()
             finished()
-    measured = [times[min(1, rounds - 1) :] for times in measured]
+    if rounds > 1:
+        measured = [times[1:] for times in measured]
     rows = []
-    for way, times, cost, mib in zip(ways, measured, costs, memory, strict=True):
+    for method, times, cost, mib in zip(methods, measured, costs, memory, strict=True):
         seconds = statistics.median(times)
-        mutants, flops = (value * way.scale / way.items for value in cost)
-        faster = statistics.median(first / here for first, here in zip(measured[0], times, strict=True))
-        rows.append(Row(way.name, mutants, flops / 1e9, seconds, faster, flops / seconds / peak, mib, way.sample))
+        mutants, flops = (value * method.scale / method.items for value in cost)
+        row = BenchmarkRow(
+            part=part,
+            method=method.name,
+            mutants=mutants,
+            gflops=flops / 1e9,
+            seconds=seconds,
+            faster=statistics.median(first / here for first, here in zip(measured[0], times, strict=True)),
+            of_peak=flops / seconds / peak,
+            peak_mib=None if math.isnan(mib) else mib,
+            sample=method.sample,
+        )
+        rows.append(row)
     return rows

@@ -1,10 +1,9 @@
-"""Evaluations as they lie on disk, without a model."""
+"""Evaluations on disk, without a model."""
 
 from pathlib import Path
 from typing import Any
 
-from mrcert_pl.reporting import write_results, write_verdicts
-from mrcert_pl.reporting.runs import Run, read_run
+from mrcert_pl.results import Accuracy, Environment, EvaluationResult, EvaluationRun, VerdictRow, write_verdicts
 
 CONFIG = {
     "dataset": {"name": "digits", "limit": None, "root": "data"},
@@ -13,44 +12,51 @@ CONFIG = {
     "patches": 2,
     "stride": 1,
 }
+ENVIRONMENT = Environment({"torch": "2.6"}, "Linux x86_64", "1 x cpu", "32-true")
 FACTS: dict[str, Any] = {
     "dataset": "digits",
     "model": "vit_srf",
     "patch": 16,
     "defender": "mrcert",
-    "round_trip_note": None,
     "mutants_per_image": 891.0,
     "weights_sha256": "ab" * 32,
     "seed": 0,
     "config": CONFIG,
     "command": "eval.py defender=mrcert",
-    "environment": {"torch": "2.6", "device": "1 x cpu", "precision": "32-true"},
+    "environment": ENVIRONMENT,
 }
 
 
-def row(key: int, label: int = 1, prediction: int = 1, **others: Any) -> dict[str, Any]:
-    """A verdict row; by default the label is right, and not certified."""
-    verdict = {"base_prediction": label, "case": 1, "witness": -1, "certified": False, "round_trip": False}
-    return {"id": key, "path": f"digits/{key}", "label": label, "prediction": prediction, **verdict, **others}
+def row(image_id: int, label: int = 1, prediction: int = 1, **others: Any) -> VerdictRow:
+    """A verdict row; by default correct, and not certified."""
+    verdict = {"base_prediction": label, "case": 1, "witness": -1, "certified": False, "round_trip": False, **others}
+    return VerdictRow(id=image_id, path=f"digits/{image_id}", label=label, prediction=prediction, **verdict)
 
 
-def evaluation(folder: Path, rows: list[dict[str, Any]], reported: dict[str, float] | None = None, **facts: Any) -> Run:
-    """Write the result and the verdicts of an evaluation."""
-    right = [row for row in rows if row["prediction"] == row["label"]]
+def result_of(rows: list[VerdictRow], reported: dict[str, float] | None = None, **facts: Any) -> EvaluationResult:
+    """The result of verdicts."""
     counts = {
-        "base": sum(row["base_prediction"] == row["label"] for row in rows),
-        "clean": len(right),
-        "certified": sum(row["certified"] for row in right),
-        "round_trip": sum(row["round_trip"] for row in right),
-        "n": len(rows),
+        "base": sum(row.base_correct for row in rows),
+        "clean": sum(row.correct for row in rows),
+        "certified": sum(row.correct_and_certified for row in rows),
+        "round_trip": sum(row.correct_and_round_trip for row in rows),
     }
+    accuracy = {name: Accuracy(count, len(rows), (reported or {}).get(name)) for name, count in counts.items()}
+    settings = facts.get("config", CONFIG)["defender"]
+    known = {**FACTS, "n": len(rows), "accuracy": accuracy, "defender_settings": settings}
+    return EvaluationResult(**{**known, **facts})
+
+
+def evaluation(
+    folder: Path, rows: list[VerdictRow], reported: dict[str, float] | None = None, **facts: Any
+) -> EvaluationRun:
+    """Write the result and the verdicts of an evaluation, and read the result back."""
     write_verdicts(folder / "verdicts.parquet", rows)
-    run = read_run(write_results(folder / "results.json", counts, reported or {}, **{**FACTS, **facts}))
-    assert run is not None
-    return run
+    file = result_of(rows, reported, **facts).write(folder / "results.json")
+    return EvaluationRun(file, EvaluationResult.read(file))
 
 
-def priced_result(folder: Path, gflops: float | None, certified: int, **facts: Any) -> Any:
-    """The result of an evaluation of ten images; of three fewer than are certified the round trip is."""
-    rows = [row(key, certified=key < certified, round_trip=key < certified - 3) for key in range(10)]
+def priced_result(folder: Path, gflops: float | None, certified: int, **facts: Any) -> EvaluationResult:
+    """The result of an evaluation of ten images; the round trip holds for three fewer than are certified."""
+    rows = [row(i, certified=i < certified, round_trip=i < certified - 3) for i in range(10)]
     return evaluation(folder, rows, gflops_per_image=gflops, **facts).result

@@ -1,3 +1,5 @@
+from typing import ClassVar
+
 import pytest
 import torch
 from torch import nn
@@ -11,14 +13,22 @@ IMAGE = torch.full((3, 64, 64), 128 / 255)
 
 
 class WeakSpot(nn.Module):
-    """Reads class 0 unless the mean of one square of 8 px is light enough; sees nothing else."""
+    """Class 0 unless the mean of one square of 8 px is bright enough; no other pixel counts."""
 
     windows = 1
+    image_px = (64, 64)
+    num_classes = 2
+    config: ClassVar[dict[str, object]] = {}
 
     def __init__(self, top: int, left: int) -> None:
         super().__init__()
         self.spot = (slice(None), slice(None), slice(top, top + 8), slice(left, left + 8))
-        self.register_buffer("mean", torch.zeros(1, 3, 1, 1))
+
+    def encode(self, images: torch.Tensor) -> torch.Tensor:
+        return images
+
+    def classify_mutants(self, features: torch.Tensor, image: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        raise NotImplementedError
 
     def mutant_tokens(self, hidden: torch.Tensor) -> torch.Tensor:
         return torch.full((len(hidden),), 16)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from noisy_srf import noisy_srf, random_images
 
-from mrcert_pl.attacks import AttackedImage, PatchIFGSM
+from mrcert_pl.attacks import AttackedImage, PatchIFGSM, normalised_range
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import AblatedViT, BlackBox, MaskedViT, ViTSRF
@@ -21,49 +21,106 @@ def model() -> ViTSRF:
     return noisy_srf()
 
 
-def one_start_at_a_time(model, image, key, patch, starts, steps, space, quantize):
-    """The definition, one image in a batch and no early end; returns what the best iterate is and its loss."""
-    mean, std = model.mean[0], model.std[0]
+def pixel_loop(model, image, image_id, patch, starts, steps, quantize):
+    """The definition in pixel space, one image in a batch and no early end; return the best iterate and its loss."""
     best = (None, -1.0)
     for start in range(starts):
-        draws = np.random.default_rng([0, key, start])
-        draws.integers(1)
-        top, left = int(draws.integers(64 - patch[0] + 1)), int(draws.integers(64 - patch[1] + 1))
-        rows, columns = slice(top, top + patch[0]), slice(left, left + patch[1])
-        uniform = torch.from_numpy(draws.random((3, *patch), dtype=np.float32))
-        # In the units of the attack: pixels, or normalised ones.
-        here = image if space == "pixel" else (image - mean) / std
-        under = here[:, rows, columns]
-        low, high = (0, 1) if space == "pixel" else (under - 1, under + 1)
-        content = low + (high - low) * uniform
+        (rows, columns), uniform = draws_of(image_id, start, patch)
+        content = uniform
         for _ in range(steps + 1):
-            pixels = content if space == "pixel" else content * std + mean
-            if quantize:
-                pixels = (pixels.clamp(0, 1) * 255).round() / 255
+            pixels = (content.clamp(0, 1) * 255).round() / 255 if quantize else content
             patched = image.clone()
             patched[:, rows, columns] = pixels
-            patched.requires_grad_()
-            loss = F.cross_entropy(model(patched[None]), torch.tensor([LABEL]))
-            if loss.item() > best[1]:
-                best = (patched.detach(), loss.item())
-            (gradient,) = torch.autograd.grad(loss, patched)
-            content = content + 0.05 * gradient[:, rows, columns].sign()
-            content = torch.maximum(torch.minimum(content, torch.as_tensor(high)), torch.as_tensor(low))
+            loss, gradient = loss_and_gradient(model, patched)
+            if loss > best[1]:
+                best = (patched, loss)
+            content = (content + 0.05 * gradient[:, rows, columns].sign()).clamp(0, 1)
     return best
 
 
+def authors_loop(model, image, image_id, patch, starts, steps, clip):
+    """The published attack as it is described, on normalised images from the first line to the last.
+
+    A start is the original plus U(-1, 1), clipped to ``clip``. A step adds 0.05 times the sign of the gradient, goes
+    back to within 1 of the original, and is clipped to ``clip``.
+    """
+    mean, std = model.mean[0], model.std[0]
+    original = (image - mean) / std
+    best = (None, -1.0)
+    for start in range(starts):
+        (rows, columns), uniform = draws_of(image_id, start, patch)
+        x = original.clone()
+        x[:, rows, columns] += 2 * uniform - 1
+        x[:, rows, columns] = x[:, rows, columns].clamp(*clip)
+        for _ in range(steps + 1):
+            loss, gradient = loss_and_gradient(model, x * std + mean)
+            if loss > best[1]:
+                best = (x * std + mean, loss)
+            inside = x[:, rows, columns] + 0.05 * gradient[:, rows, columns].sign()
+            under = original[:, rows, columns]
+            inside = torch.maximum(torch.minimum(inside, under + 1), under - 1)
+            x = x.clone()
+            x[:, rows, columns] = inside.clamp(*clip)
+    return best
+
+
+def draws_of(image_id, start, patch):
+    """Location and uniform numbers of a start."""
+    draws = np.random.default_rng([0, image_id, start])
+    draws.integers(1)
+    top, left = int(draws.integers(64 - patch[0] + 1)), int(draws.integers(64 - patch[1] + 1))
+    place = slice(top, top + patch[0]), slice(left, left + patch[1])
+    return place, torch.from_numpy(draws.random((3, *patch), dtype=np.float32))
+
+
+def loss_and_gradient(model, patched):
+    patched = patched.clone().requires_grad_()
+    loss = F.cross_entropy(model(patched[None]), torch.tensor([LABEL]))
+    (gradient,) = torch.autograd.grad(loss, patched)
+    return loss.item(), gradient
+
+
+def check(model, attack, image_id, expected, loss):
+    found = attack.attack(model, IMAGES[image_id], LABEL, image_id)
+    assert found.loss == pytest.approx(loss, abs=1e-3)
+    assert (found.image - expected).abs().amax() < 0.11
+    assert ((found.image - expected).abs() > 1e-4).float().mean() < 0.01
+    assert found.prediction == int(model(found.image[None]).argmax())
+
+
 @pytest.mark.parametrize("quantize", [True, False])
-@pytest.mark.parametrize("space", ["pixel", "authors"])
 @pytest.mark.parametrize("patch", [(12, 12), (8, 20)])
-def test_it_is_the_plain_loop(model: ViTSRF, patch: tuple[int, int], space: str, quantize: bool) -> None:
-    attack = PatchIFGSM(PatchSpec(patch), **SMALL, space=space, quantize=quantize)
-    for key, image in enumerate(IMAGES):
-        found = attack.attack(model, image, LABEL, key)
-        expected, loss = one_start_at_a_time(model, image, key, patch, **SMALL, space=space, quantize=quantize)
-        assert found.loss == pytest.approx(loss, abs=1e-3)
-        assert (found.image - expected).abs().amax() < 0.11
-        assert ((found.image - expected).abs() > 1e-4).float().mean() < 0.01
-        assert found.prediction == int(model(found.image[None]).argmax())
+def test_it_is_the_plain_loop(model: ViTSRF, patch: tuple[int, int], quantize: bool) -> None:
+    attack = PatchIFGSM(PatchSpec(patch), **SMALL, quantize=quantize)
+    for image_id, image in enumerate(IMAGES):
+        check(model, attack, image_id, *pixel_loop(model, image, image_id, patch, **SMALL, quantize=quantize))
+
+
+@pytest.mark.parametrize("clip", [None, (-0.6, 0.4)], ids=["measured", "narrow"])
+@pytest.mark.parametrize("patch", [(12, 12), (8, 20)])
+def test_the_authors_space_is_the_published_loop(
+    model: ViTSRF, patch: tuple[int, int], clip: tuple[float, float] | None
+) -> None:
+    clip = clip or normalised_range(IMAGES, model)
+    attack = PatchIFGSM(PatchSpec(patch), **SMALL, space="authors", clip=clip)
+    assert not attack.quantize
+    for image_id, image in enumerate(IMAGES):
+        check(model, attack, image_id, *authors_loop(model, image, image_id, patch, **SMALL, clip=clip))
+
+
+def test_the_range_is_one_scalar_pair_of_all_normalised_images(model: ViTSRF) -> None:
+    normalised = [(image - model.mean[0]) / model.std[0] for image in IMAGES]
+    expected = (min(x.min().item() for x in normalised), max(x.max().item() for x in normalised))
+    assert normalised_range(IMAGES, model) == pytest.approx(expected)
+
+
+def test_the_authors_space_needs_its_range(model: ViTSRF) -> None:
+    attack = PatchIFGSM(PatchSpec(12), **SMALL, space="authors")
+    assert attack.needs_clip
+    assert not PatchIFGSM(PatchSpec(12)).needs_clip
+    assert not PatchIFGSM(PatchSpec(12), space="authors", clip=[-2.0, 2.0]).needs_clip
+    with pytest.raises(ConfigurationError, match=r"give clip=\(low, high\)"):
+        attack.attack(model, IMAGES[0], LABEL, 0)
 
 
 def same(one: AttackedImage, other: AttackedImage) -> bool:
@@ -73,16 +130,16 @@ def same(one: AttackedImage, other: AttackedImage) -> bool:
 
 def test_nothing_depends_on_other_images(model: ViTSRF) -> None:
     attack = PatchIFGSM(PatchSpec(12), **SMALL)
-    forwards = [attack.attack(model, image, LABEL, key) for key, image in enumerate(IMAGES)]
-    backwards = [attack.attack(model, IMAGES[key], LABEL, key) for key in (2, 1, 0)][::-1]
+    forwards = [attack.attack(model, image, LABEL, image_id) for image_id, image in enumerate(IMAGES)]
+    backwards = [attack.attack(model, IMAGES[image_id], LABEL, image_id) for image_id in (2, 1, 0)][::-1]
     assert all(same(*pair) for pair in zip(forwards, backwards, strict=True))
 
 
-def test_key_and_seed_decide_the_draws(model: ViTSRF) -> None:
+def test_image_id_and_seed_determine_the_draws(model: ViTSRF) -> None:
     found = {
-        PatchIFGSM(PatchSpec(12), starts=1, steps=0, seed=seed).attack(model, IMAGES[0], LABEL, key).placement
+        PatchIFGSM(PatchSpec(12), starts=1, steps=0, seed=seed).attack(model, IMAGES[0], LABEL, image_id).placement
         for seed in (0, 1)
-        for key in (0, 1)
+        for image_id in (0, 1)
     }
     assert len(found) == 4
 
@@ -107,7 +164,7 @@ def test_it_raises_the_loss_and_touches_the_patch_alone(model: ViTSRF) -> None:
     assert torch.equal(found.image, (found.image * 255).round() / 255)
 
 
-def test_early_stop_keeps_the_first_that_is_misread(model: ViTSRF) -> None:
+def test_early_stop_keeps_the_first_that_is_misclassified(model: ViTSRF) -> None:
     label = int(model(IMAGES[:1]).argmax())
     attacks = [
         PatchIFGSM(PatchSpec(48), starts=4, steps=30, early_stop=stop, token_budget=40) for stop in (True, False)
@@ -120,7 +177,7 @@ def test_early_stop_keeps_the_first_that_is_misread(model: ViTSRF) -> None:
 
 def test_several_shapes(model: ViTSRF) -> None:
     attack = PatchIFGSM(PatchSpec("8x20,20x8"), starts=1, steps=0)
-    shapes = {attack.attack(model, IMAGES[0], LABEL, key).placement[2:] for key in range(20)}
+    shapes = {attack.attack(model, IMAGES[0], LABEL, image_id).placement[2:] for image_id in range(20)}
     assert shapes == {(8, 20), (20, 8)}
 
 
@@ -147,6 +204,8 @@ def test_every_model_can_be_attacked(other: object) -> None:
         ({"steps": -1}, "the steps of an attack must be at least 0"),
         ({"token_budget": 0}, "token budget"),
         ({"step_size": 0.0}, "must be positive"),
+        ({"clip": (-1.0, 1.0)}, "clip= belongs to space=authors"),
+        ({"space": "authors", "clip": (1.0, -1.0)}, "a lower and a larger upper value"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

@@ -43,5 +43,5 @@ def test_logs_the_accuracies_of_the_first_images(
 
 
 def test_needs_an_image() -> None:
-    with pytest.raises(ConfigurationError, match="at least one validation image"):
+    with pytest.raises(ConfigurationError, match="must be at least 1, got 0"):
         MutantPredictions(MRCert(), patch=16, images=0)

@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from mrcert_pl.cli.build import build_model
+from mrcert_pl.cli.examples import originals
 from PIL import Image
+from plain_results import read_results, read_verdicts
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
-from mrcert_pl.cli.build import build_model
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.cli.examples import originals
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
-from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
 
@@ -64,7 +64,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     (run,) = Path("outputs/attack/digits/vit_srf_p32").iterdir()
     assert (run / "contact_sheet.png").is_file()
     result = read_results(run / "results.json")
-    before, after = (result["accuracy"][name]["count"] for name in ("base_before", "base_after"))
+    before, after = (result[name]["count"] for name in ("before", "after"))
     assert result["n"] == 4
     assert result["successes"] == 4 - after
     assert re.search(

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 import torch
 from offline_run import finished_run
+from plain_results import read_results, read_verdicts
 from tiny import TINY
 
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.reporting import read_results, read_verdicts
-from mrcert_pl.reporting.locations import read_locations
+from mrcert_pl.results import read_locations
 
 SMALL = [*TINY, "patch=32", "trainer=cpu"]
 TRAIN = ["train", *SMALL, "dataset.limit=32", "recipe.batch_size=8", "trainer.max_epochs=2"]

@@ -5,12 +5,12 @@ from pathlib import Path
 
 import pytest
 import torch
+from plain_results import read_results
 from safetensors.torch import save_file
 from test_commands import CHECKPOINT, TRAIN, Command, failure
 from tiny import TINY
 
 from mrcert_pl.models.checkpoints import read_checkpoint
-from mrcert_pl.reporting import read_results
 
 SMALL_WIDTH, CLASSES, DEPTH, SPLIT = 48, 10, 3, 1
 

@@ -9,10 +9,10 @@ import yaml
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from offline_run import only_run
+from result_files import evaluation, row
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
 from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.reporting import write_results
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")
 
@@ -22,8 +22,8 @@ SWEEPS = sorted((Path(__file__).parents[2] / "sweeps").glob("*.yaml"))
 
 
 def write(folder: str, defender: str, patch: int, certified: int) -> None:
-    facts = {"dataset": "digits", "model": "vit_srf", "patch": patch, "defender": defender, "mutants_per_image": 439}
-    write_results(Path("outputs", folder, "results.json"), {"clean": 9, "certified": certified, "n": 10}, {}, **facts)
+    rows = [row(i, prediction=int(i < 9), certified=i < certified) for i in range(10)]
+    evaluation(Path("outputs", folder), rows, patch=patch, defender=defender)
 
 
 def test_offline_it_writes_what_it_would_save(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

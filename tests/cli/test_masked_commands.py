@@ -45,13 +45,13 @@ def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.Captu
 
 
 def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    drop = ["model.hidden=drop", "model.window=[2,2]", "model.split=1", "stride=2"]
+    drop = ["model.hidden_tokens=drop", "model.window=[2,2]", "model.split=1", "stride=2"]
     command("train", *TINY, *TRAIN, *drop, "defender=patchcure")
     command("eval", *TINY, *drop, "dataset.limit=2", "defender=patchcure")
     assert results("vit_srf_p32")["mutants"]["windows"] == 49
     with pytest.raises(SystemExit):
         command("eval", *TINY, *drop[1:], "dataset.limit=2", "defender=patchcure")
-    assert "hidden: 'drop' in the checkpoint, 'zero' in the configuration" in capsys.readouterr().err
+    assert "hidden_tokens: 'drop' in the checkpoint, 'zero' in the configuration" in capsys.readouterr().err
 
 
 def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None:

@@ -5,9 +5,8 @@ from pathlib import Path
 
 import pytest
 from offline_run import OfflineRun, finished_run
+from plain_results import read_results, read_verdicts
 from tiny import TINY
-
-from mrcert_pl.reporting import read_results, read_verdicts
 
 Command = Callable[..., None]
 
@@ -95,12 +94,12 @@ def test_an_evaluation_shows_its_verdicts(command: Command, recorded: Callable[.
         assert run.summary[f"test/{name}"] == pytest.approx(accuracy["measured"])
     assert run.summary["test/mutants_per_second"] == pytest.approx(439 * run.summary["test/images_per_second"])
     assert run.summary["test/mutants_per_image"] == 439
-    assert set(run.charts) == {"evaluation/accuracy", "evaluation/cases", "evaluation/places"}
-    assert run.table("evaluation/accuracy_table")["columns"] == ["accuracy", "share"]
+    assert set(run.charts) == {"evaluation/accuracy", "evaluation/cases", "evaluation/locations"}
+    assert run.table("evaluation/accuracy_table")["columns"] == ["accuracy", "measured"]
     assert sum(row[2] for row in run.table("evaluation/cases_table")["data"]) == 5
-    places = run.table("evaluation/places_table")["data"]
-    assert {row[1] for row in places} == {"from left to right", "from top to bottom"}
-    assert max(row[0] for row in places) == 224 - 32
+    locations = run.table("evaluation/locations_table")["data"]
+    assert {row[1] for row in locations} == {"from left to right", "from top to bottom"}
+    assert max(row[0] for row in locations) == 224 - 32
     verdicts = run.table("evaluation/verdicts")
     assert len(verdicts["data"]) == 5
     overlays = [set(row[0]["masks"]) for row in verdicts["data"]]
@@ -121,3 +120,18 @@ def test_the_second_stage_of_a_training_names_the_first(recorded: Callable[..., 
     assert first.made()["model"].name == "digits-vit_srf-srf_vanilla-p32"
     (second,) = recorded(*authors, "stage=split")
     assert second.used()["model"].digest == first.made()["model"].digest
+
+
+def test_audits_may_share_a_folder(command: Command, recorded: Callable[..., list[OfflineRun]]) -> None:
+    command(*TRAIN, "logger=csv")
+    shared = "hydra.run.dir=outputs/shared"
+    (numerics,) = recorded(*NUMERICS, shared)
+    before = files()
+    # Nothing is certified by weights of two epochs: the audit says so after it has left its result.
+    with pytest.raises(SystemExit):
+        recorded(*CERTIFICATES, "defender=undefended", shared)
+    certificates = finished_run(*(files() - before))
+    assert {path.name for path in Path("outputs/shared").glob("*.json")} == {"numerics.json", "certificates.json"}
+    for run, number in ((numerics, "audit/delta_float32"), (certificates, "audit/labels_broken")):
+        assert run.summary[number] >= 0
+        assert "results" in run.made()

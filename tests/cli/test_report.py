@@ -57,7 +57,7 @@ def test_formats_are_all_that_is_printed(
 ) -> None:
     command("report", *two, "--format", form)
     output = capsys.readouterr().out
-    assert output.startswith({"markdown": "| data set |", "csv": "dataset,", "latex": "% "}[form])
+    assert output.startswith({"markdown": "| data set ", "csv": "dataset,", "latex": "% "}[form])
 
 
 def test_comparison(command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]) -> None:

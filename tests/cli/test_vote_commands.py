@@ -5,8 +5,7 @@ from pathlib import Path
 
 import pytest
 import torch
-
-from mrcert_pl.reporting import read_results, read_verdicts
+from plain_results import read_results, read_verdicts
 
 SMALL = ["model.backbone_args={embed_dim: 16, depth: 1, num_heads: 2}", "patch=32", "trainer=cpu"]
 TRAIN = ["train", "model=column_vit", *SMALL, "dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1"]

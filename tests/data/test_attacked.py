@@ -11,7 +11,7 @@ from PIL.PngImagePlugin import PngInfo
 from safetensors.torch import save_file
 from torchvision.transforms.functional import to_pil_image
 
-from mrcert_pl.data import AttackedDataModule, AttackedSet, AttackedSetHeader, describe
+from mrcert_pl.data import AttackedSet, AttackedSetHeader, ImageDataModule, describe
 from mrcert_pl.errors import ConfigurationError, DataError, MRCertError
 
 HEADER = AttackedSetHeader(
@@ -55,8 +55,8 @@ def finished(folder: Path, **changes: object) -> Path:
     return folder
 
 
-def served(folder: Path) -> AttackedDataModule:
-    return AttackedDataModule(folder, name="attacked", image_px=(6, 8), batch_size=2)
+def served(folder: Path) -> ImageDataModule:
+    return ImageDataModule("attacked", folder, image_px=(6, 8), batch_size=2)
 
 
 def test_images_come_back_to_the_bit_as_test_images(tmp_path: Path) -> None:
@@ -81,7 +81,7 @@ def test_numbers_off_the_grid_come_back_to_the_bit(tmp_path: Path) -> None:
     (batch,) = served(tmp_path).test_dataloader()
     assert torch.equal(batch.image, torch.stack([numbers[3], numbers[7]]))
     with pytest.raises(DataError, match=r"\[3, 6, 8\] .*\[3, 6, 6\]"):
-        AttackedDataModule(tmp_path, name="attacked", image_px=(6, 6)).split("test")[0]
+        ImageDataModule("attacked", tmp_path, image_px=(6, 6)).split("test")[0]
 
 
 def test_its_classes_are_its_own(tmp_path: Path) -> None:
@@ -138,7 +138,7 @@ def test_files_that_are_no_header(tmp_path: Path, text: str | None, message: str
 
 def test_without_a_folder() -> None:
     with pytest.raises(ConfigurationError, match=r"dataset=attacked needs dataset\.path"):
-        AttackedDataModule(name="attacked")
+        ImageDataModule("attacked")
 
 
 def rewritten(folder: Path, image_id: int, text: str) -> None:

@@ -20,6 +20,7 @@ DEFENDERS: dict[str, Defender] = {
     "MRCert, 3 patches": MRCert(3),
     "PatchCURE, original": PatchCURE("original"),
     "PatchCURE, majority": PatchCURE("majority"),
+    "PatchCURE, the paper's baseline": PatchCURE(certificate="paper"),
 }
 # Labels that a defender compares on all tables of a grid, which is what the time goes into.
 MOST_COMPARISONS = 1 << 26
@@ -178,6 +179,35 @@ class TestMargins:
         once = self.decided(build(MARGIN), sure, 2 * MARGIN)
         assert once.certified.any()
         assert not once.round_trip.any()
+
+
+@pytest.mark.parametrize("settings", [{}, {"reference": "majority"}, {"certificate": "paper"}], ids=str)
+class TestMarginsOfDoubleMasking:
+    """Theorem 6 for Theorem 4: every table, every choice of doubtful labels, every patch, every rounding."""
+
+    game = PatchGame(small_lattice("3 single windows", 2), 2)
+    choices = PatchGame(game.lattice, 2).table.labels.bool()
+
+    def broken(self, defender: PatchCURE) -> tuple[int, int]:
+        """Number of certificates over all choices, and number of those that a patch and rounding break."""
+        labels, claimed, wrong = self.game.table.labels, 0, 0
+        for above in self.choices:
+            margins = torch.where(above, MARGIN + 0.1, 0.0).expand(labels.shape)
+            verdicts = defender.decide(PredictionTable(self.game.lattice, labels, margins))
+            claimed += int(verdicts.certified.sum())
+            # No patch at all is one of the attackers: rounding alone.
+            for kept in [torch.ones_like(above), *self.game.attackers]:
+                changed = self.game.changed(verdicts.label, kept & above)
+                wrong += int((verdicts.certified & changed).sum())
+        return claimed, wrong
+
+    def test_no_doubtful_label_breaks_a_certificate(self, settings: dict[str, str]) -> None:
+        claimed, wrong = self.broken(PatchCURE(margin=MARGIN, **settings))  # type: ignore[arg-type]
+        assert claimed > 0
+        assert wrong == 0
+
+    def test_without_a_margin_doubtful_labels_do(self, settings: dict[str, str]) -> None:
+        assert self.broken(PatchCURE(**settings))[1] > 0  # type: ignore[arg-type]
 
 
 class TestGame:

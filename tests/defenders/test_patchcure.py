@@ -5,7 +5,7 @@ import torch
 from defender_reference import patchcure_certified, patchcure_inference
 from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, rows_of, table_of
 
-from mrcert_pl.defenders import PatchCURE
+from mrcert_pl.defenders import MRCert, PatchCURE
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -176,3 +176,54 @@ def test_unknown_reference_lists_the_known(reference: str) -> None:
 
 def test_says_why_there_is_no_round_trip() -> None:
     assert PatchCURE().round_trip_note
+
+
+@pytest.mark.parametrize("grid", [*GRIDS, *DEGENERATE])
+@pytest.mark.parametrize("margin", [0.0, 0.05])
+def test_the_papers_baseline_is_mrcert_for_one_patch(grid: str, margin: float) -> None:
+    """Without a mask that is in others a witness has one of at most one mask, so the rules are the same."""
+    planted = planted_table(lattice_of(grid, 2), images=600, classes=2)
+    margins = torch.rand(planted.labels.shape)
+    table = PredictionTable(planted.mutants, planted.labels, margins)
+    baseline = PatchCURE(certificate="paper", margin=margin).decide(table)
+    mrcert = MRCert(patches=1, margin=margin).decide(table)
+    assert torch.equal(baseline.label, mrcert.label)
+    assert torch.equal(baseline.certified, mrcert.certified)
+    assert not baseline.round_trip.any()
+    assert not mrcert.round_trip.any()
+    assert 0 < baseline.certified.sum() < len(table.labels)
+
+
+def test_the_papers_baseline_also_needs_the_unmasked_label() -> None:
+    table = planted_table(lattice_of("6 columns, masks of 2", 2), images=600, classes=2)
+    paper, sharp = (PatchCURE(certificate=name).decide(table) for name in ("paper", "sharp"))  # type: ignore[arg-type]
+    assert torch.equal(paper.label, sharp.label)
+    assert torch.equal(paper.certified, sharp.certified & (sharp.label == table.labels[:, 0]))
+    assert (sharp.certified & ~paper.certified).any()
+
+
+def test_margins_are_those_of_the_masked_images() -> None:
+    lattice = lattice_of("6 columns, masks of 2", 2)
+    labels = torch.zeros(3, len(lattice), dtype=torch.long)
+    margins = torch.ones(labels.shape)
+    margins[1, 0] = 0.4
+    margins[2, 5] = 0.5
+    table = PredictionTable(lattice, labels, margins)
+    assert PatchCURE(margin=0.5).decide(table).certified.tolist() == [True, True, False]
+    assert PatchCURE(certificate="paper", margin=0.5).decide(table).certified.tolist() == [True, False, False]
+    assert PatchCURE(margin=0.49).decide(table).certified.all()
+    with pytest.raises(ConfigurationError, match="needs a table with margins"):
+        PatchCURE(margin=0.5).decide(PredictionTable(lattice, labels))
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"certificate": "exact"}, "'exact'; choose one of: paper, sharp"),
+        ({"certificate": "paper", "reference": "majority"}, "needs the reference 'original', not 'majority'"),
+        ({"margin": -0.1}, "can't be negative"),
+    ],
+)
+def test_settings_that_do_not_fit(settings: dict[str, object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        PatchCURE(**settings)  # type: ignore[arg-type]

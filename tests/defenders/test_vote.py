@@ -250,7 +250,7 @@ def test_bad_settings() -> None:
     with pytest.raises(ConfigurationError, match="unknown vote certificate 'exact'; choose one of: paper, sharp"):
         AblationVote("exact")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="margin of a certificate can't be negative"):
-        AblationVote(margin=-1)
+        AblationVote(margin=-1.0)
     with pytest.raises(ConfigurationError, match="needs a table with margins"):
         AblationVote(margin=0.1).decide(rows([0] * 20))
     union_table = PredictionTable(UnionLattice([1], 2, 0), torch.zeros(1, 1, dtype=torch.long))
@@ -280,6 +280,25 @@ def test_too_many_pairs_are_refused_before_the_work_begins() -> None:
             return Ablations((80, 80), 4, stride, "both")
 
     assert AblationVote("paper").mutants(Blocks(), PatchSpec(4)).delta == 14
-    with pytest.raises(ConfigurationError, match="all pairs of the 5,929 sets"):
-        AblationVote("sharp").mutants(Blocks(), PatchSpec(4))
+    sharp = AblationVote("sharp")
+    for output in ("round_trip", "map", "table"):
+        with pytest.raises(ConfigurationError, match="all pairs of the 5,929 sets"):
+            sharp.with_output(output).mutants(Blocks(), PatchSpec(4))
     assert len(AblationVote("sharp").mutants(Blocks(), PatchSpec(4), stride=4)) == 41
+
+
+def test_one_patch_needs_no_pairs() -> None:
+    ablations = PatchedAblations(Ablations((80, 80), 4, kind="both"), PatchSpec(4))
+    assert len(ablations.touched) == 5929
+    sharp = AblationVote("sharp").with_output("certificate")
+    # A patch touches seven of the row votes and seven of the column votes.
+    votes = torch.zeros(2, 160, dtype=torch.long)
+    votes[0, :66], votes[1, 7:73] = 1, 1
+    verdicts = sharp.decide(table_of(ablations, votes))
+    taken = (ablations.touched[None] & (votes == 0)[:, None]).sum(2).amax(1)
+    assert taken.tolist() == [14, 14]
+    assert verdicts.certified.tolist() == [94 - 14 > 66 + 14 or 94 - 14 == 66 + 14] * 2 == [True, True]
+    votes[0, 66] = 1
+    assert not sharp.decide(table_of(ablations, votes)).certified[0]
+    with pytest.raises(ConfigurationError, match="all pairs of the 5,929 sets"):
+        sharp.with_output("round_trip").decide(table_of(ablations, votes))

@@ -27,9 +27,10 @@ def check_against_tuples(lattice):
     assert dict(zip(lattice.unions, lattice.orders.tolist(), strict=True)) == needed
     assert lattice.unions[0] == 0
     for order in range(lattice.order + 1):
-        upto = lattice.upto(order).tolist()
-        assert upto == list(range(lattice.size(order)))
-        assert {lattice.unions[column] for column in upto} == {u for u, minimal in needed.items() if minimal <= order}
+        columns = range(lattice.size(order))
+        assert {lattice.unions[column] for column in columns} == {
+            u for u, minimal in needed.items() if minimal <= order
+        }
     for column, union in enumerate(lattice.unions):
         assert lattice.index(union) == column
         bits = [bool(union >> window & 1) for window in range(lattice.windows)]
@@ -138,9 +139,7 @@ def test_more_windows_than_a_machine_word_has_bits():
 def test_attributes_have_the_documented_types():
     lattice = covering_lattice(*COLUMNS, PatchSpec(32), order=2)
     assert lattice.hidden.dtype == torch.bool
-    assert (
-        lattice.orders.dtype == lattice.visible.dtype == lattice.upto(1).dtype == lattice.join(1, 1).dtype == torch.long
-    )
+    assert lattice.orders.dtype == lattice.visible.dtype == lattice.join(1, 1).dtype == torch.long
     assert lattice.hidden.shape == (len(lattice), lattice.windows)
 
 
@@ -153,7 +152,7 @@ def test_a_union_that_needs_more_masks_has_no_column():
 @pytest.mark.parametrize("order", [-1, 5])
 def test_orders_outside_the_lattice_are_refused(order):
     lattice = covering_lattice(*COLUMNS, PatchSpec(32), order=4)
-    for ask in (lattice.size, lattice.upto):
+    for ask in (lattice.size,):
         with pytest.raises(ConfigurationError, match=f"orders 0 to 4, not {order}"):
             ask(order)
 

@@ -1,3 +1,5 @@
+from typing import Any
+
 import pytest
 import timm
 import torch
@@ -36,9 +38,16 @@ def close(actual: Tensor, expected: Tensor, absolute: float = 1e-5) -> None:
     torch.testing.assert_close(actual, expected, rtol=0, atol=absolute)
 
 
+def timm_twin(model: AblatedViT) -> Any:
+    """timm's own model with the same weights."""
+    vit = timm.create_model(model.config["backbone"], num_classes=5, **model.config["backbone_args"]).eval()
+    vit.load_state_dict(model.vit.state_dict())
+    return vit
+
+
 def reference(model: AblatedViT, image: Tensor, hidden: Tensor) -> Tensor:
     """Logits of one image, from timm's own modules and one pixel mask: dropped tokens are cut out of the sequence."""
-    vit, height = model.vit, model.image_px[0]
+    vit, height = timm_twin(model), model.image_px[0]
     mean, std = (torch.tensor(vit.pretrained_cfg[name]).view(3, 1, 1) for name in ("mean", "std"))
     visible = ~hidden[:height, None] & ~hidden[height:]
     black, grey = (image * visible - mean) / std, (image - mean) / std * visible
@@ -97,10 +106,7 @@ def test_dropping_is_masking_without_attention_to_the_dropped_tokens() -> None:
 def test_with_nothing_hidden_it_is_timms_model(settings: dict, token_mode: str) -> None:
     model = noisy(**settings, token_mode=token_mode)
     images = torch.rand(3, 3, 64, 64)
-    arguments = ARGUMENTS | settings.get("arguments", {})
-    vit = timm.create_model(model.config["backbone"], num_classes=5, **arguments).eval()
-    vit.load_state_dict(model.vit.state_dict())
-    expected = vit((images - model.mean) / model.std)
+    expected = timm_twin(model)((images - model.mean) / model.std)
     close(model(images), expected)
     close(model.classify(model.encode(images), torch.zeros(3, 128, dtype=torch.bool)), expected)
 

@@ -3,11 +3,12 @@ import timm
 import torch
 from noisy_srf import SMALL
 from timm.layers import PatchEmbed
+from timm.models.vision_transformer import VisionTransformer
 from torch import nn
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.models.backbones import plain_vit
+from mrcert_pl.models.backbones import averaging_vit, token_vit
 
 
 @pytest.fixture(autouse=True)
@@ -19,40 +20,40 @@ def _weightless():
 
 @pytest.mark.parametrize(
     "name",
-    ["vit_base_patch16_224.mae", "vit_small_patch16_224", "deit3_small_patch16_224", "vit_base_patch16_clip_224"],
+    [
+        "vit_base_patch16_224.mae",
+        "vit_small_patch14_reg4_dinov2",
+        "eva02_tiny_patch14_224",
+        "naflexvit_base_patch16_map",
+    ],
 )
-def test_plain_vits_are_accepted_with_average_pooling(name):
-    vit = plain_vit(name, 7)
+def test_token_vits_are_accepted_with_average_pooling(name):
+    vit, image_px = averaging_vit(name, 7)
     assert vit.global_pool == "avg"
-    assert isinstance(vit.fc_norm, nn.LayerNorm)
     assert vit.head.out_features == 7
+    assert image_px[0] == image_px[1] == vit.pretrained_cfg["input_size"][1]
 
 
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("resnet50", "it is a ResNet"),
-        ("eva02_tiny_patch14_224", "it is a Eva"),
-        ("vit_small_patch16_rope_224", "it is a Eva"),
-        ("swin_tiny_patch4_window7_224", "it is a SwinTransformer"),
-        ("vit_small_patch14_reg4_dinov2", "one class token and no registers"),
-        ("vit_base_patch16_siglip_gap_224", "one class token and no registers"),
-        ("vit_small_patch16_18x2_224", "not standard pre-norm blocks"),
-        ("vit_base_patch16_rpn_224", "not standard pre-norm blocks"),
+        ("resnet50", "a ResNet has no tokens for patches"),
+        ("swin_tiny_patch4_window7_224", "attends within windows of the grid"),
+        ("vit_relpos_small_patch16_224", "its attention by relative position"),
+        ("mixer_s16_224", "mixes tokens by weights"),
+        ("xcit_nano_12_p16_224", "statistics of all tokens"),
+        *((name, "convolutional stem") for name in ("vit_tiny_r_s16_p8_224", "vit_base_r50_s16_224")),
+        *((name, "convolutional stem") for name in ("vit_base_mci_224", "levit_128s")),
     ],
 )
 def test_other_architectures_are_refused(name, reason):
-    with pytest.raises(ConfigurationError, match=f"'{name}' is not a plain ViT: .*{reason}.*; take one such as"):
-        plain_vit(name, 7)
+    with pytest.raises(ConfigurationError, match=f"'{name}' has no tokens that can be dropped: .*{reason}"):
+        token_vit(name, 7)
 
 
-@pytest.mark.parametrize(
-    "name", ["vit_tiny_r_s16_p8_224", "vit_small_r26_s32_224", "vit_base_r50_s16_224", "vit_base_mci_224"]
-)
-def test_hybrids_are_refused(name):
-    """A convolutional stem sees beyond a window: a patch would leak into others, and no certificate would hold."""
-    with pytest.raises(ConfigurationError, match=r"is not a plain ViT: .*not a fixed grid of patches"):
-        plain_vit(name, 7)
+def test_distilled_models_cannot_average():
+    with pytest.raises(ConfigurationError, match="The distilled head reads the class and distillation tokens"):
+        averaging_vit("deit_tiny_distilled_patch16_224", 7)
 
 
 class OverlappingEmbed(PatchEmbed):
@@ -61,26 +62,25 @@ class OverlappingEmbed(PatchEmbed):
         self.proj = nn.Conv2d(3, embed_dim, kernel_size=32, stride=16, padding=8)
 
 
-@pytest.mark.parametrize(
-    ("arguments", "reason"),
-    [
-        ({"class_token": False}, "one class token and no registers"),
-        ({"reg_tokens": 2}, "one class token and no registers"),
-        ({"pos_embed": "none"}, "no learned positions"),
-        ({"dynamic_img_size": True}, "not a fixed grid of patches"),
-        ({"embed_layer": OverlappingEmbed}, "not a fixed grid of patches"),
-        ({"fc_norm": False}, "normalises before it pools"),
-    ],
-)
-def test_arguments_that_make_it_less_plain_are_refused(arguments, reason):
-    with pytest.raises(ConfigurationError, match=reason):
-        plain_vit("vit_tiny_patch16_224", 7, **SMALL, **arguments)
+def test_overlapping_patches_are_refused():
+    """A patch would leak into other tokens, and no certificate would hold."""
+    with pytest.raises(ConfigurationError, match="overlapping patches let a token see the pixels of its neighbours"):
+        token_vit("vit_tiny_patch16_224", 7, **SMALL, embed_layer=OverlappingEmbed)
+
+
+def test_subclasses_of_timms_models_are_refused(monkeypatch):
+    """They may compute something else."""
+    other = type("Other", (VisionTransformer,), {})
+    other.pretrained_cfg = {}
+    monkeypatch.setattr(timm, "create_model", lambda *_, **__: other(**SMALL))
+    with pytest.raises(ConfigurationError, match="a Other has no tokens"):
+        token_vit("vit_tiny_patch16_224", 7)
 
 
 @pytest.mark.parametrize("arguments", [{"num_heads": 3}, {"no_such_argument": 1}], ids=str)
 def test_arguments_that_timm_refuses_are_an_error_with_the_name(arguments):
     with pytest.raises(ConfigurationError, match="timm can't make 'vit_tiny_patch16_224' with"):
-        plain_vit("vit_tiny_patch16_224", 7, **(SMALL | arguments))
+        averaging_vit("vit_tiny_patch16_224", 7, **(SMALL | arguments))
 
 
 @pytest.mark.parametrize("arguments", [{"global_pool": "token"}, {"in_chans": 1}, {"num_classes": 3}], ids=str)
@@ -91,19 +91,19 @@ def test_arguments_that_are_not_free_are_refused(arguments):
 
 def test_images_that_are_no_whole_patches_are_refused():
     with pytest.raises(ConfigurationError, match="not whole patches"):
-        plain_vit("vit_tiny_patch16_224", 7, **(SMALL | {"img_size": 70}))
+        averaging_vit("vit_tiny_patch16_224", 7, **(SMALL | {"img_size": 70}))
 
 
 def test_unknown_names_get_similar_ones():
     with pytest.raises(ConfigurationError, match=r"timm has no model 'vit_tiny_patch17_224'; .*vit_tiny_patch16_224"):
-        plain_vit("vit_tiny_patch17_224", 7)
+        averaging_vit("vit_tiny_patch17_224", 7)
     with pytest.raises(ConfigurationError, match=r"timm has no model 'nonsense'; see timm.list_models"):
-        plain_vit("nonsense", 7)
+        averaging_vit("nonsense", 7)
 
 
 def test_unknown_tags_are_refused():
     with pytest.raises(ConfigurationError, match="no_such_tag"):
-        plain_vit("vit_tiny_patch16_224.no_such_tag", 7)
+        averaging_vit("vit_tiny_patch16_224.no_such_tag", 7)
 
 
 def test_weights_that_cannot_be_had_are_an_error_of_the_user(monkeypatch):
@@ -112,6 +112,6 @@ def test_weights_that_cannot_be_had_are_an_error_of_the_user(monkeypatch):
 
     monkeypatch.setattr(timm, "create_model", offline)
     with pytest.raises(ConfigurationError, match=r"the weights of .* can't be loaded .*model.pretrained=false"):
-        plain_vit("vit_tiny_patch16_224", 7, True)
+        averaging_vit("vit_tiny_patch16_224", 7, True)
     with pytest.raises(OSError, match="no route"):
-        plain_vit("vit_tiny_patch16_224", 7)
+        averaging_vit("vit_tiny_patch16_224", 7)

@@ -8,6 +8,7 @@ from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import BlackBox
 from mrcert_pl.models.checkpoints import Checkpoint, describe_model, restore
+from mrcert_pl.models.flops import window_fractions
 
 # 50 places for the patch: masks of 31 px at 0, 17 and 33, and five cells along each axis.
 SETTINGS = {"num_classes": 5, "patch": 15, "masks_per_axis": 3, "image_px": (64, 64)}
@@ -63,7 +64,7 @@ def test_its_masks_are_those_of_the_patch_that_it_is_made_for():
     assert model.covering_masks(PatchSpec(12)) == model.masks.masks
     assert len(model.masks.masks) == 9
     assert model.windows == 25
-    assert float(model.window_shares.sum()) == pytest.approx(1)
+    assert float(window_fractions(model.borders).sum()) == pytest.approx(1)
     with pytest.raises(ConfigurationError, match="no mask covers the 16x16 px patch"):
         model.covering_masks(PatchSpec(16))
     with pytest.raises(ConfigurationError, match="masks_per_axis instead of stride=2"):

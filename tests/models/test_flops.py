@@ -16,7 +16,7 @@ MODELS = {
     ),
     "zero": lambda: ViTSRF("vit_tiny_patch16_224", num_classes=5, window=(4, 1), split=1, backbone_args=SMALL),
     "drop": lambda: ViTSRF(
-        "vit_tiny_patch16_224", num_classes=5, window=(2, 2), split=2, hidden="drop", backbone_args=SMALL
+        "vit_tiny_patch16_224", num_classes=5, window=(2, 2), split=2, hidden_tokens="drop", backbone_args=SMALL
     ),
     "black box": lambda: BlackBox("test_resnet", num_classes=5, patch=16, masks_per_axis=2, image_px=(64, 64)),
 }

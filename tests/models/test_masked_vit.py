@@ -7,6 +7,7 @@ from noisy_srf import SMALL, noisy_srf, random_images
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.models import MaskedViT
+from mrcert_pl.models.flops import window_fractions
 
 # Every kind of plain ViT that timm has: pooling, registers, positions, other patches, norms and blocks.
 KINDS = [
@@ -21,6 +22,7 @@ KINDS = [
     pytest.param("vit_base_patch32_224", {"img_size": (64, 128)}, id="patches of 32 px"),
     pytest.param("vit_tiny_patch16_224", {"pos_embed": "none", "global_pool": "avg"}, id="no positions"),
     pytest.param("vit_tiny_patch16_224", {"global_pool": "avg", "pool_include_prefix": True}, id="average of all"),
+    pytest.param("vit_tiny_patch16_224", {"dynamic_img_size": True}, id="any image size"),
 ]
 
 
@@ -172,7 +174,7 @@ def test_gradients_reach_all_parameters_and_the_visible_pixels_only():
 @pytest.mark.parametrize("window", [(1, 1), (2, 2), (4, 1), (4, 4)])
 def test_vit_srf_without_srf_blocks_that_drops_is_it(window):
     """But for the position of the class token, which ViT-SRF never adds."""
-    srf = noisy_srf(split=0, window=window, hidden="drop")
+    srf = noisy_srf(split=0, window=window, hidden_tokens="drop")
     model = MaskedViT(
         "vit_tiny_patch16_224", num_classes=5, window=window, backbone_args=SMALL | {"global_pool": "avg"}
     ).eval()
@@ -189,7 +191,7 @@ def test_description_of_the_layout():
     assert model.windows == 8
     assert model.window_px == (28, 14)
     assert model.image_px == (56, 56)
-    assert float(model.window_shares.sum()) == 1
+    assert float(window_fractions(model.borders).sum()) == 1
     hidden = torch.tensor([[True, True, False, False, False, False, False, False]])
     assert model.mutant_tokens(hidden).tolist() == [6 * 2 + 5]
     assert model.no_weight_decay() == {"pos_embed", "cls_token", "reg_token"}
@@ -217,13 +219,15 @@ def test_pretrained_weights_are_taken_as_timm_takes_them(tmp_path):
 @pytest.mark.parametrize(
     ("backbone", "arguments", "message"),
     [
-        ("resnet50", {}, "'resnet50' has no tokens that could be dropped: it is a ResNet; .*model=blackbox"),
-        ("swin_tiny_patch4_window7_224", {}, "it is a SwinTransformer"),
-        ("vit_base_r50_s16_224", {}, "not a fixed grid of patches"),
-        ("deit_tiny_distilled_patch16_224", {}, "it is a VisionTransformerDistilled"),
-        ("vit_base_patch16_siglip_224", {}, r"pools by 'map'.* give \+\+model\.backbone_args\.global_pool=avg"),
+        ("resnet50", {}, "'resnet50' has no tokens that can be dropped: a ResNet has no tokens.*model=blackbox"),
+        ("swin_tiny_patch4_window7_224", {}, "attends within windows"),
+        ("vit_base_r50_s16_224", {}, "convolutional stem"),
+        (
+            "vit_tiny_patch16_224",
+            {"global_pool": "avgmax"},
+            r"pools by 'avgmax'.* give \+\+model\.backbone_args\.global_pool=avg",
+        ),
         ("vit_tiny_patch16_224", {"img_size": 70}, "not whole patches"),
-        ("vit_tiny_patch16_224", {"dynamic_img_size": True}, "not a fixed grid"),
     ],
 )
 def test_backbones_without_a_token_grid_are_refused(backbone, arguments, message):

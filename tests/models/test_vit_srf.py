@@ -68,7 +68,7 @@ def test_merged_path_is_the_dense_path_for_every_union(window, patch, order, spl
 @pytest.mark.parametrize("split", [0, 2, DEPTH])
 @pytest.mark.parametrize("window", [(4, 1), (2, 2), (1, 1)])
 def test_training_with_masks_per_image_has_the_gradients_of_the_dense_path(window, split, head_order, hidden_as):
-    model = noisy_srf(window=window, split=split, head_order=head_order, hidden=hidden_as).double().train()
+    model = noisy_srf(window=window, split=split, head_order=head_order, hidden_tokens=hidden_as).double().train()
     images = random_images(11).double()
     # From nothing to all but one window, so that groups need padding; what all groups have in common is not enough.
     hidden = torch.stack([torch.randperm(model.windows) < count % model.windows for count in range(11)])

@@ -43,7 +43,7 @@ def dropped_logits(model, features, hidden):
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_dropped_tokens_are_not_there_at_all(window, split, head_order):
-    model = noisy_srf(window=window, split=split, head_order=head_order, hidden="drop")
+    model = noisy_srf(window=window, split=split, head_order=head_order, hidden_tokens="drop")
     hidden = masks_of_all_sizes(model)
     images = random_images(2)
     features = model.encode(images)
@@ -60,7 +60,7 @@ def test_dropped_tokens_are_not_there_at_all(window, split, head_order):
 
 @pytest.mark.parametrize("window", WINDOWS)
 def test_with_nothing_hidden_both_ways_are_one_model(window):
-    zero, drop = noisy_srf(window=window), noisy_srf(window=window, hidden="drop")
+    zero, drop = noisy_srf(window=window), noisy_srf(window=window, hidden_tokens="drop")
     images = random_images(3)
     torch.testing.assert_close(zero(images), drop(images), rtol=1e-5, atol=1e-5)
     hidden = torch.zeros(3, zero.windows, dtype=torch.bool)
@@ -71,7 +71,7 @@ def test_with_nothing_hidden_both_ways_are_one_model(window):
 @pytest.mark.parametrize("split", SPLITS)
 @pytest.mark.parametrize("window", WINDOWS)
 def test_pixels_of_hidden_windows_have_no_influence_when_dropped(window, split):
-    model, images = noisy_srf(window=window, split=split, hidden="drop"), random_images(4)
+    model, images = noisy_srf(window=window, split=split, hidden_tokens="drop"), random_images(4)
     (rows, columns), (height, width) = model.grid, model.window_px
     hidden = torch.rand(4, model.windows, generator=torch.Generator().manual_seed(0)) < 0.5
     hidden[:, 0], hidden[:, -1] = False, True
@@ -84,34 +84,34 @@ def test_pixels_of_hidden_windows_have_no_influence_when_dropped(window, split):
 
 
 def test_dropped_tokens_cost_nothing():
-    zero, drop = noisy_srf(), noisy_srf(hidden="drop")
+    zero, drop = noisy_srf(), noisy_srf(hidden_tokens="drop")
     hidden = torch.tensor([[False, False, False, False], [True, False, False, False]])
     assert zero.mutant_tokens(hidden).tolist() == [17, 14]
     assert drop.mutant_tokens(hidden).tolist() == [17, 13]
 
 
 def test_unknown_ways_to_hide_are_refused():
-    with pytest.raises(ConfigurationError, match="unknown way to hide windows 'blur'; choose one of: drop, zero"):
-        noisy_srf(hidden="blur")
+    with pytest.raises(ConfigurationError, match="unknown hidden_tokens 'blur'; choose one of: drop, zero"):
+        noisy_srf(hidden_tokens="blur")
 
 
 def test_the_way_to_hide_belongs_to_the_checkpoint(tmp_path):
-    zero, drop = noisy_srf(), noisy_srf(hidden="drop")
+    zero, drop = noisy_srf(), noisy_srf(hidden_tokens="drop")
     saved = Checkpoint(tmp_path / "x.ckpt", describe_model(drop), drop.state_dict())
     restore(ViTSRF(**drop.config), saved)
-    with pytest.raises(CheckpointError, match="hidden: 'drop' in the checkpoint, 'zero' in the configuration"):
+    with pytest.raises(CheckpointError, match="hidden_tokens: 'drop' in the checkpoint, 'zero' in the configuration"):
         restore(zero, saved)
 
 
 def test_checkpoints_from_before_there_was_a_choice_are_zero(tmp_path):
-    zero, drop = noisy_srf(seed=1), noisy_srf(hidden="drop")
+    zero, drop = noisy_srf(seed=1), noisy_srf(hidden_tokens="drop")
     old = describe_model(zero)
-    del old["config"]["hidden"]
+    del old["config"]["hidden_tokens"]
     fresh = noisy_srf()
     saved = Checkpoint(tmp_path / "x.ckpt", old, zero.state_dict())
     restore(fresh, saved)
     assert torch.equal(fresh(random_images(1)), zero(random_images(1)))
-    with pytest.raises(CheckpointError, match="hidden: 'zero' in the checkpoint, 'drop' in the configuration"):
+    with pytest.raises(CheckpointError, match="hidden_tokens: 'zero' in the checkpoint, 'drop' in the configuration"):
         restore(drop, saved)
 
 

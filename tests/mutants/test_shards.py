@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -55,8 +56,7 @@ def same_or_refused(shard: Path, expected: Any) -> bool:
     """Whether a shard is refused; it must say the same otherwise."""
     try:
         found = content(shard)
-    except ResultsError as error:
-        assert "\n" not in str(error)
+    except ResultsError:
         return True
     assert found == expected
     return False
@@ -86,10 +86,8 @@ def test_every_flipped_bit_is_found_or_harmless(shard: Path) -> None:
         damaged[bit // 8] ^= 1 << bit % 8
         shard.write_bytes(damaged)
         refused += same_or_refused(shard, expected)
-        try:
+        with suppress(ResultsError):
             assert read_header(shard) == HEADER
-        except ResultsError:
-            pass
     assert refused > 200
 
 

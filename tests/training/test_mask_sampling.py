@@ -1,3 +1,5 @@
+from collections import Counter
+
 import pytest
 import torch
 
@@ -42,10 +44,62 @@ def test_one_draw_for_the_whole_batch() -> None:
     assert len({tuple(unions(hidden[:1])) for hidden in batches}) > 5
 
 
-@pytest.mark.parametrize("orders", [[], [-1, 0]])
-def test_bad_orders(orders: list[int]) -> None:
-    with pytest.raises(ConfigurationError, match="orders of training masks"):
-        MaskSampler(MASKS, 14, orders)
+@pytest.mark.parametrize("orders", [[0, 1, 2, 3, 4], [0, 2]])
+def test_distinct_draws_are_uniform_over_the_unions_of_these_orders(orders: list[int]) -> None:
+    masks = covering_masks((14, 14), (16, 16), PatchSpec(32), stride=4)
+    lattice = UnionLattice(masks, 196, 4)
+    expected = {union for union, order in zip(lattice.unions, lattice.orders.tolist(), strict=True) if order in orders}
+    drawn = Counter(unions(MaskSampler(masks, 196, orders, draws="distinct")(100 * len(expected))))
+    assert drawn.keys() == expected
+    # Poisson of mean 100: five standard deviations.
+    assert all(50 < count < 150 for count in drawn.values())
+
+
+@pytest.mark.parametrize("draws", ["masks", "distinct"])
+def test_a_fraction_of_the_draws_hides_unions_of_the_largest_order(draws: str) -> None:
+    lattice = UnionLattice(MASKS, 14, 4)
+    orders = dict(zip(lattice.unions, lattice.orders.tolist(), strict=True))
+
+    def of_order_four(heaviest: float) -> float:
+        drawn = unions(MaskSampler(MASKS, 14, range(5), draws=draws, heaviest=heaviest)(4000))
+        return sum(orders[union] == 4 for union in drawn) / 4000
+
+    others = of_order_four(0.0)
+    assert of_order_four(1.0) == 1
+    assert of_order_four(0.7) == pytest.approx(0.7 + 0.3 * others, abs=0.04)
+
+
+def test_defaults_draw_what_they_always_drew() -> None:
+    """Against the draws written out: orders, then as many masks as the largest of them, with replacement."""
+    single = UnionLattice(MASKS, 14, 1).hidden[1:]
+    torch.manual_seed(3)
+    drawn = MaskSampler(MASKS, 14, [0, 2, 4])(50)
+    torch.manual_seed(3)
+    orders = torch.tensor([0, 2, 4])[torch.randint(3, (50,))].tolist()
+    masks = torch.randint(len(single), (50, 4)).tolist()
+    for row, order, chosen in zip(drawn, orders, masks, strict=True):
+        assert torch.equal(row, single[chosen[:order]].any(0))
+
+
+def test_one_heavy_draw_for_the_whole_batch() -> None:
+    sampler = MaskSampler(MASKS, 14, [2], per_batch=True, heaviest=0.5)
+    assert all((hidden == hidden[0]).all() for hidden in (sampler(16) for _ in range(20)))
+
+
+@pytest.mark.parametrize(
+    ("orders", "settings", "message"),
+    [
+        ([], {}, "orders of training masks"),
+        ([-1, 0], {}, "orders of training masks"),
+        ([2], {"draws": "heavy"}, "unknown draws of training masks 'heavy'; choose one of: distinct, masks"),
+        ([2], {"heaviest": 1.5}, "must be from 0 to 1, got 1.5"),
+        ([0, 3], {"heaviest": 0.5}, "no union of 2 masks needs 3 of them"),
+        ([3], {"draws": "distinct"}, "no union of 2 masks needs 3 of them"),
+    ],
+)
+def test_bad_settings(orders: list[int], settings: dict, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        MaskSampler(MASKS[:2], 14, orders, **settings)
 
 
 class TestAblations:

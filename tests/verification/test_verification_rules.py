@@ -52,25 +52,27 @@ def test_mrcert_and_cascade(grid: str, margin: float, patches: int) -> None:
     seen = set()
     for certificate in ("paper", "sharp"):
         verdicts = MRCert(patches, certificate, margin).decide(table)  # type: ignore[arg-type]
-        assert_same(verdicts, mrcert(masks, labels, margins, patches, certificate, margin))
+        assert_same(verdicts, mrcert(table.mutants.identity(), labels, margins, patches, certificate, margin))
         seen |= set(verdicts.case.tolist())
     assert seen == set(range(1, patches + 3))
     verdicts = MRCertCascade(patches, margin).decide(table)
-    assert_same(verdicts, cascade(masks, labels, margins, patches, margin))
+    assert_same(verdicts, cascade(table.mutants.identity(), labels, margins, patches, margin))
     assert len(set(verdicts.level.tolist())) == patches + 1
     assert 0 < verdicts.certified.float().mean() < 1
 
 
 @pytest.mark.parametrize("grid", GRIDS)
-def test_patchcure_and_undefended(grid: str) -> None:
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+def test_patchcure_and_undefended(grid: str, margin: float) -> None:
     masks, windows = GRIDS[grid]
     table = layered(UnionLattice(masks, windows, 2, allow_blind=True))
-    labels, _ = arrays(table)
-    for reference in ("original", "majority"):
-        verdicts = PatchCURE(reference).decide(table)  # type: ignore[arg-type]
-        assert_same(verdicts, patchcure(masks, labels, reference))
+    mutants, (labels, margins) = table.mutants.identity(), arrays(table)
+    for reference, certificate in (("original", "sharp"), ("original", "paper"), ("majority", "sharp")):
+        verdicts = PatchCURE(reference, certificate, margin).decide(table)  # type: ignore[arg-type]
+        assert_same(verdicts, patchcure(mutants, labels, margins, reference, certificate, margin))
+        assert 0 < verdicts.certified.float().mean() < 1
         assert set(verdicts.case.tolist()) == {1, 2, 3}
-    assert_same(Undefended().decide(table), undefended(labels))
+    assert_same(Undefended().decide(table), undefended(mutants, labels, margins))
 
 
 def test_unions_have_the_columns_of_the_lattice() -> None:
@@ -92,6 +94,7 @@ def test_votes(kind: str, margin: float) -> None:
     for certificate in ("paper", "sharp"):
         defender: Defender = AblationVote(certificate, margin)  # type: ignore[arg-type]
         verdicts = defender.decide(table)
-        answers = vote(ablations.identity(), [(1, 2)], labels[:, 1:], margins[:, 1:], certificate, margin)
+        mutants = {**ablations.identity(), "patch_px": [(1, 2)]}
+        answers = vote(mutants, labels, margins, certificate, margin)
         assert_same(verdicts, answers)
         assert 0 < verdicts.certified.float().mean() < 1

@@ -1,23 +1,27 @@
-"""Patch attacks: on the base model, and on the verdicts of a defender."""
+"""Patch attacks on base models and on certificates, and the audits that use them."""
 
 from mrcert_pl.attacks.adaptive import AdaptivePatch
 from mrcert_pl.attacks.base import AttackedImage, PatchAttack, PlacedAttack
+from mrcert_pl.attacks.certificate_audit import CertificateAudit
 from mrcert_pl.attacks.cheap import CheapPatches
-from mrcert_pl.attacks.gradient import GradientAttack, Space
+from mrcert_pl.attacks.gradient import GradientAttack, normalised_range
 from mrcert_pl.attacks.location_search import LocationSearch
+from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.attacks.patch_ifgsm import PatchIFGSM
 from mrcert_pl.attacks.placement import Placement, placement_grid
 
 __all__ = [
     "AdaptivePatch",
     "AttackedImage",
+    "CertificateAudit",
     "CheapPatches",
     "GradientAttack",
     "LocationSearch",
+    "LogitSpread",
     "PatchAttack",
     "PatchIFGSM",
     "PlacedAttack",
     "Placement",
-    "Space",
+    "normalised_range",
     "placement_grid",
 ]

@@ -1,45 +1,46 @@
-"""An attack on a defender: it knows the mutants that the verdict is made from."""
+"""An attack on a defender: a white-box attack on the mutants that its verdict depends on."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from mrcert_pl.attacks.ascent import Bounds, Objective, ascend, check_ascents, on_grid
 from mrcert_pl.attacks.base import PlacedAttack
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry.covering import rectangle, windows_under
+from mrcert_pl.models.protocols import BaseModel, DenseModel, GridModel
 
-# A mutant that prefers another class by so much in its logits is won; what is left goes into the others.
+# A mutant whose best other class leads by this many logits adds no more to the score: the others need the steps.
 _WON = 1.0
 
 
 class AdaptivePatch(PlacedAttack):
-    """Gradient steps on a patch at a given place, against the label of as many mutants as possible.
+    """Gradient steps on a patch at a given placement, against the label of as many mutants as possible.
 
-    The owner of a patch has the labels of all mutants that show a pixel of it, and no others. To change the verdict he
-    must turn some of his against the label that the others keep (docs/theory.md, Theorem 7). The score of a patch is
-    the mean, over the unmasked image and a fixed draw of such mutants, of the best other class's lead in logits over
-    the label, up to 1.
+    The mutants that show a pixel of the patch are controlled by the attacker, the others are not. To change the verdict
+    some of the former must disagree with the label that the latter keep (docs/theory.md, Theorem 7). The score of a
+    patch is a mean over the unmasked image and a fixed draw of such mutants: the lead in logits of the best other class
+    over the label, at most 1.
 
     Args:
-        hidden: ``[mutant, window]``, the mutants that a defender looks at; the first hides nothing.
-        starts: random contents.
-        steps: gradient steps of each.
-        step_size: of a step, in units of [0, 1].
-        mutants: most mutants that the score is made from.
-        seed: of all draws, with the id of the image and the placement.
+        hidden: Hidden windows of the defender's mutants; the first one hides nothing.
+        starts: Number of random contents.
+        steps: Gradient steps of each.
+        step_size: Size of a step, in units of [0, 1].
+        mutants: Largest number of mutants in the score.
+        seed: Seed of all draws, with the id of the image and the placement.
 
     Raises:
-        ConfigurationError: for numbers out of range.
+        ConfigurationError: For numbers out of range.
     """
 
     def __init__(
         self,
-        hidden: BoolTensor,
+        hidden: Bool[Tensor, "mutant window"],
         starts: int = 1,
         steps: int = 20,
         step_size: float = 0.1,
@@ -48,7 +49,7 @@ class AdaptivePatch(PlacedAttack):
     ) -> None:
         check_ascents(starts, steps, step_size)
         if mutants < 1:
-            raise ConfigurationError(f"the mutants of an attack must be at least 1, not {mutants}")
+            raise ConfigurationError(f"the mutants of an attack must be at least 1, got {mutants}")
         self.hidden = hidden
         self.starts = starts
         self.steps = steps
@@ -57,11 +58,18 @@ class AdaptivePatch(PlacedAttack):
         self.seed = seed
 
     def patched(
-        self, model: Any, image: Tensor, label: int, placement: Placement, key: int
-    ) -> Iterator[tuple[str, Tensor]]:
-        draws = np.random.default_rng([self.seed, key, *placement])
-        theirs = shows_patch(model, self.hidden, placement).nonzero()[:, 0].numpy()[1:]
-        chosen = [0, *draws.permutation(theirs)[: self.mutants - 1]]
+        self,
+        model: BaseModel,
+        image: Float[Tensor, "3 height width"],
+        label: int,
+        placement: Placement,
+        image_id: int,
+    ) -> Iterator[tuple[str, Float[Tensor, "3 height width"]]]:
+        if not isinstance(model, DenseModel):
+            raise ConfigurationError(f"an adaptive attack needs a model with classify(), unlike {type(model).__name__}")
+        draws = np.random.default_rng([self.seed, image_id, *placement])
+        controlled = shows_patch(model, self.hidden, placement).nonzero()[:, 0].numpy()[1:]
+        chosen = [0, *draws.permutation(controlled)[: self.mutants - 1]]
         images = image.repeat(self.starts, 1, 1, 1)
         content = draws.random((self.starts, 3, placement.height, placement.width), dtype=np.float32)
         images[(slice(None), *placement.pixels)] = torch.from_numpy(content).to(image.device)
@@ -78,8 +86,8 @@ class AdaptivePatch(PlacedAttack):
         yield "adaptive", torch.where(patches[0], on_grid(best.images[best.champion()]), image)
 
 
-def disagreement(model: Any, hidden: Tensor, label: int) -> Objective:
-    """How far mutants ``hidden`` ``[mutant, window]`` are from a label, and the labels of the first mutant."""
+def disagreement(model: DenseModel, hidden: Bool[Tensor, "mutant window"], label: int) -> Objective:
+    """Return the objective of an adaptive attack: the mean lead over a label; labels are those of the first mutant."""
 
     def objective(images: Tensor) -> tuple[Tensor, Tensor]:
         features = model.encode(images).repeat_interleave(len(hidden), dim=0)
@@ -92,20 +100,23 @@ def disagreement(model: Any, hidden: Tensor, label: int) -> Objective:
     return objective
 
 
-def shows_patch(model: Any, hidden: BoolTensor, placement: Placement) -> BoolTensor:
-    """``[mutant]``: whether a mutant shows a pixel of the patch.
+def shows_patch(
+    model: BaseModel, hidden: Bool[Tensor, "mutant window"], placement: Placement
+) -> Bool[Tensor, " mutant"]:
+    """Return for each mutant whether it shows a pixel of the patch.
 
     Args:
-        model: with windows between ``borders``, or with bands of pixel rows and columns for a vote.
-        hidden: ``[mutant, window]``.
-        placement: of the patch.
+        model: Model with a grid of windows, or with bands of pixel rows and columns for a vote.
+        hidden: Hidden windows of the mutants.
+        placement: Placement of the patch.
     """
     rows = range(placement.top, placement.top + placement.height)
     columns = range(placement.left, placement.left + placement.width)
-    if hasattr(model, "borders"):
+    if isinstance(model, GridModel):
         across = len(model.borders[1]) - 1
         under = rectangle(windows_under(model.borders[0], rows), windows_under(model.borders[1], columns), across)
-        return (~hidden[:, [window for window in range(hidden.shape[1]) if under >> window & 1]]).any(1)  # type: ignore[return-value]
+        return (~hidden[:, [window for window in range(hidden.shape[1]) if under >> window & 1]]).any(1)
     height = model.image_px[0]
-    bands = [~hidden[:, rows.start : rows.stop], ~hidden[:, height + columns.start : height + columns.stop]]
-    return bands[0].any(1) & bands[1].any(1)  # type: ignore[return-value]
+    shown_rows = ~hidden[:, rows.start : rows.stop]
+    shown_columns = ~hidden[:, height + columns.start : height + columns.stop]
+    return shown_rows.any(1) & shown_columns.any(1)

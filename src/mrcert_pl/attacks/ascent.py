@@ -4,73 +4,77 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.attention import SDPBackend, sdpa_kernel
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
 
 Objective = Callable[[Tensor], tuple[Tensor, Tensor]]
-"""From images ``[n, 3, height, width]`` to scores ``[n]``, which are to become large, and labels ``[n]``."""
+"""From images ``[patch, 3, height, width]`` to scores ``[patch]``, which are maximised, and labels ``[patch]``."""
 
 
 @dataclass(frozen=True)
 class Bounds:
-    """What the pixels of a patch may be, in units of [0, 1]; each broadcasts to ``[n, 3, height, width]``.
+    """Limits of the pixels of a patch in units of [0, 1]; each broadcasts to ``[patch, 3, height, width]``.
 
     Attributes:
-        low: least values.
-        high: largest values.
-        step: how far one step moves a pixel.
+        low: Least values.
+        high: Largest values.
+        step: Change of a pixel in one step.
     """
 
-    low: Tensor
-    high: Tensor
-    step: Tensor
+    low: Float[Tensor, "..."]
+    high: Float[Tensor, "..."]
+    step: Float[Tensor, "..."]
 
 
-@dataclass
+@dataclass(frozen=True)
 class Best:
-    """The iterate with the highest score of each patch, the first one of equals.
+    """Iterate with the highest score of each patch, the first one of equals.
 
     Attributes:
-        images: ``[n, 3, height, width]``. scores: ``[n]``. labels: ``[n]``. steps: long ``[n]``.
+        images: Patched images.
+        scores: Their scores.
+        labels: Their labels.
+        steps: Steps after which they were reached.
     """
 
-    images: Tensor
-    scores: Tensor
-    labels: Tensor
-    steps: Tensor
+    images: Float[Tensor, "patch 3 height width"]
+    scores: Float[Tensor, " patch"]
+    labels: Int[Tensor, " patch"]
+    steps: Int[Tensor, " patch"]
 
     def champion(self) -> int:
-        """The patch with the highest score."""
+        """Return the number of the patch with the highest score."""
         return int(self.scores.argmax())
 
 
 def ascend(
     objective: Objective,
-    images: Tensor,
-    patches: Tensor,
+    images: Float[Tensor, "patch 3 height width"],
+    patches: Bool[Tensor, "patch 1 height width"],
     bounds: Bounds,
     steps: int,
     quantize: bool,
     enough: Callable[[Best], bool] = lambda best: False,
 ) -> Best:
-    """Move the pixels of patches by the sign of the gradient, ``steps`` times; every iterate is scored, the last too.
+    """Move the pixels of patches by the sign of the gradient; every iterate is scored, the last one too.
 
-    With ``quantize`` what is scored, and differentiated, is the iterate rounded to the 8-bit grid; the moves add up
+    With ``quantize`` the iterate is rounded to the 8-bit grid before it is scored and differentiated; the moves add up
     unrounded.
 
     Args:
-        objective: scores and labels of images.
-        images: ``[n, 3, height, width]``, with what the patches begin with.
-        patches: bool ``[n, 1, height, width]``, their pixels.
-        bounds: kept by the pixels of the patches from the first step on.
-        steps: number of moves.
-        quantize: round to the 8-bit grid.
-        enough: ends the ascent early.
+        objective: Scores and labels of images.
+        images: Images with the initial patches.
+        patches: Pixels of the patches.
+        bounds: Limits of these pixels from the first step on.
+        steps: Number of moves.
+        quantize: Round to the 8-bit grid.
+        enough: Condition that ends the ascent early.
 
     Raises:
-        NumericalError: for scores that are not finite.
+        NumericalError: For scores that are not finite.
     """
     best = None
     # Fused attention may add up its gradients in any order. Validation and tests run in inference mode.
@@ -93,20 +97,20 @@ def ascend(
 
 
 def check_ascents(starts: int, steps: int, step_size: float) -> None:
-    """Make sure that so many ascents of so many steps of this size are some.
+    """Validate the number of starts, the number of steps and the step size.
 
     Raises:
-        ConfigurationError: for numbers out of range.
+        ConfigurationError: For numbers out of range.
     """
-    for what, value, least in (("starts", starts, 1), ("steps", steps, 0)):
+    for name, value, least in (("starts", starts, 1), ("steps", steps, 0)):
         if value < least:
-            raise ConfigurationError(f"the {what} of an attack must be at least {least}, not {value}")
+            raise ConfigurationError(f"the {name} of an attack must be at least {least}, got {value}")
     if not step_size > 0:
-        raise ConfigurationError(f"the step size of an attack must be positive, not {step_size}")
+        raise ConfigurationError(f"the step size of an attack must be positive, got {step_size}")
 
 
-def on_grid(images: Tensor) -> Tensor:
-    """Values in [0, 1] rounded to whole 255ths."""
+def on_grid(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Round values in [0, 1] to whole 255ths."""
     return (images.clamp(0, 1) * 255).round() / 255
 
 

@@ -1,13 +1,15 @@
-"""What every patch attack is: from an image and its label to patched images."""
+"""Interfaces of patch attacks: from an image and its label to patched images."""
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from jaxtyping import Float
 from torch import Tensor
 
 from mrcert_pl.attacks.placement import Placement
+from mrcert_pl.models.protocols import BaseModel
 
 
 @dataclass(frozen=True)
@@ -15,15 +17,15 @@ class AttackedImage:
     """An image with a patch on it.
 
     Attributes:
-        image: ``[3, height, width]``, the original outside the patch.
-        placement: where the patch is.
-        loss: of the model on the true label.
-        prediction: label that the model gives to the patched image.
-        start: the start that led to it.
-        step: the step of that start, 0 for the content that it began with.
+        image: Patched image; equal to the original outside the patch.
+        placement: Location and size of the patch.
+        loss: Loss of the model on the true label.
+        prediction: Label by the model.
+        start: Number of the random start.
+        step: Step of that start, 0 for its initial content.
     """
 
-    image: Tensor
+    image: Float[Tensor, "3 height width"]
     placement: Placement
     loss: float
     prediction: int
@@ -35,47 +37,58 @@ class PatchAttack(ABC):
     """An attack on a base model, image by image.
 
     Attributes:
-        name: how results call it.
-        quantize: whether the pixels of its patches are on the 8-bit grid.
+        name: Name in results.
+        quantize: Whether the pixels of its patches are on the 8-bit grid.
     """
 
     name: str
     quantize: bool
 
+    @property
+    def needs_clip(self) -> bool:
+        """Whether it must be built again with ``clip=``, from :func:`mrcert_pl.attacks.normalised_range`."""
+        return False
+
     @abstractmethod
-    def attack(self, model: Any, image: Tensor, label: int, key: int) -> AttackedImage:
-        """Patch one image so that the model reads it wrongly.
+    def attack(
+        self, model: BaseModel, image: Float[Tensor, "3 height width"], label: int, image_id: int
+    ) -> AttackedImage:
+        """Patch one image so that the model misclassifies it.
 
         Args:
-            model: ``model(images)`` are logits ``[image, class]`` of ``[image, 3, height, width]`` in [0, 1]; it
-                normalises inside. In evaluation mode.
-            image: ``[3, height, width]`` in [0, 1].
-            label: its true label.
-            key: its id; with the seed it decides every random draw.
+            model: Base model in evaluation mode; it normalises inside.
+            image: Image with values in [0, 1].
+            label: True label.
+            image_id: Id of the image; with the seed it determines every random draw.
 
         Raises:
-            ConfigurationError: for a model in training mode, or a patch larger than the image.
-            NumericalError: for logits that are not finite.
+            ConfigurationError: For a model in training mode, or a patch larger than the image.
+            NumericalError: For logits that are not finite.
         """
 
     @abstractmethod
     def settings(self) -> dict[str, Any]:
-        """Plain values that, with the model, say which images come out."""
+        """Return plain values that, with the model, determine the patched images."""
 
 
 class PlacedAttack(ABC):
-    """Patches at a place that somebody else has chosen, against a label that is not to stay."""
+    """Patches at a given placement, against a given label."""
 
     @abstractmethod
     def patched(
-        self, model: Any, image: Tensor, label: int, placement: Placement, key: int
-    ) -> Iterator[tuple[str, Tensor]]:
-        """Versions of an image with a patch on it, each with the name of what made it.
+        self,
+        model: BaseModel,
+        image: Float[Tensor, "3 height width"],
+        label: int,
+        placement: Placement,
+        image_id: int,
+    ) -> Iterator[tuple[str, Float[Tensor, "3 height width"]]]:
+        """Yield patched versions of an image, each with the name of the kind of patch.
 
         Args:
-            model: a base model whose windows can be hidden, in evaluation mode.
-            image: ``[3, height, width]`` in [0, 1].
-            label: the label that is attacked.
-            placement: where the patch is.
-            key: id of the image; with the seed and the placement it decides every random draw.
+            model: Base model in evaluation mode, with gradients of weights off.
+            image: Image with values in [0, 1].
+            label: Label that the patch is to change.
+            placement: Location and size of the patch.
+            image_id: Id of the image; with the seed and the placement it determines every random draw.
         """

@@ -1,48 +1,56 @@
-"""Attacks on certificates: whatever is put on a certified image, its label must stay."""
+"""Attacks on certificates: no patch on a certified image may change its label."""
 
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
-from typing import Any, Literal, NamedTuple
+from typing import Any, Literal
 
 import numpy as np
 import torch
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mrcert_pl.attacks import PlacedAttack, Placement
+from mrcert_pl.attacks.base import PlacedAttack
+from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.defenders import Defender
 from mrcert_pl.files import write_whole
+from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantEvaluator, MutantSet
 
 
 @dataclass(frozen=True)
 class Break:
-    """A patched image that proves a promise wrong.
+    """A patched image that contradicts a certificate.
 
     Attributes:
-        kind: ``label``: it has another label than the certified image; ``certificate``: it isn't certified, and the
-            round trip of the image promised that.
-        key: id of the image. attack: what made the patch. placement: where it is.
-        image: ``[3, height, width]``, the certified image. patched: the same with the patch.
-        promised: the certified label. label: that of the patched image.
-        table: labels ``[mutant]`` of the patched image. margins: their margins.
+        kind: ``label``: its label is not the certified one; ``certificate``: it is not certified although the image is
+            round-trip certified.
+        image_id: Id of the image.
+        attack: Kind of patch.
+        placement: Placement of the patch.
+        image: Certified image.
+        patched: The same image with the patch.
+        promised: Certified label.
+        label: Label of the patched image.
+        table: Labels of the mutants of the patched image.
+        margins: Margins of these labels.
     """
 
     kind: Literal["label", "certificate"]
-    key: int
+    image_id: int
     attack: str
     placement: Placement
-    image: Tensor
-    patched: Tensor
+    image: Float[Tensor, "3 height width"]
+    patched: Float[Tensor, "3 height width"]
     promised: int
     label: int
-    table: Tensor
-    margins: Tensor
+    table: Int[Tensor, " mutant"]
+    margins: Float[Tensor, " mutant"]
 
     def write(self, path: Path) -> Path:
-        """Write everything as an ``.npz``, to look at it without this program."""
+        """Write all fields as an ``.npz``, which NumPy alone can read."""
         arrays: dict[str, Any] = {
             name: value.cpu().numpy() if isinstance(value, Tensor) else value for name, value in vars(self).items()
         }
@@ -57,12 +65,14 @@ class Break:
 
 @dataclass
 class Findings:
-    """What came of it.
+    """Counts of an audit.
 
     Attributes:
-        images: images looked at. certified: those that were attacked. round_trip: of these, those that promised more.
-        attacks: patched images that were judged, by what made the patch.
-        breaks: those that broke a promise.
+        images: Number of images.
+        certified: Number of certified images; these were attacked.
+        round_trip: Number of round-trip certified images.
+        attacks: Number of patched images by kind of patch.
+        breaks: Patched images that contradict a certificate.
     """
 
     images: int = 0
@@ -72,29 +82,29 @@ class Findings:
     breaks: list[Break] = field(default_factory=list)
 
     def broken(self, kind: str, attack: str | None = None) -> int:
-        """Number of broken promises of a kind, ``label`` or ``certificate``, by one attack or all of them."""
+        """Count the breaks of one kind, ``label`` or ``certificate``, by one kind of patch or all of them."""
         return sum(found.kind == kind and attack in (None, found.attack) for found in self.breaks)
 
 
 class CertificateAudit:
-    """Attacks the certificates of one defender and model, at every one of some places.
+    """Attack the certificates of one defender and model at every given placement.
 
-    Nothing here knows how a certificate is made: a patched version of a certified image must get its label, of a
-    round-trip certified one it must be certified too (docs/theory.md, section 1).
+    The audit does not use the rules of the defender: a patched version of a certified image must get its label, and of
+    a round-trip certified image it must be certified too (docs/theory.md, section 1).
 
     Args:
-        model: the base model, in evaluation mode.
-        lattice: the mutants of the defender.
-        defender: whose certificates are attacked.
-        placements: where patches are put; each is one that the certificate is for.
-        attacks: what makes them.
-        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
+        model: Base model in evaluation mode.
+        mutants: Mutants of the defender.
+        defender: Defender whose certificates are attacked.
+        placements: Placements of the patches; the certificate must be for patches of this size.
+        attacks: Sources of patches.
+        token_budget: Token budget of one batch of mutants; default: derived from free device memory.
     """
 
     def __init__(
         self,
-        model: Any,
-        lattice: MutantSet,
+        model: BaseModel,
+        mutants: MutantSet,
         defender: Defender[Any],
         placements: Sequence[Placement],
         attacks: Sequence[PlacedAttack],
@@ -104,13 +114,14 @@ class CertificateAudit:
         self.defender = defender
         self.placements = placements
         self.attacks = attacks
-        self.evaluator = MutantEvaluator(model, lattice, token_budget)
+        self.evaluator = MutantEvaluator(model, mutants, token_budget)
         self.findings = Findings()
 
-    def image(self, image: Tensor, key: int) -> None:
-        """Attack an image ``[3, height, width]`` with this id, if it is certified; ``findings`` has what comes of it.
+    def image(self, image: Float[Tensor, "3 height width"], image_id: int) -> None:
+        """Attack an image if it is certified, and add to ``findings``.
 
-        If it is round-trip certified, its patched version by the first of the attacks is attacked again at each place.
+        If it is round-trip certified, its patched version by the first of the attacks is attacked again at another
+        placement.
         """
         verdict = self._judge(image[None])
         self.findings.images += 1
@@ -120,31 +131,31 @@ class CertificateAudit:
         promised, round_trip = int(verdict.label), bool(verdict.round_trip)
         self.findings.round_trip += round_trip
         for number, placement in enumerate(self.placements):
-            patched = self._attack(image, promised, round_trip, placement, key)
+            patched = self._attack(image, promised, round_trip, placement, image_id)
             if round_trip:
                 elsewhere = self.placements[(number + len(self.placements) // 2) % len(self.placements)]
-                self._attack(patched, promised, False, elsewhere, key, "second ")
+                self._attack(patched, promised, False, elsewhere, image_id, "second ")
 
     def _attack(
-        self, image: Tensor, promised: int, round_trip: bool, placement: Placement, key: int, which: str = ""
+        self, image: Tensor, promised: int, round_trip: bool, placement: Placement, image_id: int, prefix: str = ""
     ) -> Tensor:
-        """Attack an image at a place, keep what breaks, and return what the first attack made of it."""
-        sources = (attack.patched(self.model, image, promised, placement, key) for attack in self.attacks)
+        """Attack an image at a placement, keep the breaks, and return the patched image of the first attack."""
+        sources = (attack.patched(self.model, image, promised, placement, image_id) for attack in self.attacks)
         names, patched = zip(*chain.from_iterable(sources), strict=True)
-        self.findings.attacks.update(which + name for name in names)
+        self.findings.attacks.update(prefix + name for name in names)
         judged = self._judge(torch.stack(patched))
         moved = judged.label != promised
         for i in (moved | (~judged.certified & round_trip)).nonzero()[:, 0].tolist():
             found = Break(
                 kind="label" if moved[i] else "certificate",
-                key=key,
-                attack=which + names[i],
+                image_id=image_id,
+                attack=prefix + names[i],
                 placement=placement,
                 image=image,
                 patched=patched[i],
                 promised=promised,
                 label=int(judged.label[i]),
-                table=judged.labels[i],
+                table=judged.table[i],
                 margins=judged.margins[i],
             )
             self.findings.breaks.append(found)
@@ -159,11 +170,12 @@ class CertificateAudit:
         return _Judged(verdicts.label, verdicts.certified, verdicts.round_trip, table.labels, table.margins)
 
 
-class _Judged(NamedTuple):
-    """Verdicts ``[image]`` and the tables ``[image, mutant]`` that they come from."""
+@dataclass(frozen=True)
+class _Judged:
+    """Verdicts and the tables that they follow from."""
 
-    label: Tensor
-    certified: Tensor
-    round_trip: Tensor
-    labels: Tensor
-    margins: Tensor
+    label: Int[Tensor, " image"]
+    certified: Bool[Tensor, " image"]
+    round_trip: Bool[Tensor, " image"]
+    table: Int[Tensor, "image mutant"]
+    margins: Float[Tensor, "image mutant"]

@@ -1,37 +1,43 @@
-"""Patches that cost nothing: noise, a checkerboard, pictures of the data set."""
+"""Patches that need no model: noise, a checkerboard, images of the data set."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from mrcert_pl.attacks.ascent import on_grid
 from mrcert_pl.attacks.base import PlacedAttack
 from mrcert_pl.attacks.placement import Placement
+from mrcert_pl.models.protocols import BaseModel
 
 _SQUARE_PX = 4
 
 
 class CheapPatches(PlacedAttack):
-    """Uniform noise, a black and white checkerboard, and whole pictures shrunk to the size of the patch.
+    """Uniform noise, a black and white checkerboard, and whole images shrunk to the size of the patch.
 
     Args:
-        exemplars: ``[picture, 3, height, width]`` in [0, 1], of any size.
-        seed: of the noise, with the id of the image and the placement.
+        exemplars: Images of any size with values in [0, 1].
+        seed: Seed of the noise, with the id of the image and the placement.
     """
 
-    def __init__(self, exemplars: Tensor, seed: int = 0) -> None:
+    def __init__(self, exemplars: Float[Tensor, "exemplar 3 height width"], seed: int = 0) -> None:
         self.exemplars = exemplars
         self.seed = seed
 
     def patched(
-        self, model: Any, image: Tensor, label: int, placement: Placement, key: int
-    ) -> Iterator[tuple[str, Tensor]]:
+        self,
+        model: BaseModel,
+        image: Float[Tensor, "3 height width"],
+        label: int,
+        placement: Placement,
+        image_id: int,
+    ) -> Iterator[tuple[str, Float[Tensor, "3 height width"]]]:
         size = (placement.height, placement.width)
-        draws = np.random.default_rng([self.seed, key, *placement])
+        draws = np.random.default_rng([self.seed, image_id, *placement])
         noise = torch.from_numpy(draws.random((3, *size), dtype=np.float32))
         rows, columns = (torch.arange(n) // _SQUARE_PX for n in size)
         checker = ((rows[:, None] + columns) % 2).float().expand(3, -1, -1)

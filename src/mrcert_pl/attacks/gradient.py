@@ -1,11 +1,13 @@
-"""What attacks on a base model share: batches of starts, spaces, and draws that depend on nothing else."""
+"""Common parts of gradient attacks on a base model: batches of starts, spaces, and reproducible draws."""
 
-from collections.abc import Sequence
-from typing import Any, Literal, NamedTuple, get_args
+import math
+from collections.abc import Iterable, Sequence
+from typing import Any, NamedTuple
 
 import numpy as np
 import torch
 import torch.nn.functional as F
+from jaxtyping import Float
 from torch import Tensor
 
 from mrcert_pl.attacks.ascent import Best, Bounds, Objective, ascend, check_ascents
@@ -13,12 +15,13 @@ from mrcert_pl.attacks.base import AttackedImage, PatchAttack
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.models.protocols import AttackableModel, BaseModel
 
-Space = Literal["pixel", "authors"]
+SPACES = ("pixel", "authors")
 
 
 class Start(NamedTuple):
-    """Where a start puts its patch, and the random numbers of its content."""
+    """A random start: its number, the placement of its patch, and the generator of its content."""
 
     number: int
     placement: Placement
@@ -26,34 +29,36 @@ class Start(NamedTuple):
 
 
 class GradientAttack(PatchAttack):
-    """Attacks that begin with random contents and move them by the sign of the gradient.
+    """Attacks that start from random contents and move them by the sign of the gradient.
 
-    What is climbed is the cross entropy of the base model on the true label. The content begins uniform over what is
-    allowed:
+    The objective is the cross entropy of the base model on the true label. Spaces:
 
-    - ``pixel``: the content is anything in [0, 1], and a step is ``step_size`` of that.
-    - ``authors``: as in MRCert's published code the same numbers are used on normalised images. A pixel stays
-      within one standard deviation of the original, may leave [0, 1], and a step is ``step_size`` standard deviations.
+    - ``pixel``: the content is anything in [0, 1], its start is uniform there, and a step is ``step_size``.
+    - ``authors``: MRCert's published code, which uses the same numbers on normalised images. The start is the original
+      plus a uniform draw from [-1, 1] standard deviations; a pixel stays within one standard deviation of the original
+      and a step is ``step_size`` standard deviations. Start and steps are clipped to one scalar range for all channels,
+      that of the normalised evaluation images. Nothing is rounded to the 8-bit grid, and values may leave [0, 1].
 
-    Every draw comes from the seed, the id of the image and the start. The starts of an image fill batches of their own,
-    as many in each as the token budget allows: no arithmetic is shared with other images, so what comes out for one is
-    the same, to the bit, for every order and number of images, batches and devices, and after a stop. Another token
-    budget, precision, number of threads, kind of device or version of torch rounds otherwise, and the sign of a
-    gradient that is nearly zero may follow it.
+    Every draw is derived from the seed, the id of the image and the start. The starts of an image fill batches of their
+    own, as many in each as the token budget allows: no arithmetic is shared with other images, so the result for one
+    image is the same, to the bit, for every order and number of images, batches and devices, and after a stop. Another
+    token budget, precision, number of threads, kind of device or version of torch rounds differently, and the sign of a
+    gradient that is nearly zero may change with it.
 
     Args:
-        patch: the patch; a start takes one of its shapes.
-        starts: random starts.
-        steps: gradient steps of each.
-        step_size: of a step.
-        space: see above.
-        quantize: the pixels of the patch are on the 8-bit grid, as those of a picture; what is scored is the picture.
-        early_stop: leave an image as soon as the iterate that would be kept is misread.
-        token_budget: most tokens in one batch of starts.
-        seed: of all draws.
+        patch: Patch; a start takes one of its shapes.
+        starts: Number of random starts.
+        steps: Gradient steps of each start.
+        step_size: Size of a step, see above.
+        space: ``pixel`` or ``authors``.
+        quantize: Round the pixels of the patch to the 8-bit grid before they are scored; ``authors`` never does.
+        clip: Scalar range of ``authors``, in normalised units, from :func:`normalised_range`.
+        early_stop: Leave an image as soon as the best iterate is misclassified.
+        token_budget: Token budget of one batch of starts.
+        seed: Seed of all draws.
 
     Raises:
-        ConfigurationError: for an unknown space, or numbers out of range.
+        ConfigurationError: For an unknown space, or numbers out of range.
     """
 
     def __init__(
@@ -62,59 +67,78 @@ class GradientAttack(PatchAttack):
         starts: int = 80,
         steps: int = 150,
         step_size: float = 0.05,
-        space: Space = "pixel",
+        space: str = "pixel",
         quantize: bool = True,
+        clip: Sequence[float] | None = None,
         early_stop: bool = False,
         token_budget: int = 16384,
         seed: int = 0,
     ) -> None:
-        if space not in get_args(Space):
-            raise unknown("space of an attack", space, get_args(Space))
+        if space not in SPACES:
+            raise unknown("space of an attack", space, SPACES)
         check_ascents(starts, steps, step_size)
         if token_budget < 1:
-            raise ConfigurationError(f"the token budget of an attack must be at least 1, not {token_budget}")
+            raise ConfigurationError(f"the token budget of an attack must be at least 1, got {token_budget}")
+        if clip is not None and space != "authors":
+            raise ConfigurationError(f"clip= belongs to space=authors, got {list(clip)} with space={space}")
+        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
+            raise ConfigurationError(f"clip must be a lower and a larger upper value, got {list(clip)}")
         self.patch = patch
         self.starts = starts
         self.steps = steps
         self.step_size = step_size
         self.space = space
-        self.quantize = quantize
+        self.quantize = quantize and space == "pixel"
+        self.clip = None if clip is None else (float(clip[0]), float(clip[1]))
         self.early_stop = early_stop
         self.token_budget = token_budget
         self.seed = seed
 
+    @property
+    def needs_clip(self) -> bool:
+        return self.space == "authors" and self.clip is None
+
     def settings(self) -> dict[str, Any]:
         size = self.patch.size
-        return {"attack": self.name, **vars(self), "patch": list(size) if isinstance(size, tuple) else size}
+        plain = {**vars(self), "clip": None if self.clip is None else list(self.clip)}
+        return {"attack": self.name, **plain, "patch": list(size) if isinstance(size, tuple) else size}
 
-    def climb(self, model: Any, image: Tensor, label: int, starts: Sequence[Start], steps: int) -> list[AttackedImage]:
-        """The best iterate of every start, in their order; with ``early_stop`` the last ones may be missing.
+    def climb(
+        self,
+        model: BaseModel,
+        image: Float[Tensor, "3 height width"],
+        label: int,
+        starts: Sequence[Start],
+        steps: int,
+    ) -> list[AttackedImage]:
+        """Return the best iterate of every start, in their order; with ``early_stop`` the last ones may be missing.
 
         Args:
-            model: as for :meth:`attack`.
-            image: ``[3, height, width]``.
-            label: its true label.
-            starts: where to begin.
-            steps: gradient steps of each.
+            model: Base model in evaluation mode.
+            image: Image with values in [0, 1].
+            label: True label.
+            starts: Random starts.
+            steps: Gradient steps of each.
 
         Raises:
-            ConfigurationError: for a model in training mode.
-            NumericalError: for logits that are not finite.
+            ConfigurationError: For a model in training mode, or a missing ``clip``.
+            NumericalError: For logits that are not finite.
         """
         if model.training:
             raise ConfigurationError("the model is in training mode, where labels are random; call model.eval() first")
-        bounds = self._bounds(model, image)
+        begun, bounds = self._start_space(model, image)
 
-        def misread(best: Best) -> bool:
+        def misclassified(best: Best) -> bool:
             return self.early_stop and int(best.labels[best.champion()]) != label
 
         found: list[AttackedImage] = []
-        at_once = self._at_once(model)
+        tokens = int(model.mutant_tokens(torch.zeros(1, model.windows, dtype=torch.bool, device=image.device)))
+        at_once = max(1, self.token_budget // tokens)
         for first in range(0, len(starts), at_once):
             batch = starts[first : first + at_once]
-            begun = torch.stack([_begin(image, bounds, start) for start in batch])
+            images = torch.stack([_begin(image, begun, bounds, start) for start in batch])
             patches = torch.stack([start.placement.mask(image.shape[1:]) for start in batch]).to(image.device)
-            best = ascend(cross_entropy(model, label), begun, patches, bounds, steps, self.quantize, misread)
+            best = ascend(cross_entropy(model, label), images, patches, bounds, steps, self.quantize, misclassified)
             columns = (best.images, best.scores.tolist(), best.labels.tolist(), best.steps.tolist())
             found += [
                 AttackedImage(attacked, start.placement, loss, prediction, start.number, step)
@@ -124,27 +148,48 @@ class GradientAttack(PatchAttack):
                 break
         return found
 
-    def _at_once(self, model: Any) -> int:
-        """Starts in one batch."""
-        tokens = model.mutant_tokens(torch.zeros(1, model.windows, dtype=torch.bool, device=model.mean.device))
-        return max(1, self.token_budget // int(tokens))
-
-    def _bounds(self, model: Any, image: Tensor) -> Bounds:
+    def _start_space(self, model: BaseModel, image: Tensor) -> tuple[tuple[Tensor, Tensor], Bounds]:
+        """Return the range of the initial content, before the bounds clip it, and the bounds."""
         if self.space == "pixel":
-            low, high, unit = torch.zeros_like(image), torch.ones_like(image), torch.ones_like(model.mean[0])
-        else:
-            unit = model.std[0]
-            low, high = image - unit, image + unit
-        return Bounds(low, high, self.step_size * unit)
+            low, high = torch.zeros_like(image), torch.ones_like(image)
+            return (low, high), Bounds(low, high, torch.tensor(self.step_size, device=image.device))
+        if self.clip is None:
+            raise ConfigurationError(
+                "space=authors clips to the range of the normalised evaluation images: give clip=(low, high), as "
+                "mrcert_pl.attacks.normalised_range returns it"
+            )
+        if not isinstance(model, AttackableModel):
+            raise ConfigurationError(f"space=authors needs a model with normalisation, unlike {type(model).__name__}")
+        mean, std = (value[0] for value in model.normalisation)
+        low, high = image - std, image + std
+        least, largest = (mean + value * std for value in self.clip)
+        return (low, high), Bounds(low.clamp(least, largest), high.clamp(least, largest), self.step_size * std)
+
+
+def normalised_range(images: Iterable[Float[Tensor, "3 height width"]], model: AttackableModel) -> tuple[float, float]:
+    """Return the smallest and the largest value of normalised images, over all of them and their channels.
+
+    The published code takes it over all images of the evaluation set; for ``space=authors``.
+
+    Args:
+        images: Images with values in [0, 1].
+        model: Model whose normalisation counts.
+    """
+    mean, std = (value[0].cpu() for value in model.normalisation)
+    low, high = math.inf, -math.inf
+    for image in images:
+        normalised = (image.cpu() - mean) / std
+        low, high = min(low, float(normalised.min())), max(high, float(normalised.max()))
+    return low, high
 
 
 def worst(attacked: Sequence[AttackedImage]) -> AttackedImage:
-    """The one with the highest loss, the first of equals."""
+    """Return the one with the highest loss, the first of equals."""
     return max(attacked, key=lambda one: one.loss)
 
 
-def cross_entropy(model: Any, label: int) -> Objective:
-    """The objective of an attack on a base model: its loss on the true label."""
+def cross_entropy(model: BaseModel, label: int) -> Objective:
+    """Return the objective of an attack on a base model: its loss on the true label."""
 
     def objective(images: Tensor) -> tuple[Tensor, Tensor]:
         logits = model(images).float()
@@ -154,11 +199,11 @@ def cross_entropy(model: Any, label: int) -> Objective:
     return objective
 
 
-def _begin(image: Tensor, bounds: Bounds, start: Start) -> Tensor:
-    """The image with a random content, uniform within the bounds."""
+def _begin(image: Tensor, begun: tuple[Tensor, Tensor], bounds: Bounds, start: Start) -> Tensor:
+    """Return the image with a random content, uniform within the initial range and then clipped to the bounds."""
     pixels = start.placement.pixels
-    begun = image.clone()
-    uniform = torch.from_numpy(start.draws.random(begun[pixels].shape, dtype=np.float32)).to(image.device)
-    low, high = bounds.low[pixels], bounds.high[pixels]
-    begun[pixels] = low + (high - low) * uniform
-    return begun
+    patched = image.clone()
+    uniform = torch.from_numpy(start.draws.random(patched[pixels].shape, dtype=np.float32)).to(image.device)
+    low, high = (value[pixels] for value in begun)
+    patched[pixels] = (low + (high - low) * uniform).clamp(bounds.low[pixels], bounds.high[pixels])
+    return patched

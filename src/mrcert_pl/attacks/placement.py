@@ -1,4 +1,4 @@
-"""Where a patch is: drawn at random, or every place of a grid."""
+"""Placements of a patch: drawn at random, or on a grid."""
 
 from collections.abc import Sequence
 from itertools import product
@@ -6,7 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from torch import BoolTensor
+from jaxtyping import Bool
+from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
@@ -25,18 +26,18 @@ class Placement(NamedTuple):
         """Index of its pixels in an image ``[channel, height, width]``."""
         return slice(None), slice(self.top, self.top + self.height), slice(self.left, self.left + self.width)
 
-    def mask(self, image_px: Sequence[int]) -> BoolTensor:
-        """``[1, height, width]``: true at its pixels."""
+    def mask(self, image_px: Sequence[int]) -> Bool[Tensor, "1 height width"]:
+        """Return true at its pixels, for an image of ``(height, width)`` px."""
         mask = torch.zeros(1, *image_px, dtype=torch.bool)
         mask[self.pixels] = True
-        return mask  # type: ignore[return-value]
+        return mask
 
 
 def draw_placement(patch: PatchSpec, image_px: tuple[int, int], draws: np.random.Generator) -> Placement:
-    """One of the patch's shapes at a place inside the image, both uniform.
+    """Draw one of the patch's shapes and its location inside the image, both uniform.
 
     Raises:
-        ConfigurationError: for a patch larger than the image.
+        ConfigurationError: For a patch larger than the image.
     """
     shapes = patch.shapes_px(image_px)
     shape = shapes[draws.integers(len(shapes))]
@@ -45,13 +46,13 @@ def draw_placement(patch: PatchSpec, image_px: tuple[int, int], draws: np.random
 
 
 def placement_grid(patch: PatchSpec, image_px: tuple[int, int], step_px: int) -> list[Placement]:
-    """Every ``step_px``-th place along both axes, the last ones flush with the border, of each of the patch's shapes.
+    """List every ``step_px``-th placement along both axes, the last ones flush with the border, for each shape.
 
     Raises:
-        ConfigurationError: for a step below 1 px, or a patch larger than the image.
+        ConfigurationError: For a step below 1 px, or a patch larger than the image.
     """
     if step_px < 1:
-        raise ConfigurationError(f"the step of a grid of placements must be at least 1 px, not {step_px}")
+        raise ConfigurationError(f"the step of a grid of placements must be at least 1 px, got {step_px}")
     grid = []
     for shape in patch.shapes_px(image_px):
         tops, lefts = (sorted({*range(0, n - p, step_px), n - p}) for n, p in zip(image_px, shape, strict=True))

@@ -1,4 +1,4 @@
-"""Randomness of training that doesn't depend on where it was stopped."""
+"""Randomness of training that does not depend on interruptions."""
 
 import random
 from typing import Any
@@ -10,14 +10,14 @@ from lightning.pytorch.callbacks import Callback
 
 
 class BatchSeeds(Callback):
-    """Seeds every training batch from (seed, epoch, batch, rank).
+    """Seed every training batch from (seed, epoch, batch, rank).
 
-    Masks, mixup and drop path then draw the same numbers for a batch whether the run came to it from the one before or
-    from a checkpoint. With :class:`mrcert_pl.data.TrainingSplit`, whose augmentation is seeded image by image, a run
-    that was stopped and resumed ends with the weights of one that wasn't.
+    Masks, mixup and drop path then draw the same numbers for a batch in a run that was resumed before it. With
+    :class:`mrcert_pl.data.TrainingSplit`, whose augmentation is seeded image by image, an interrupted and resumed run
+    ends with the weights of an uninterrupted one.
 
     Args:
-        seed: of the run.
+        seed: Seed of the run.
     """
 
     def __init__(self, seed: int) -> None:

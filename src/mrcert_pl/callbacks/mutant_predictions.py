@@ -7,25 +7,29 @@ import torch
 from lightning.pytorch.callbacks import Callback
 
 from mrcert_pl.data import Sample
-from mrcert_pl.defenders import Defender
+from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantEvaluator
 
 
 class MutantPredictions(Callback):
-    """Labels mutants of some validation images, as many as it takes, and logs what the defender makes of them.
+    """Certify some validation images and log the accuracies of the defender.
 
     Logs ``val/base_accuracy``, ``val/clean_accuracy``, ``val/certified_accuracy`` and ``val/round_trip_accuracy`` over
-    the first ``images`` validation images (of all devices together), so that a checkpoint can be chosen by one of them.
+    the first ``images`` validation images of all devices together: a checkpoint can be chosen by any of them.
 
     Args:
-        defender: decides.
-        patch: size of the patch, as for :class:`mrcert_pl.geometry.PatchSpec`.
-        stride: distance of neighbouring masks in windows.
-        images: number of validation images to certify.
-        token_budget: most tokens in one batch of mutants; by default what the device has memory for.
+        defender: Defender.
+        patch: Size of the patch, as for :class:`mrcert_pl.geometry.PatchSpec`.
+        stride: Stride of the masks in windows.
+        images: Number of validation images.
+        token_budget: Token budget of one batch of mutants; default: derived from free device memory.
+
+    Raises:
+        ConfigurationError: For less than one image.
     """
 
     def __init__(
@@ -37,8 +41,8 @@ class MutantPredictions(Callback):
         token_budget: int | None = None,
     ) -> None:
         if images < 1:
-            raise ConfigurationError(f"certify at least one validation image, not {images}")
-        self.defender = defender.with_output("round_trip")
+            raise ConfigurationError(f"the number of validation images to certify must be at least 1, got {images}")
+        self.defender = defender.with_output(OutputLevel.ROUND_TRIP)
         self.patch = PatchSpec(patch)
         self.stride = stride
         self.images = images
@@ -47,13 +51,16 @@ class MutantPredictions(Callback):
         self._left = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
-        model: Any = pl_module.model
-        lattice = self.defender.mutants(model, self.patch, self.stride)
-        self.evaluator = MutantEvaluator(model, lattice, self.token_budget)
+        model = pl_module.model
+        if not isinstance(model, BaseModel):
+            raise ConfigurationError(f"certified validation needs a base model, {type(model).__name__} is none")
+        self.evaluator = MutantEvaluator(
+            model, self.defender.mutants(model, self.patch, self.stride), self.token_budget
+        )
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.metric = CertifiedRecoveryAccuracy().to(pl_module.device)
-        # Images are dealt out in turn, so the first ones of the whole set are the first ones of every device.
+        # Images are dealt out in turn: the first ones of the whole set are the first ones of every device.
         self._left = len(range(trainer.global_rank, self.images, trainer.world_size))
 
     def on_validation_batch_end(
@@ -74,6 +81,6 @@ class MutantPredictions(Callback):
             self.metric.update(self.defender.decide(table), batch.label[:take], base=table.labels[:, 0])
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        shares = self.metric.compute()
-        shares.pop("n")
-        pl_module.log_dict({f"val/{name}_accuracy": value for name, value in shares.items()}, prog_bar=True)
+        accuracies = self.metric.compute()
+        logged = {f"val/{name}_accuracy": value for name, value in accuracies.items() if name != "n"}
+        pl_module.log_dict(logged, prog_bar=True)

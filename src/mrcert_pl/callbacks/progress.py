@@ -14,12 +14,12 @@ class ImageProgressBar(TQDMProgressBar):
     """Lightning's progress bar; a test counts the images of all devices, with images per second and time left.
 
     Args:
-        doing: what a test does with them.
+        doing: Description of the bar during a test.
     """
 
     def __init__(self, doing: str = "Certifying") -> None:
         self._doing = doing
-        # Into a file, every refresh is a new line: a few will do.
+        # In a file every refresh is a new line.
         self._live = sys.stdout.isatty()
         super().__init__(refresh_rate=1 if self._live else 20)
 

@@ -1,4 +1,4 @@
-"""How fast a run goes."""
+"""Throughput of a run."""
 
 import time
 from typing import Any
@@ -10,10 +10,10 @@ from mrcert_pl.data import Sample
 
 
 class Throughput(Callback):
-    """Logs images per second, and mutants per second where an evaluation labels them, of all devices together.
+    """Log images per second, and mutants per second of an evaluation, of all devices together.
 
     Training logs ``train/images_per_second`` of every epoch, without its validation; a test logs
-    ``test/images_per_second`` and ``test/mutants_per_second``. A mutant whose label was known is none.
+    ``test/images_per_second`` and ``test/mutants_per_second``. Mutants read from the store are not counted.
     """
 
     def __init__(self) -> None:

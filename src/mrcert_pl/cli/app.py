@@ -1,105 +1,156 @@
-"""What all commands share: how those of Hydra start, and how all of them fail."""
+"""What all commands share: composition of the configuration, one way to fail."""
 
 import functools
+import hashlib
+import logging
 import os
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
 
 import hydra
+from hydra.core.hydra_config import HydraConfig
 from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli import usage
+from mrcert_pl.cli.adopt import adopted
+from mrcert_pl.cli.configuration import CONF_DIR, most_specific
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
-STARTED = "MRCERT_STARTED"
-"""When the command was started: its jobs, wherever they run, inherit it."""
+_STARTED = "MRCERT_STARTED"
+_TRACEBACK = "MRCERT_TRACEBACK"
+_HINT = f"({_FULL_ERROR}=1 shows the traceback)"
+_TERMINATED = 143
 
 
-def _patch_of_attack(folder: str | None) -> Any:
-    """The patch of an attacked set, for the folders that Hydra makes before a command begins; ``None`` without one."""
-    from mrcert_pl.data.attacked_header import read_header
-
-    if folder is None:
-        return None
-    # That there is no such set is the command's own error.
-    with suppress(MRCertError):
-        return read_header(Path(folder)).patch
-
-
-OmegaConf.register_new_resolver("patch_of_attack", _patch_of_attack, replace=True)
+OmegaConf.register_new_resolver("most_specific", most_specific, replace=True)
 OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
 
 
 def command(
     config_name: str, config_dir: Path = CONF_DIR
 ) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make a Hydra command out of a function of the composed configuration.
+    """Make a Hydra command of a function of the composed configuration.
 
-    An error that the user can mend is printed as one message, and the exit code is 1. Every other exception, and
-    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its stack trace.
+    Args:
+        config_name: name of the configuration.
+        config_dir: folder of the configuration.
+
+    An error that the user can fix is printed as one message, and the exit code is 1. Every other exception, and
+    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback.
     """
 
     def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
         @functools.wraps(task)
         def job(cfg: DictConfig) -> None:
-            from mrcert_pl.dashboard import run_closed
+            from mrcert_pl.views.wandb import run_closed
 
-            with run_closed():
+            _log_plainly()
+            # Here, and not around Hydra: its own report of a failed job adds nothing to ours.
+            with failing_plainly(_HINT, os.environ.get(_TRACEBACK) == "1"), run_closed():
                 task(cfg)
 
         hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(job)
 
         @functools.wraps(task)
         def main() -> None:
-            os.environ[STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
-            asked_for_trace = os.environ.get(_FULL_ERROR) == "1"
-            # Without this Hydra would print its own trace and end the process.
+            if usage.requested(sys.argv[1:]):
+                print(usage.help_of(config_dir / f"{config_name}.yaml"))
+                return
+            # The jobs of the command inherit it, wherever they run.
+            os.environ[_STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
+            os.environ.setdefault(_TRACEBACK, os.environ.get(_FULL_ERROR, "0"))
+            # Without this Hydra prints a traceback of its own and ends the process.
             os.environ[_FULL_ERROR] = "1"
-            try:
+            with failing_plainly(_HINT, os.environ[_TRACEBACK] == "1"):
+                sys.argv = [sys.argv[0], *adopted(config_name, sys.argv[1:])]
                 hydra_main()
-            except Exception as error:
-                message = explain(error)
-                if asked_for_trace or message is None:
-                    raise
-                fail(f"{message}\n({_FULL_ERROR}=1 shows the stack trace)")
 
         return main
 
     return decorate
 
 
+def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
+    """Return the composed configuration with the facts of this run: its folder, identity and command.
+
+    Args:
+        cfg: the composed configuration.
+        folder: folder of an earlier run that is resumed; default: the one that Hydra made.
+    """
+    job = HydraConfig.get()
+    folder = folder or Path(job.runtime.output_dir)
+    group = f"{job.job.config_name} {os.environ[_STARTED]}" if job.mode == RunMode.MULTIRUN else None
+    facts = {
+        "run_dir": str(folder),
+        "run_id": hashlib.sha256(str(folder.resolve()).encode()).hexdigest()[:12],
+        "run_group": group,
+        "command": job.job.config_name,
+    }
+    merged = OmegaConf.merge(cfg, {"paths": facts})
+    assert isinstance(merged, DictConfig)
+    return merged
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the one of rank 0."""
+    from lightning.pytorch.utilities import rank_zero_only
+
+    return not getattr(rank_zero_only, "rank", 0)
+
+
+def _log_plainly() -> None:
+    """Show the messages of the tasks as plain lines: notices on standard output, warnings on standard error."""
+    log = logging.getLogger("mrcert_pl")
+    log.handlers.clear()
+    log.propagate = False
+    log.setLevel(logging.INFO)
+    notices, warnings = logging.StreamHandler(sys.stdout), logging.StreamHandler(sys.stderr)
+    notices.addFilter(lambda record: record.levelno < logging.WARNING)
+    warnings.setLevel(logging.WARNING)
+    for handler in (notices, warnings):
+        handler.setFormatter(logging.Formatter("%(message)s"))
+        log.addHandler(handler)
+
+
 def explain(error: BaseException) -> str | None:
-    """One message for an error that the user can mend, ``None`` for a defect of the program."""
+    """Return one message for an error that the user can fix, ``None`` for a defect of the program."""
     if isinstance(error, MRCertError):
         return str(error)
     if isinstance(error, InstantiationException):
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
     if isinstance(error, ConfigCompositionException):
-        return f"{error}\n--help lists all settings and what they can be"
+        return f"{error}\n--help lists all settings and their values"
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
-    if isinstance(error, OSError) and error.filename:
-        return f"{error.strerror}: {error.filename} (if it was to be written: outputs go below paths.output_dir)"
+    if isinstance(error, OSError) and error.strerror:
+        file = f": {error.filename}" if error.filename else ""
+        return f"{error.strerror}{file} (outputs go below paths.output_dir)"
     return None
 
 
 @contextmanager
-def failing_plainly() -> Iterator[None]:
-    """End a command without Hydra with the one message of an error that the user can mend."""
+def failing_plainly(hint: str = "", traceback_requested: bool = False) -> Iterator[None]:
+    """End the process with one message for an error that the user can fix, and with 143 after SIGTERM."""
     try:
         yield
+    except SystemExit as ended:
+        # Lightning's exception for SIGTERM is a SystemExit without a code: it would look like success.
+        if type(ended).__name__ == "SIGTERMException":
+            sys.exit(_TERMINATED)
+        raise
     except Exception as error:
-        if (message := explain(error)) is None:
+        message = explain(error)
+        if traceback_requested or message is None:
             raise
-        fail(message)
+        fail(f"{message}\n{hint}" if hint else message)
 
 
 def fail(message: str) -> None:

@@ -15,3 +15,21 @@ def _conf_dir() -> Path:
 
 CONF_DIR = _conf_dir()
 """Folder of the Hydra configuration: the same files in a checkout and in an installed wheel."""
+
+
+def most_specific(group: str, option: str, model: str, dataset: str) -> str:
+    """Return the most specific option of a group for a model kind and a data set.
+
+    The candidates are ``option_model_dataset``, ``option_model`` and ``option_dataset``, in this order.
+
+    Args:
+        group: Folder below ``conf/``.
+        option: Option that the group refines.
+        model: Chosen model kind.
+        dataset: Chosen data set.
+
+    Returns:
+        The first candidate that has a file, else ``none``.
+    """
+    candidates = (f"{option}_{model}_{dataset}", f"{option}_{model}", f"{option}_{dataset}")
+    return next((name for name in candidates if (CONF_DIR / group / f"{name}.yaml").is_file()), "none")

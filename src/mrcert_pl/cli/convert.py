@@ -10,8 +10,6 @@ from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError
 
-# Settings of an evaluation, and where a checkpoint says them; one of PatchCURE's has no stride of masks.
-_ORIGINS = {"dataset": "dataset", "model": "name", "patch": "patch", "stride": "stride"}
 _ABOUT = """Write the weights of a checkpoint, and what it says about itself, as safetensors: no optimiser state,
 nothing pickled. eval.py takes it as checkpoint=."""
 _EXAMPLES = """examples:
@@ -52,7 +50,7 @@ def _convert(arguments: argparse.Namespace) -> None:
     if arguments.patchcure:
         if not arguments.window:
             raise ConfigurationError(
-                "a PatchCURE file doesn't say how large its windows are: give --window 14 1 (or 14 2)"
+                "a PatchCURE file does not state the size of its windows; give --window 14 1 (or 14 2)"
             )
         classes = _classes(arguments.patchcure)
         model = load_patchcure(
@@ -74,17 +72,18 @@ def _convert(arguments: argparse.Namespace) -> None:
         checkpoint = read_checkpoint(source)
         weights, origin = checkpoint.weights, checkpoint.origin
     write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half), "target")
-    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {_evaluation(target, origin)}")
+    following = shlex.join(["python", "eval.py", override("checkpoint", str(target))])
+    print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {following}")
 
 
 def _arguments(text: str) -> dict[str, Any]:
-    """``--backbone-args`` as a dict."""
+    """Return ``--backbone-args`` as a dictionary."""
     from omegaconf import OmegaConf
 
     try:
         settings: Any = OmegaConf.to_container(OmegaConf.create(text))
-    except Exception as error:  # whatever the parser of YAML makes of it
-        raise ConfigurationError(f"--backbone-args is no YAML: {' '.join(str(error).split())}") from error
+    except Exception as error:  # the parser of YAML raises errors of several kinds
+        raise ConfigurationError(f"--backbone-args is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ConfigurationError(f"--backbone-args must be names and values, like '{{depth: 4}}', not {text!r}")
     return settings
@@ -94,18 +93,6 @@ def _classes(dataset: str) -> tuple[str, ...]:
     from mrcert_pl.data import describe
 
     return tuple(describe(dataset).classes)
-
-
-def _evaluation(target: Path, origin: Mapping[str, Any]) -> str:
-    """The command that certifies the file, with every setting of its model and the stride of its training."""
-    settings = [
-        # Only with ++ does Hydra take arguments of timm's that the configuration doesn't name.
-        override(f"++model.{name}" if isinstance(value, Mapping) else f"model.{name}", value)
-        for name, value in origin["config"].items()
-        if name != "num_classes" and value not in ({}, None)
-    ]
-    given = [override(name, origin[key]) for name, key in _ORIGINS.items() if key in origin]
-    return shlex.join(["python", "eval.py", *given, *settings, override("checkpoint", str(target))])
 
 
 if __name__ == "__main__":

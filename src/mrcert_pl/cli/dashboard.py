@@ -1,16 +1,16 @@
 """``mrcert dashboard``: the W&B workspace and report of a project, and all results in one run."""
 
 import argparse
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.errors import ResultsError
 
 if TYPE_CHECKING:
-    from mrcert_pl.dashboard import Board
+    from mrcert_pl.results import EvaluationResult
 
 _ABOUT = """Write a W&B workspace and a report with the panels of this project, and a run with all results that are
 found. Nothing is sent, and no account is needed, without --online."""
@@ -45,20 +45,20 @@ def main() -> None:
 
 
 def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, online: bool) -> None:
-    from mrcert_pl.dashboard import Board, check_account, run_closed, views
     from mrcert_pl.files import write_whole
+    from mrcert_pl.views.wandb import WandbRun, check_account, log_overview, run_closed, workspace
 
     results = _results(paths)
     if online:
         check_account("--online")
-        entity = entity or views.default_entity()
-    made = {name: make(entity or views.NOBODY, project) for name, make in views.VIEWS.items()}
-    texts = {to / f"{name}.json": views.definition(view) for name, view in made.items()}
+        entity = entity or workspace.default_entity()
+    made = {name: make(entity or workspace.ENTITY, project) for name, make in workspace.VIEWS.items()}
+    texts = {to / f"{name}.json": workspace.definition(view) for name, view in made.items()}
     for file, text in texts.items():
         write_whole(file, partial(Path.write_text, data=text), "--to")
     if results:
         with run_closed():
-            _show(Board.opened(project, entity, to, offline=not online), results)
+            log_overview(WandbRun.opened(project, entity, to, offline=not online), results)
     print(f"\nResults of {len(results)} evaluations; definitions in {' and '.join(map(str, texts))}")
     if online:
         for view in made.values():
@@ -66,34 +66,22 @@ def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, onl
     else:
         print(
             f"Nothing was sent. With an account (wandb login) and --online this would save the workspace and the\n"
-            f"report {views.TITLE!r} in the project {project} of {entity or 'your account'}, and send a run with the "
-            "results.\nRuns that were kept offline are sent with:  "
+            f"report {workspace.TITLE!r} in the project {project} of {entity or 'your account'}, and send a run with "
+            "the results.\nRuns that were kept offline are sent with:  "
             "ls -dtr $(find outputs -name 'offline-run-*') | xargs -n 1 wandb sync"
         )
 
 
-def _results(paths: Sequence[Path]) -> list[dict[str, Any]]:
+def _results(paths: Sequence[Path]) -> "list[EvaluationResult]":
     """The evaluations at or below some paths; below ``outputs`` there need be none."""
-    from mrcert_pl.reporting import find_results, read_results
+    from mrcert_pl.results import find_runs
 
     try:
-        files = find_results(paths or [Path("outputs")])
+        return [run.result for run in find_runs(paths or [Path("outputs")])]
     except ResultsError:
         if paths:
             raise
         return []
-    return [result for result in map(read_results, files) if "defender" in result]
-
-
-def _show(board: "Board", results: Sequence[Mapping[str, Any]]) -> None:
-    from mrcert_pl.dashboard import figures
-
-    board.begin({"command": "dashboard"})
-    board.table("overview/results", figures.RESULT_COLUMNS, map(figures.result_row, results))
-    bars = figures.by_defender(results)
-    board.bars("overview/by_defender", "Certified accuracy", ("evaluation", "certified"), bars)
-    if lines := figures.by_patch(results):
-        board.lines("overview/by_patch", "Certified accuracy by size of the patch", "patch in px", lines)
 
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """The console script ``mrcert``: one name for all commands."""
 
+import difflib
 import importlib
 import sys
 
@@ -8,41 +9,47 @@ from mrcert_pl import __version__
 _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
     "eval": "certify a test set with a defender (same as python eval.py)",
-    "predict": "label pictures of your own, and say what is certain about each label",
-    "serve": "label pictures over HTTP, the same way",
-    "attack": "attack a base model with patches, and leave a data set of attacked images that eval takes",
-    "audit": "try to break certificates (audit certificates), measure rounding (audit numerics)",
-    "plan": "compare masks by what they cost and how much they leave to see, before anything is trained",
-    "convert": "make a small safetensors of a checkpoint, ours or PatchCURE's, that eval takes",
-    "verify": "compute all verdicts of evaluations again by a second implementation, and compare",
+    "predict": "label own images, and state what is certified about each label",
+    "serve": "label images over HTTP, the same way",
+    "attack": "attack a base model with patches; leaves a data set of attacked images",
+    "audit certificates": "attack certified images, and check that no label and no certificate breaks",
+    "audit numerics": "measure how far logits move between runs, and the margin for certificates",
+    "plan": "compare masks by cost and visible area, before anything is trained",
+    "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
+    "verify": "recompute all verdicts of evaluations by a second implementation, and compare",
     "report": "show results side by side: tables, an HTML page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
-
-
+# Commands of earlier versions.
 _MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 
 def main() -> None:
-    """Hand over to the command that the first argument names."""
+    """Hand over to the command that the first arguments name."""
     arguments = sys.argv[1:]
-    if not arguments or arguments[0] in ("-h", "--help"):
-        print(_usage())
+    words = 2 if arguments[:1] == ["audit"] else 1
+    name = " ".join(arguments[:words])
+    if not arguments or arguments[0] in ("-h", "--help") or name in ("audit", "audit -h", "audit --help"):
+        print(_usage(only="audit" if arguments[:1] == ["audit"] else ""))
     elif arguments[0] == "--version":
         print(f"mrcert {__version__}")
-    elif arguments[0] in _MOVED:
-        print(f"error: mrcert {arguments[0]} is now {_MOVED[arguments[0]]}", file=sys.stderr)
-        sys.exit(2)
-    elif arguments[0] not in _COMMANDS:
-        print(f"error: mrcert has no command {arguments[0]!r}\n\n{_usage()}", file=sys.stderr)
-        sys.exit(2)
+    elif name in _COMMANDS:
+        sys.argv = [f"mrcert {name}", *arguments[words:]]
+        importlib.import_module(f"mrcert_pl.cli.{name.replace(' ', '_')}").main()
     else:
-        sys.argv = [f"mrcert {arguments[0]}", *arguments[1:]]
-        importlib.import_module(f"mrcert_pl.cli.{arguments[0]}").main()
+        print(f"error: {_unknown(name)}\n\n{_usage()}", file=sys.stderr)
+        sys.exit(2)
 
 
-def _usage() -> str:
-    lines = [f"  {name:9}  {what}" for name, what in _COMMANDS.items()]
+def _unknown(name: str) -> str:
+    if name in _MOVED:
+        return f"mrcert {name} is now {_MOVED[name]}"
+    close = difflib.get_close_matches(name, _COMMANDS, 1)
+    return f"mrcert has no command {name!r}" + (f"; did you mean {close[0]!r}?" if close else "")
+
+
+def _usage(only: str = "") -> str:
+    lines = [f"  {name:18}  {what}" for name, what in _COMMANDS.items() if name.startswith(only)]
     return "\n".join(
         [
             "Certified recovery from adversarial patches.\n",

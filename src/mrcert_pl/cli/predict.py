@@ -1,100 +1,74 @@
-"""``mrcert predict``: verdicts on pictures of one's own."""
+"""``mrcert predict``: verdicts on own images."""
 
 import sys
 import warnings
-from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
 
 from omegaconf import DictConfig, OmegaConf
 
-from mrcert_pl.cli.app import command
+from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
 
-if TYPE_CHECKING:
-    from mrcert_pl.guard import Guard, GuardVerdict
-
-# Beside 0, and the 1 of a command that could not do its work.
+# Beside 0, and the 1 of a command that failed.
 _SOME_UNREADABLE = 3
 _MOST_ERRORS = 10
-_LEGEND = "hidden: windows that had to be, where a patch may already be; safe: places where one more has no effect"
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
-    """Give every picture a verdict; leave ``verdicts.jsonl``, ``verdicts.csv`` and pictures."""
-    from hydra.core.hydra_config import HydraConfig
+    """Give every image a verdict; leave ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
     from PIL.Image import DecompressionBombWarning
-    from rich.console import Console
-    from rich.progress import track
 
-    from mrcert_pl.cli.build import open_run
-    from mrcert_pl.cli.guarded import guard_settings
+    from mrcert_pl.cli.instantiate import prediction_settings
+    from mrcert_pl.cli.record import write_config
     from mrcert_pl.data.image_paths import find_images
-    from mrcert_pl.guard import Guard, GuardVerdict
-    from mrcert_pl.reporting.predictions import PredictionFiles, predictions_table, summary_of
+    from mrcert_pl.results.predictions import Prediction, PredictionFiles
+    from mrcert_pl.tasks.predict import guard_of, predict
+    from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
     if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
-        raise ConfigurationError(f"pictures is a number of images to draw or all, not {cfg.pictures!r}")
-    files, skipped = find_images(_places(cfg))
+        raise ConfigurationError(f"pictures must be a number of images to draw or all, got {cfg.pictures!r}")
+    files, skipped = find_images(_requested(cfg))
     if skipped:
-        print(f"{len(skipped)} file(s) without the suffix of an image are skipped: {skipped[0]}, ...", file=sys.stderr)
+        print(f"{len(skipped)} files without the suffix of an image are skipped, the first one is {skipped[0]}")
     # Their size is the user's own choice.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
-    guard = Guard.from_checkpoint(**guard_settings(cfg))
-    guard.defender.with_output(cfg.output)
-    run_dir = open_run(cfg, Path(HydraConfig.get().runtime.output_dir))
-    rows: list[dict[str, Any]] = []
-    drawn = 0
-    with PredictionFiles(run_dir, [*GuardVerdict.columns(), "error"]) as written:
-        outcomes = track(guard.each(files, cfg.output), "Predicting", total=len(files), transient=True)
-        for file, outcome in zip(files, outcomes, strict=True):
-            if isinstance(outcome, GuardVerdict):
-                row = outcome.to_json()
-                if cfg.pictures == "all" or drawn < cfg.pictures:
-                    drawn += 1
-                    _draw(run_dir / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard, file, outcome)
-            else:
-                row = {"image": str(file), "error": str(outcome)}
-            rows.append(row)
-            written.add(row)
-    console = Console()
-    console.print(predictions_table(rows))
-    console.print(summary_of(rows), style="bold", highlight=False)
-    if any(row.get("certified_patches") is not None for row in rows):
-        for line in (guard.legend(), _LEGEND):
-            console.print(line, style="dim", highlight=False, markup=False)
-    print(f"{written.lines}\n{written.table}" + (f"\n{run_dir / 'pictures'}" if drawn else ""))
-    if unreadable := [row["error"] for row in rows if "error" in row]:
-        for error in unreadable[:_MOST_ERRORS]:
-            print(f"error: {error}", file=sys.stderr)
-        if (more := len(unreadable) - _MOST_ERRORS) > 0:
-            print(f"error: {more} more; {written.table} has all of them", file=sys.stderr)
-        sys.exit(_SOME_UNREADABLE)
+    cfg = completed(cfg)
+    settings = prediction_settings(cfg, files)
+    guard = guard_of(settings)
+    folder = write_config(cfg)
+    left = len(files) if cfg.pictures == "all" else cfg.pictures
+    rows: list[Prediction] = []
+    with PredictionFiles(folder) as written:
+        for file, outcome in predict(settings, guard):
+            rows.append(Prediction.of(file, outcome))
+            written.add(rows[-1])
+            if left and rows[-1].verdict is not None:
+                left -= 1
+                draw_prediction(folder / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard.prepare(file), rows[-1])
+    show_predictions(rows, guard.legend())
+    print(f"{written.lines}\n{written.table}")
+    if (folder / "pictures").exists():
+        print(folder / "pictures")
+    _report_unreadable([row.error for row in rows if row.error is not None], str(written.table))
 
 
-def _places(cfg: DictConfig) -> list[str]:
-    """What ``images`` names; with ``-`` it is one place a line on standard input."""
+def _requested(cfg: DictConfig) -> list[str]:
+    """Return what ``images`` names; ``-`` is one location a line on standard input."""
     if cfg.images is None:
-        raise ConfigurationError("which images? give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
+        raise ConfigurationError("give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
     if cfg.images == "-":
         return [line.strip() for line in sys.stdin if line.strip()]
-    return [str(place) for place in cfg.images] if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
+    return [str(image) for image in cfg.images] if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
 
 
-def _draw(path: Path, guard: "Guard", file: Path, verdict: "GuardVerdict") -> None:
-    """The image as the model sees it, with what its witness has hidden and where a further patch has no effect."""
-    import numpy as np
-
-    from mrcert_pl.reporting.pictures import verdict_picture
-
-    image = guard.prepare(file).permute(1, 2, 0).numpy()
-    hidden = np.zeros(image.shape[:2], dtype=bool)
-    for top, left, bottom, right in verdict.witness_px or ():
-        hidden[top:bottom, left:right] = True
-    title = f"{verdict.decision or 'label'}: {verdict.name}"
-    if verdict.certified_patches is not None:
-        title += f" (further patches that can't change it: {max(verdict.certified_patches, 0)})"
-    verdict_picture(path, image, title, hidden if hidden.any() else None, [each.numpy() for each in verdict.maps])
+def _report_unreadable(errors: Sequence[str], table: str) -> None:
+    for error in errors[:_MOST_ERRORS]:
+        print(f"error: {error}", file=sys.stderr)
+    if len(errors) > _MOST_ERRORS:
+        print(f"error: {len(errors) - _MOST_ERRORS} more; {table} has all of them", file=sys.stderr)
+    if errors:
+        sys.exit(_SOME_UNREADABLE)
 
 
 if __name__ == "__main__":

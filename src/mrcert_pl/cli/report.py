@@ -73,43 +73,45 @@ def _parse() -> argparse.Namespace:
 
 
 def _report(arguments: argparse.Namespace) -> None:
-    from mrcert_pl.reporting import find_runs, over_seeds, show
-    from mrcert_pl.reporting.formats import FORMATS
+    from mrcert_pl.results import find_runs, over_seeds
+    from mrcert_pl.views.formats import FORMATS
+    from mrcert_pl.views.terminal import show_results
 
     runs = find_runs(arguments.paths)
-    results = [run.result for run in runs]
+    results: Any = [run.result for run in runs]
     if arguments.over_seeds:
         results = over_seeds(results)
     if arguments.format == "table":
-        show(results)
+        show_results(results)
     else:
         print(FORMATS[arguments.format](results), end="")
     _page(arguments, arguments.paths, runs, results)
     if arguments.frontier:
-        from mrcert_pl.reporting.page.frontier_figure import write_frontier
+        from mrcert_pl.views.frontier import write_frontier
 
         _say(arguments, write_frontier(arguments.frontier, results))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
-    from mrcert_pl.reporting import one_run
-    from mrcert_pl.reporting.compare import compare, listed
-    from mrcert_pl.reporting.comparison_table import show_comparison
+    from mrcert_pl.results import compare, one_run
+    from mrcert_pl.views.comparison import comparison_csv
+    from mrcert_pl.views.terminal import show_comparison
 
     first, second = map(one_run, arguments.compare)
-    paired = compare(first, second)
+    comparison = compare(first, second)
     if arguments.format == "csv":
-        print(listed(first, second, paired), end="")
+        print(comparison_csv(comparison), end="")
     else:
-        show_comparison(first, second, paired)
-    _page(arguments, arguments.compare, [first, second], [first.result, second.result], paired)
+        show_comparison(comparison)
+    _page(arguments, arguments.compare, [first, second], [first.result, second.result], comparison)
 
 
-def _page(arguments: argparse.Namespace, *content: Any) -> None:
+def _page(arguments: argparse.Namespace, paths: list[Path], runs: Any, results: Any, comparison: Any = None) -> None:
     if arguments.html:
-        from mrcert_pl.reporting.page import write_page
+        from mrcert_pl.results import find_leftovers
+        from mrcert_pl.views.page import write_page
 
-        _say(arguments, write_page(arguments.html, *content))
+        _say(arguments, write_page(arguments.html, runs, results, find_leftovers(paths), comparison))
 
 
 def _say(arguments: argparse.Namespace, file: Path) -> None:

@@ -15,8 +15,9 @@ def main(cfg: DictConfig) -> None:
     if importlib.util.find_spec("litserve") is None:
         raise ConfigurationError("mrcert serve needs LitServe: pip install 'mrcert_pl[serve]'")
 
-    from mrcert_pl.cli.guarded import guard_on, guard_settings
+    from mrcert_pl.cli.instantiate import prediction_settings
     from mrcert_pl.guard.serving import Limits, serve
+    from mrcert_pl.tasks.predict import guard_on
 
     limits = Limits(
         cfg.max_megabytes,
@@ -27,7 +28,7 @@ def main(cfg: DictConfig) -> None:
         cfg.batch_timeout,
         tuple(cfg.formats),
     )
-    make_guard = partial(guard_on, settings=guard_settings(cfg))
+    make_guard = partial(guard_on, settings=prediction_settings(cfg))
     serve(make_guard, cfg.host, cfg.port, cfg.output, cfg.device, limits, cfg.log_level)
 
 

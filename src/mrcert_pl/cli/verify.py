@@ -1,18 +1,19 @@
-"""``mrcert verify``: every verdict of an evaluation once more, by a second implementation."""
+"""``mrcert verify``: every claim of an evaluation once more, by a second implementation."""
 
 import argparse
 import sys
+from functools import partial
+from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mrcert_pl.cli.app import failing_plainly
 
 if TYPE_CHECKING:
-    from mrcert_pl.reporting import Run
+    from rich.progress import Progress, TaskID
 
-_SHOWN = 20
-_ABOUT = """Compute all verdicts of evaluations again from the labels of their mutants, with rules in NumPy that share
-nothing with the defenders, and compare every value. The exit code is 1 if one is wrong."""
+_ABOUT = """Recompute everything that evaluations claim from the labels of their mutants, with rules in NumPy that share
+nothing with the defenders, and compare every value. The exit code is 1 if one differs."""
 _EXAMPLES = """examples:
   mrcert verify outputs/eval                          every evaluation
   mrcert verify outputs/eval/.../A --tables tables    one, by the labels in another folder
@@ -20,7 +21,7 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
-    """Verify evaluations; the exit code is 1 if a single value is wrong."""
+    """Verify evaluations; the exit code is 1 if a single value differs."""
     parser = argparse.ArgumentParser(
         prog="mrcert verify",
         description=_ABOUT,
@@ -32,46 +33,47 @@ def main() -> None:
         "--tables",
         type=Path,
         metavar="FOLDER",
-        help="the mutants' labels (default: the folder that the run used)",
+        help="folder of the mutants' labels (default: the folder that the run used)",
+    )
+    parser.add_argument(
+        "--import",
+        dest="modules",
+        metavar="MODULE",
+        action="append",
+        default=[],
+        help="module that registers a defender from outside the package; may be given several times",
     )
     options = parser.parse_args()
-    from mrcert_pl.reporting import find_runs
-
+    for module in options.modules:
+        import_module(module)
     with failing_plainly():
-        wrong = sum(_verify(run, options.tables) for run in find_runs(options.runs))
-    if wrong:
-        print(f"error: {wrong} values do not follow from the tables", file=sys.stderr)
+        differing = _verify(options.runs, options.tables)
+    if differing:
+        print(f"error: {differing} values do not follow from the tables", file=sys.stderr)
         sys.exit(1)
 
 
-def _verify(run: "Run", folder: Path | None) -> int:
-    """Verify one evaluation, say what came of it, and return the number of wrong values."""
+def _verify(paths: list[Path], tables: Path | None) -> int:
+    """Verify evaluations, print what came out, and return the number of values that differ."""
     from rich.console import Console
     from rich.progress import Progress
 
-    from mrcert_pl.verification import Verification, verify
+    from mrcert_pl.results import find_runs
+    from mrcert_pl.verification import verify
+    from mrcert_pl.views.terminal import show_verification
 
-    result, rows = run.result, run.verdicts()
-    folder = folder or _tables_of(run)
-    found = Verification()
-    with Progress(console=Console(stderr=True), transient=True) as progress:
-        task = progress.add_task(f"Verifying {result['defender']}", total=len(rows))
-        for found in verify(result, rows, folder):
-            progress.update(task, completed=found.images)
-    for key, column, written, computed in found.differences[:_SHOWN]:
-        print(f"  {'results.json' if key is None else f'image {key}'}: {column} is {written}, and should be {computed}")
-    if len(found.differences) > _SHOWN:
-        print(f"  and {len(found.differences) - _SHOWN} more")
-    verdict = f"{len(found.differences)} values are WRONG" if found.differences else "all verdicts are right"
-    lazily = f" ({found.completed} of them from fewer mutants than all)" if found.completed else ""
-    print(f"{run.folder}: {result['defender']}, {found.images} images{lazily}: {verdict}")
-    return len(found.differences)
+    differing = 0
+    for run in find_runs(paths):
+        with Progress(console=Console(stderr=True), transient=True) as progress:
+            task = progress.add_task(f"Verifying {run.result.defender}", total=run.result.n)
+            report = verify(run.folder, tables, progress=partial(_advance, progress, task))
+        show_verification(report)
+        differing += len(report.differences)
+    return differing
 
 
-def _tables_of(run: "Run") -> Path:
-    """The tables that a result was made from: where it says, or in its own folder if that has been moved."""
-    own = run.folder / "mutants"
-    return own if own.is_dir() else Path(run.result["table"])
+def _advance(progress: "Progress", task: "TaskID", images: int) -> None:
+    progress.update(task, completed=images)
 
 
 if __name__ == "__main__":

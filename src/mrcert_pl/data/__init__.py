@@ -3,7 +3,7 @@
 from mrcert_pl.data.attacked import AttackedImages, AttackedSet
 from mrcert_pl.data.attacked_header import AttackedFacts, AttackedSetHeader
 from mrcert_pl.data.catalog import describe, names, register
-from mrcert_pl.data.datamodule import AttackedDataModule, ImageDataModule
+from mrcert_pl.data.datamodule import ImageDataModule
 from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.folders import ImageFiles, image_folders
 from mrcert_pl.data.images import ImageError, read_image
@@ -12,7 +12,6 @@ from mrcert_pl.data.records import Record, Source, Split
 from mrcert_pl.data.samples import ImageSplit, Sample, TrainingSplit
 
 __all__ = [
-    "AttackedDataModule",
     "AttackedFacts",
     "AttackedImages",
     "AttackedSet",

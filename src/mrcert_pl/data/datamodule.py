@@ -168,29 +168,3 @@ def _whole_number(name: str, value: object, least: int, most: int | None = None)
         limits = f"of at least {least}" if most is None else f"from {least} to {most}"
         raise ConfigurationError(f"{name} must be a whole number {limits}, got {value!r}")
     return value
-
-
-class AttackedDataModule(ImageDataModule):
-    """Load an attacked set; all of its images are test images.
-
-    Args:
-        path: Folder of the set.
-        name: ``attacked``.
-        image_px: As for :class:`ImageDataModule`, like what follows.
-        batch_size: Number of images per batch and device.
-        workers: Maximum number of processes that load images.
-        limit: Number of images to use, drawn with ``seed``.
-        seed: Seed of ``limit``.
-    """
-
-    def __init__(
-        self,
-        path: str | Path | None = None,
-        name: str = "attacked",
-        image_px: tuple[int, int] = (224, 224),
-        batch_size: int = 64,
-        workers: int = 0,
-        limit: int | None = None,
-        seed: int = 0,
-    ) -> None:
-        super().__init__(name, path, image_px, batch_size, workers, limit, seed=seed)

@@ -9,7 +9,7 @@ from mrcert_pl.defenders.mrcert import MRCert
 from mrcert_pl.defenders.mrcert_cascade import MRCertCascade
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.patchcure import PatchCURE
-from mrcert_pl.defenders.registry import build, names
+from mrcert_pl.defenders.registry import build, names, register, rule_of
 from mrcert_pl.defenders.undefended import Undefended
 from mrcert_pl.defenders.vote import AblationVote
 
@@ -27,6 +27,8 @@ __all__ = [
     "build",
     "first",
     "names",
+    "register",
+    "rule_of",
 ]
 
 

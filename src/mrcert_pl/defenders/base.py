@@ -1,12 +1,15 @@
-"""What every defender is: a rule from a prediction table to verdicts."""
+"""The base class of all defenders: a rule from a prediction table to verdicts."""
 
 import copy
 import warnings
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError
@@ -19,17 +22,19 @@ ThisDefender = TypeVar("ThisDefender", bound="Defender[Any]")
 
 
 class Defender(ABC, Generic[Mutants]):
-    """A certified recovery defence, seen from the labels of mutants alone.
+    """A certified recovery defence that decides on the labels of mutants alone.
 
     Attributes:
-        name: how results and tables call it.
-        round_trip_note: why no round trip can be certified, or ``None`` if it can.
-        output: requested outputs. Below ``table`` the defender asks for no more labels once they can't change these.
+        name: name in results and tables.
+        round_trip_note: reason why no round trip can be certified, ``None`` if it can.
+        settings: settings that the registry built it with, as results record them.
+        output: requested outputs. Below ``table``, labels that can't change these outputs are not queried.
     """
 
     name: str
     round_trip_note: str | None = None
     output: OutputLevel = OutputLevel.TABLE
+    settings: Mapping[str, Any] = MappingProxyType({})
 
     def with_output(self: ThisDefender, output: OutputLevel | str) -> ThisDefender:
         """Return a copy of this defender with other requested outputs.
@@ -47,28 +52,28 @@ class Defender(ABC, Generic[Mutants]):
         return self.with_output(want)
 
     @abstractmethod
-    def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> Mutants:
-        """The mutants that this defender looks at, for the windows of a base model and a patch.
+    def mutants(self, model: object, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> Mutants:
+        """Return the mutants that this defender needs, for the windows of a base model and a patch.
 
         Args:
-            model: a base model; only its geometry is read.
-            patch: the patch to defend against.
-            stride: distance of neighbouring masks in windows.
+            model: base model; only its geometry is read.
+            patch: patch to defend against.
+            stride: stride of the masks in windows.
 
         Raises:
-            ConfigurationError: for a model that has no such mutants, or a patch that can't be covered.
+            ConfigurationError: for a model without such mutants, or a patch that can't be covered.
         """
 
     @abstractmethod
-    def next_queries(self, table: PredictionTable[Mutants]) -> BoolTensor:
-        """``[image, mutant]``: entries to evaluate before :meth:`decide` can answer; none left means ready.
+    def next_queries(self, table: PredictionTable[Mutants]) -> Bool[Tensor, "image mutant"]:
+        """Entries of the next query round; none if :meth:`decide` has all that it needs.
 
         Raises:
             ConfigurationError: if the table's mutants are not those that the defender needs.
         """
 
     def decide(self, table: PredictionTable[Mutants]) -> Verdicts:
-        """Verdicts on all images of the table, in the requested fields.
+        """Return the verdicts on all images of the table, in the requested fields.
 
         Raises:
             ConfigurationError: if the table lacks mutants, or labels, that the defender needs.
@@ -81,19 +86,20 @@ class Defender(ABC, Generic[Mutants]):
         return self.decide_complete(table).only(self.output)
 
     @abstractmethod
-    def decide_complete(self, table: PredictionTable[Mutants]) -> Verdicts: ...
+    def decide_complete(self, table: PredictionTable[Mutants]) -> Verdicts:
+        """Return the verdicts on a table for which :meth:`next_queries` is empty; further fields are dropped."""
 
 
 def check_margin(margin: float) -> None:
-    """Check the margin of a certificate.
+    """Validate the margin of a certificate.
 
     Raises:
-        ConfigurationError: if it is negative or no number.
+        ConfigurationError: if it is negative or not a number.
     """
     if not margin >= 0:
         raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
 
 
-def first(found: Tensor) -> Tensor:
-    """Position of the first true entry of each row of ``[image, candidate]``, -1 where there is none."""
+def first(found: Bool[Tensor, "image candidate"]) -> Int[Tensor, " image"]:
+    """Position of the first true entry of each row, -1 where there is none."""
     return torch.where(found.any(1), found.int().argmax(1), NO_WITNESS)

@@ -1,78 +1,87 @@
-"""Lazy evaluation: when a verdict is settled, and what to ask for until it is (docs/theory.md, section 13)."""
+"""Lazy evaluation: settled verdicts, and the entries to query until then (docs/theory.md, section 13)."""
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
-from mrcert_pl.defenders.witnesses import certain, counted, covered, entries_around
+from mrcert_pl.defenders.witnesses import certain, covered, entries_around, trusted
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
-# The first round around open candidates asks for this share of the mutants, each further one for twice as many: rounds
-# cost time, and large ones ask for what the answers of small ones would have made needless.
-_SHARE = 16
+# The first query round around open candidates takes this fraction of the mutants, each further one doubles the total.
+# Rounds cost time, and large rounds query entries that the answers of small ones would have made superfluous.
+_FRACTION = 16
 
 
-def optimistic_completion(table: PredictionTable[UnionLattice], label: Tensor) -> PredictionTable[UnionLattice]:
-    """The table in which all that is not known has the ``label`` ``[image]`` and counts: the best for a certificate."""
+def optimistic_completion(
+    table: PredictionTable[UnionLattice], label: Int[Tensor, " image"]
+) -> PredictionTable[UnionLattice]:
+    """Return the optimistic completion of a partial table: missing entries get ``label`` and an infinite margin."""
     labels = torch.where(table.evaluated, table.labels, label[:, None].to(table.labels.dtype))
     margins = None if table.margins is None else table.margins.masked_fill(~table.evaluated, torch.inf)
     return PredictionTable(table.mutants, labels, margins)
 
 
-def differ(one: Verdicts, other: Verdicts, output: OutputLevel) -> BoolTensor:
-    """``[image]``: whether two decisions differ in a field that the output level adds to the lower ones."""
+def differ(one: Verdicts, other: Verdicts, output: OutputLevel) -> Bool[Tensor, " image"]:
+    """Whether two decisions differ in a field that the output level adds to the lower ones."""
     differences = torch.zeros_like(one.label, dtype=torch.bool)
     for name in output.fields:
         here, there = getattr(one, name), getattr(other, name)
         if here is not None:
             differences |= (here != there)[:, None].flatten(1).any(1)
-    return differences  # type: ignore[return-value]
+    return differences
 
 
-def contenders(sure: Tensor, possible: Tensor) -> BoolTensor:
-    """``[image, S]``: what may be a witness and isn't known to be one, before the first that is."""
-    return possible & ~sure & (sure.cumsum(1) == 0)  # type: ignore[return-value]
+def contenders(sure: Bool[Tensor, "image S"], possible: Bool[Tensor, "image S"]) -> Bool[Tensor, "image S"]:
+    """Possible but not certain witnesses that precede the first certain one."""
+    return possible & ~sure & (sure.cumsum(1) == 0)
 
 
-def fewest_masks(candidates: Tensor, lattice: UnionLattice) -> BoolTensor:
-    """Of the candidates ``[image, S]`` those with the fewest masks."""
+def fewest_masks(candidates: Bool[Tensor, "image S"], lattice: UnionLattice) -> Bool[Tensor, "image S"]:
+    """Those candidates of each image that have the fewest masks."""
     orders = lattice.orders[: candidates.shape[1]].to(candidates.device)
     fewest = orders.masked_fill(~candidates, lattice.order + 1).amin(1, keepdim=True)
-    return candidates & (orders == fewest)  # type: ignore[return-value]
+    return candidates & (orders == fewest)
 
 
-def entries_of(candidates: Tensor, join: Tensor, lattice: UnionLattice) -> BoolTensor:
-    """``[image, mutant]``: whether the entry is ``S | T`` for one of the candidates ``S`` with the fewest masks."""
-    return fewest_masks(candidates, lattice).float() @ entries_around(join, len(lattice)) > 0  # type: ignore[return-value]
+def entries_of(
+    candidates: Bool[Tensor, "image S"], join: Int[Tensor, "S T"], lattice: UnionLattice
+) -> Bool[Tensor, "image mutant"]:
+    """Entries ``S | T`` of the candidates ``S`` with the fewest masks."""
+    return fewest_masks(candidates, lattice).float() @ entries_around(join, len(lattice)) > 0
 
 
-def around_open_places(table: PredictionTable[UnionLattice], label: Tensor, patches: int, margin: float) -> BoolTensor:
-    """``[image, mutant]``: the entries of what may be a witness over a place that may lie inside one.
+def around_open_locations(
+    table: PredictionTable[UnionLattice], label: Int[Tensor, " image"], patches: int, margin: float
+) -> Bool[Tensor, "image mutant"]:
+    """Entries of possible witnesses over a location ``R`` that may lie inside one.
 
     Args:
-        table: what is known.
-        label: ``[image]``.
-        patches: masks of a witness.
-        margin: entries of a witness have a larger one.
+        table: partial table.
+        label: label of the verdict.
+        patches: largest number of masks of a witness.
+        margin: margin of trusted entries.
     """
     lattice, best = table.mutants, optimistic_completion(table, label)
     join, inside = lattice.join(patches, patches).to(label.device), lattice.containing(patches).to(label.device)
-    sure, possible = (certain(counted(known, margin), known.labels, label, join) for known in (table, best))
-    places = fewest_masks(covered(possible, inside) & ~covered(sure, inside), lattice)
-    over = places.float() @ inside[:, : len(join)].float() > 0
+    sure, possible = (certain(trusted(known, margin), known.labels, label, join) for known in (table, best))
+    locations = fewest_masks(covered(possible, inside) & ~covered(sure, inside), lattice)
+    over = locations.float() @ inside[:, : len(join)].float() > 0
     return entries_of(possible & ~sure & over, join, lattice)
 
 
-def heaviest(useful: Tensor, evaluated: Tensor, lattice: UnionLattice) -> BoolTensor:
-    """A round of the ``useful`` entries ``[image, mutant]``, those with the fewest visible windows: they dissent most.
+def heaviest(
+    useful: Bool[Tensor, "image mutant"], evaluated: Int[Tensor, " image"], lattice: UnionLattice
+) -> Bool[Tensor, "image mutant"]:
+    """Limit a query round to the useful entries with the fewest visible windows, which dissent most often.
 
     Args:
-        useful: where to choose from.
-        evaluated: ``[image]``, how many entries earlier rounds have asked for: as many again.
-        lattice: of the mutants.
+        useful: entries to choose from.
+        evaluated: number of entries of earlier query rounds; the same number is chosen.
+        lattice: lattice of the mutants.
     """
     order = lattice.visible.argsort(stable=True).to(useful.device)
     ranked = useful[:, order]
-    ranked &= ranked.cumsum(1) <= evaluated.clamp(min=-(-len(lattice) // _SHARE))[:, None]
-    return torch.zeros_like(useful).scatter_(1, order.expand_as(ranked), ranked)  # type: ignore[return-value]
+    ranked &= ranked.cumsum(1) <= evaluated.clamp(min=-(-len(lattice) // _FRACTION))[:, None]
+    return torch.zeros_like(useful).scatter_(1, order.expand_as(ranked), ranked)

@@ -1,10 +1,11 @@
-"""Defenders that hide unions of covering masks."""
+"""The base class of defenders that hide unions of covering masks."""
 
 from abc import abstractmethod
-from typing import Any
+from typing import Protocol, runtime_checkable
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from mrcert_pl.defenders.base import Defender
 from mrcert_pl.defenders.lazy import differ, heaviest
@@ -15,19 +16,64 @@ from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
 
+@runtime_checkable
+class GridModel(Protocol):
+    """The geometry of a base model whose windows form a grid."""
+
+    windows: int
+    """Number of windows."""
+
+    def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
+        """Masks that cover every placement of the patch."""
+        ...
+
+    def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
+        """Settings that work where these don't, as the end of an error message."""
+        ...
+
+
 class MaskingDefender(Defender[UnionLattice]):
     """A defender that decides on the labels of all unions of up to ``order`` covering masks.
 
+    A subclass implements :meth:`decide_part`, and for a shorter lazy evaluation :meth:`useful_entries`.
+
     Attributes:
-        order: highest order of unions that it looks at.
-        initial_order: order up to which it looks at all unions, whatever their labels are.
+        order: highest order of unions in use.
+        initial_order: order up to which all unions are queried first. If it is ``order``, there is no lazy evaluation.
     """
 
     order: int
     initial_order: int
 
-    def mutants(self, model: Any, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
-        if not hasattr(model, "covering_masks"):
+    @abstractmethod
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
+        """Decide on a few images.
+
+        Args:
+            table: labels of all unions of up to ``initial_order`` masks, and of some others.
+            output: requested outputs; higher fields are ignored.
+            optimistic: whether missing labels agree wherever that helps a witness or a certificate; otherwise they
+                agree with nothing (docs/theory.md, Definition 13).
+        """
+
+    def useful_entries(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Int[Tensor, " image"]
+    ) -> Bool[Tensor, "image mutant"]:
+        """Entries that may settle the fields which the output level adds; default: all.
+
+        The choice affects the cost of lazy evaluation, never the verdict.
+
+        Args:
+            table: partial table of images that are not settled.
+            output: output level that is not settled.
+            label: labels of the pessimistic decision.
+        """
+        return torch.ones_like(table.evaluated)
+
+    def mutants(self, model: object, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> UnionLattice:
+        if not isinstance(model, GridModel):
             raise ConfigurationError(
                 f"{type(self).__name__} hides windows of a grid, and {type(model).__name__} has none: "
                 "take another model (model=vit_srf) or another defender (defender=vot)"
@@ -38,7 +84,7 @@ class MaskingDefender(Defender[UnionLattice]):
         except ConfigurationError as error:
             raise ConfigurationError(f"{error}; {model.advice(patch, self.order, stride)}") from error
 
-    def next_queries(self, table: PredictionTable[UnionLattice]) -> BoolTensor:
+    def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
         if table.mutants.order < self.order:
             raise ConfigurationError(
                 f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
@@ -46,48 +92,34 @@ class MaskingDefender(Defender[UnionLattice]):
             )
         if self.output == OutputLevel.TABLE:
             return _missing(table, self.order)
-        return torch.cat([self._next(part) for part in in_parts(table, self.initial_order)])  # type: ignore[return-value]
+        return torch.cat([self._next(part) for part in in_parts(table, self.initial_order)])
 
-    def _next(self, table: PredictionTable[UnionLattice]) -> BoolTensor:
+    def decide_complete(self, table: PredictionTable[UnionLattice]) -> Verdicts:
+        return Verdicts.cat([self.decide_part(part, self.output) for part in in_parts(table, self.initial_order)])
+
+    def _next(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
         """Missing entries of the first orders; after these, entries that may settle a level (Theorem 20)."""
-        wanted = _missing(table, self.initial_order)
-        rows = (_missing(table, self.order).any(1) & ~wanted.any(1)).nonzero()[:, 0]
+        queries = _missing(table, self.initial_order)
+        rows = (_missing(table, self.order).any(1) & ~queries.any(1)).nonzero()[:, 0]
         for output in self.output.up_to():
             part = table.rows(rows)
-            pessimistic, best = (self.decide_part(part, output, optimistic) for optimistic in (False, True))
-            unsettled = differ(pessimistic, best, output)
-            wanted[rows[unsettled]] = self._round(part.rows(unsettled), output, pessimistic.label[unsettled])
+            pessimistic = self.decide_part(part, output)
+            unsettled = differ(pessimistic, self.decide_part(part, output, optimistic=True), output)
+            queries[rows[unsettled]] = self._round(part.rows(unsettled), output, pessimistic.label[unsettled])
             rows = rows[~unsettled]
-        return wanted
+        return queries
 
-    def _round(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
+    def _round(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Int[Tensor, " image"]
+    ) -> Bool[Tensor, "image mutant"]:
         missing = _missing(table, self.order)
         useful = self.useful_entries(table, output, label) & missing
         useful = torch.where(useful.any(1, keepdim=True), useful, missing)
         evaluated = table.evaluated.sum(1) - table.mutants.size(self.initial_order)
         return heaviest(useful, evaluated, table.mutants)
 
-    def decide_complete(self, table: PredictionTable[UnionLattice]) -> Verdicts:
-        return Verdicts.cat([self.decide_part(part, self.output) for part in in_parts(table, self.initial_order)])
 
-    @abstractmethod
-    def decide_part(
-        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
-    ) -> Verdicts:
-        """Decide on a few images.
-
-        Args:
-            table: labels of all unions of up to ``initial_order`` masks, and of others.
-            output: requested outputs; fields beyond them may be anything.
-            optimistic: whether labels that are not known agree wherever that is of use; otherwise they never do.
-        """
-
-    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
-        """``[image, mutant]``: entries that may settle what the output level adds; default: all."""
-        return torch.ones_like(table.evaluated)  # type: ignore[return-value]
-
-
-def _missing(table: PredictionTable[UnionLattice], order: int) -> BoolTensor:
+def _missing(table: PredictionTable[UnionLattice], order: int) -> Bool[Tensor, "image mutant"]:
     missing = ~table.evaluated
     missing[:, table.mutants.size(order) :] = False
-    return missing  # type: ignore[return-value]
+    return missing

@@ -1,19 +1,20 @@
 """The cascade: MRCert, then MRCert for fewer patches, down to double masking (docs/theory.md, section 9)."""
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from mrcert_pl.defenders.base import NO_WITNESS, first
-from mrcert_pl.defenders.lazy import around_open_places, contenders, entries_of, optimistic_completion
+from mrcert_pl.defenders.lazy import around_open_locations, contenders, entries_of, optimistic_completion
 from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import (
     certain,
     certificates,
     check_settings,
-    counted,
     covered,
     forgeable,
+    trusted,
     witnesses,
 )
 from mrcert_pl.geometry import UnionLattice
@@ -21,23 +22,23 @@ from mrcert_pl.mutants.table import PredictionTable
 
 
 class MRCertCascade(MaskingDefender):
-    """MRCert for ``patches`` patches, then for one less where it finds no witness, ..., then for one (Definition 8).
+    """MRCert for ``patches`` patches; where it has no witness, for one patch less, and so on (Definition 8).
 
     On level ``n`` a union ``S`` in ``U_n`` is a witness if ``p(S | T) = p(S)`` for all ``T`` in ``U_n``.
 
     - Case 1 is level ``N = patches``, ..., Case ``N`` is level 1: the first one with a witness gives its label.
     - Case ``N + 1``: no level has a witness -> the label of the unmasked image.
 
-    ``r`` patches are certified if for every ``R`` in ``U_r``, from the highest level down, one with a witness that
-    contains ``R`` and has the image's label comes before one on which an attacker under ``R`` can forge a witness with
-    another label (Theorem 10; it is also necessary). Certified: one patch; round trip: two, one earlier and one later
-    (Theorem 11). A mask is safe if the condition holds for it. Whatever MRCert certifies with the certificate
-    ``sharp``, the cascade does too.
+    ``r`` patches are certified if for every ``R`` in ``U_r``, from the highest level down, a level with a witness that
+    contains ``R`` and has the image's label precedes all levels on which an attacker under ``R`` can forge a witness
+    with another label (Theorem 10, exact). Certified: one patch; round trip: two, one earlier and one later
+    (Theorem 11). A mask is safe if the condition holds for it. MRCert with the certificate ``sharp`` never
+    certifies an image that the cascade doesn't.
 
     Args:
         patches: number of patches of the highest level, earlier and later ones together.
-        margin: an entry counts only if its top-two logit margin exceeds this, for a round trip only if it exceeds
-            twice this; what does not count is the attacker's (Theorem 6; 0: all count).
+        margin: trusted entries have a top-two logit margin above this, for a round trip above twice this; all others
+            are controlled by the attacker (Theorem 6; 0: all entries are trusted).
 
     Raises:
         ConfigurationError: for values out of range, or a margin with a table that has none.
@@ -71,15 +72,15 @@ class MRCertCascade(MaskingDefender):
 
         known = optimistic_completion(table, label) if optimistic else table
 
-        def safe(margin: float, masks: int) -> BoolTensor:
-            entries, places = counted(known, margin), inside[: lattice.size(masks)]
-            undecided = (level > 0)[:, None].repeat(1, len(places))
+        def safe(margin: float, masks: int) -> Bool[Tensor, "image R"]:
+            entries, locations = trusted(known, margin), inside[: lattice.size(masks)]
+            undecided = (level > 0)[:, None].repeat(1, len(locations))
             kept = torch.zeros_like(undecided)
             for n in range(self.patches, 0, -1):
-                kept |= undecided & covered(certain(entries, known.labels, label, joins[n]), places)
+                kept |= undecided & covered(certain(entries, known.labels, label, joins[n]), locations)
                 undecided &= ~kept
-                undecided &= ~forgeable(entries, known.labels, label, joins[n], places, undecided)
-            return kept  # type: ignore[return-value]
+                undecided &= ~forgeable(entries, known.labels, label, joins[n], locations, undecided)
+            return kept
 
         return Verdicts(
             label=label,
@@ -89,14 +90,16 @@ class MRCertCascade(MaskingDefender):
             **certificates(safe, lattice, self.patches, self.margin, output),
         )
 
-    def useful_entries(self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Tensor) -> BoolTensor:
+    def useful_entries(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Int[Tensor, " image"]
+    ) -> Bool[Tensor, "image mutant"]:
         if output != OutputLevel.LABEL:
             margin = self.margin * (2 if output == OutputLevel.ROUND_TRIP else 1)
-            return around_open_places(table, label, self.patches, margin)
+            return around_open_locations(table, label, self.patches, margin)
         useful = torch.zeros_like(table.evaluated)
         for n in range(1, self.patches + 1):
             join = table.mutants.join(n, n).to(label.device)
             sure, possible = (witnesses(table.labels, join, optimistic) for optimistic in (False, True))
             here = entries_of(contenders(sure, possible), join, table.mutants)
             useful = torch.where(possible.any(1, keepdim=True), here, useful)
-        return useful  # type: ignore[return-value]
+        return useful

@@ -7,6 +7,7 @@ from functools import total_ordering
 from typing import Any
 
 import torch
+from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mrcert_pl.errors import unknown
@@ -66,32 +67,32 @@ _PATCHES = {OutputLevel.LABEL: 0, OutputLevel.CERTIFICATE: 1, OutputLevel.ROUND_
 
 @dataclass(frozen=True)
 class Verdicts:
-    """Verdicts on a batch of images; every field is a tensor ``[image]`` where nothing else is said.
+    """Verdicts on a batch of images.
 
-    A field that the defender doesn't give, or that was not requested, is ``None``.
+    A field is ``None`` if the defender does not provide it or it was not requested.
 
     Attributes:
-        label: long, the label that the defender gives, ``g(x)``.
-        certified: bool; if true, every image that differs from this one inside one patch gets the same label.
-        round_trip: bool; if true, every such patched image gets the same label and is itself certified.
-        case: long, the step of the inference that decided, from 1; its meaning is the defender's.
-        witness: long, the mutant (column of the table) whose label was taken because all its further mutants agree
-            with it, -1 if there is none.
-        certified_patches: long, the largest number of patches, up to those that the defender is built for, which
-            leave the label as it is wherever they are; 0 if one may change it, -1 if MRCert found no witness either.
-        level: long, for how many patches the rule is built that decided; 0 if none did and the label is a fallback.
-        safe_masks: bool ``[image, mask]``, in the order of the lattice's masks: whether a patch under this mask leaves
-            the label as it is; ``None`` if the defender certifies all places or none.
+        label: label of the defender, ``g(x)``.
+        certified: if true, every image that differs from this one inside one patch gets the same label.
+        round_trip: if true, every such patched image gets the same label and is itself certified.
+        case: step of the inference that decided, from 1; each defender defines its own.
+        witness: mutant (column of the table) whose label is the verdict because all its further mutants agree; -1 if
+            there is none.
+        certified_patches: largest number of patches that can't change the label, wherever they are, at most the number
+            that the defender is built for; 0 if one patch may change it, -1 if moreover MRCert found no witness.
+        level: number of patches of the rule that decided; 0 if none did and the label is a fallback.
+        safe_masks: whether a patch inside the mask can't change the label, in the order of the lattice's masks;
+            ``None`` if the defender certifies all placements or none.
     """
 
-    label: Tensor
-    certified: Tensor | None
-    round_trip: Tensor | None
-    case: Tensor
-    witness: Tensor
-    certified_patches: Tensor | None = None
-    level: Tensor | None = None
-    safe_masks: Tensor | None = None
+    label: Int[Tensor, " image"]
+    certified: Bool[Tensor, " image"] | None
+    round_trip: Bool[Tensor, " image"] | None
+    case: Int[Tensor, " image"]
+    witness: Int[Tensor, " image"]
+    certified_patches: Int[Tensor, " image"] | None = None
+    level: Int[Tensor, " image"] | None = None
+    safe_masks: Bool[Tensor, "image mask"] | None = None
 
     def __len__(self) -> int:
         return len(self.label)

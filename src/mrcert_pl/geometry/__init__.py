@@ -1,4 +1,4 @@
-"""Where a patch can be and what must be hidden: patches, covering masks, unions of masks. No models, no images."""
+"""Patches, covering masks, unions of masks, ablations and location maps. No models, no images."""
 
 import warnings
 from typing import Any

@@ -1,25 +1,26 @@
-"""Ablations for a vote: each shows a band of the image and hides the rest (docs/theory.md, section 12)."""
+"""Ablations for votes: each shows a band of the image and hides the rest (docs/theory.md, section 12)."""
 
 from functools import cached_property
 from typing import Any, Literal, get_args
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool
+from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry.patch import PatchSpec
 
 AblationKind = Literal["column", "row", "both", "block"]
 
-# Entries of one table over (touched set, vote): a table that is larger than this has no use on any machine.
+# Largest number of entries of the table (touched set, vote).
 _MOST_ENTRIES = 1 << 28
 
 
 class Ablations:
     """The ablations of (de)randomised smoothing, as mutants of an image (Levine and Feizi 2020; S-ViT, Salman 2022).
 
-    The windows are the *bands* of the image: its ``height`` pixel rows first, then its ``width`` pixel columns. A pixel
-    is visible if neither its row nor its column is hidden. The first mutant hides nothing; every further one is a vote:
+    The windows are the *bands* of the image: its pixel rows first, then its pixel columns. A pixel is visible if
+    neither its row nor its column is hidden. The first mutant hides nothing; every further one is a vote:
 
     - ``column``: shows ``width`` neighbouring pixel columns (the MRCert paper's choice);
     - ``row``: shows ``width`` neighbouring pixel rows;
@@ -29,20 +30,22 @@ class Ablations:
     Votes start at every ``stride``-th pixel, 0 first, and wrap around the border of the image.
 
     Args:
-        image_px: ``(height, width)`` of the image.
-        width: width of a band, or side of a block, in px.
-        stride: distance of neighbouring offsets in px.
-        kind: what a vote shows.
+        image_px: ``(height, width)`` of the image in pixels.
+        width: width of a band, or side of a block, in pixels.
+        stride: distance of neighbouring offsets in pixels.
+        kind: visible part of a vote, one of :data:`AblationKind`.
 
     Attributes:
-        hidden: BoolTensor ``[mutant, band]``. windows: number of bands. votes: number of votes, ``len(self) - 1``.
+        hidden: hidden bands of each mutant.
+        windows: number of bands.
+        votes: number of votes, ``len(self) - 1``.
 
     Raises:
         ConfigurationError: for an unknown kind, or a width or stride that doesn't fit the image.
     """
 
     def __init__(
-        self, image_px: tuple[int, int] = (224, 224), width: int = 19, stride: int = 1, kind: AblationKind = "column"
+        self, image_px: tuple[int, int] = (224, 224), width: int = 19, stride: int = 1, kind: str = "column"
     ) -> None:
         if kind not in get_args(AblationKind):
             raise unknown("kind of ablation", kind, get_args(AblationKind))
@@ -62,7 +65,7 @@ class Ablations:
             parts = [(rows, _nothing(len(rows), width_px)), (_nothing(len(columns), height_px), columns)]
             parts = {"row": parts[:1], "column": parts[1:], "both": parts}[kind]
         parts = [(_nothing(1, height_px), _nothing(1, width_px)), *parts]
-        self.hidden: BoolTensor = torch.cat([torch.cat(part, 1) for part in parts])  # type: ignore[assignment]
+        self.hidden: Bool[Tensor, "mutant band"] = torch.cat([torch.cat(part, 1) for part in parts])
         self.windows = height_px + width_px
         self.votes = len(self.hidden) - 1
 
@@ -74,22 +77,22 @@ class Ablations:
         return {"ablations": self.kind, "width": self.width, "stride": self.stride, "votes": self.votes}
 
     def identity(self) -> dict[str, Any]:
-        """Plain values that make these mutants again."""
+        """Plain values that determine these mutants."""
         return {**self.summary(), "image_px": list(self.image_px)}
 
 
 class PatchedAblations:
-    """Ablations, and which of their votes a patch can touch.
+    """Ablations with the sets of votes that a patch can touch.
 
-    A patch touches a vote if it covers a pixel that the vote shows. All that a defender needs to know of the patch's
-    placements is the *touched sets*: each distinct set of votes that some placement, borders included, touches.
+    A patch touches a vote if it covers a pixel that the vote shows. The *touched sets* are the distinct sets of votes
+    that a placement touches, over all placements in the image.
 
     Args:
-        ablations: the mutants.
-        patch: the patch, of whatever shapes.
+        ablations: mutants.
+        patch: patch of one or several shapes.
 
     Attributes:
-        delta: the size of the largest touched set. For ``column`` and a patch of ``p`` px it is
+        delta: size of the largest touched set. For ``column`` and a patch of ``p`` px it is
             ``ceil((p + width - 1) / stride)`` if the stride divides the width of the image (and never more than all);
             otherwise the last and the first offset are closer neighbours than the others, and it can be one more.
 
@@ -105,7 +108,7 @@ class PatchedAblations:
         height_px = ablations.image_px[0]
         shown = ~ablations.hidden[1:]
         shapes = patch.shapes_px(ablations.image_px)
-        # A patch is a rectangle, a vote shows a rectangle: they meet if they do along both axes.
+        # Patch and visible part are rectangles: they intersect if they do along both axes.
         self._touched = [(_meets(shown[:, :height_px], h), _meets(shown[:, height_px:], w)) for h, w in shapes]
         self.delta = max(int((rows.double() @ columns.double().T).max()) for rows, columns in self._touched)
 
@@ -113,11 +116,11 @@ class PatchedAblations:
         return len(self.ablations)
 
     @cached_property
-    def touched(self) -> BoolTensor:
-        """``[touched set, vote]``: every distinct one.
+    def touched(self) -> Bool[Tensor, "set vote"]:
+        """The touched sets.
 
         Raises:
-            ConfigurationError: if there are too many to list.
+            ConfigurationError: if there are too many.
         """
         if (entries := sum(len(r) * len(c) for r, c in self._touched) * self.ablations.votes) > _MOST_ENTRIES:
             raise ConfigurationError(
@@ -128,24 +131,24 @@ class PatchedAblations:
         return torch.cat(sets).unique(dim=0)
 
     def summary(self) -> dict[str, Any]:
-        """Plain values for results: those of the ablations, and how many votes a patch can touch."""
+        """Plain values for results: those of the ablations, and the largest number of touched votes."""
         return {**self.ablations.summary(), "delta": self.delta}
 
     def identity(self) -> dict[str, Any]:
-        """Plain values that say which mutants they are: the same ones for every patch."""
+        """Plain values that determine these mutants; they don't depend on the patch."""
         return self.ablations.identity()
 
 
-def _bands(side: int, width: int, stride: int) -> Tensor:
-    """``[offset, px]``: what a band of ``width`` px from each offset on hides, wrapping around."""
+def _bands(side: int, width: int, stride: int) -> Bool[Tensor, "offset px"]:
+    """Pixels outside a band of ``width`` px that starts at the offset and wraps around."""
     offsets = torch.arange(0, side, stride)
     return (torch.arange(side) - offsets[:, None]) % side >= width
 
 
-def _nothing(count: int, side: int) -> Tensor:
+def _nothing(count: int, side: int) -> Bool[Tensor, "count side"]:
     return torch.zeros(count, side, dtype=torch.bool)
 
 
-def _meets(shown: Tensor, patch: int) -> Tensor:
-    """``[set, vote]``: the distinct sets of votes of which ``patch`` neighbouring px show one, for all their places."""
+def _meets(shown: Bool[Tensor, "vote px"], patch: int) -> Bool[Tensor, "set vote"]:
+    """Distinct sets of votes that ``patch`` neighbouring pixels touch, over all their offsets."""
     return shown.unfold(1, patch, 1).any(2).T.unique(dim=0)

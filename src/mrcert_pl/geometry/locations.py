@@ -1,10 +1,11 @@
-"""Where on an image: the placements of the patch at which it is safe, and the rectangles that are hidden."""
+"""Location maps of certificates, and the rectangles that a mutant hides."""
 
 from collections.abc import Iterator, Sequence
 from itertools import groupby
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Float
+from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry.covering import Borders, rectangle, touched_runs
@@ -12,19 +13,18 @@ from mrcert_pl.geometry.patch import PatchSpec
 
 
 def location_maps(
-    safe_masks: BoolTensor, masks: Sequence[int], borders: Borders, patch: PatchSpec
-) -> tuple[BoolTensor, ...]:
-    """Placements of the patch: safe if a safe mask hides all windows that they touch (docs/theory.md, Theorem 12).
+    safe_masks: Bool[Tensor, "..."], masks: Sequence[int], borders: Borders, patch: PatchSpec
+) -> tuple[Bool[Tensor, "image top left"], ...]:
+    """Return the safe placements of the patch: a safe mask hides all windows that they touch (Theorem 12).
 
     Args:
-        safe_masks: ``[image, mask]``, from :class:`mrcert_pl.defenders.Verdicts`.
-        masks: the masks of its columns, those of the lattice.
-        borders: borders of the windows in px, those of the model.
-        patch: the patch that the masks cover.
+        safe_masks: safe masks of :class:`mrcert_pl.defenders.Verdicts`, ``[image, mask]``.
+        masks: masks of the lattice.
+        borders: borders of the model's windows in pixels.
+        patch: patch that the masks cover.
 
     Returns:
-        For each shape of the patch (``patch.shapes_px``) a tensor ``[image, top, left]`` over the pixels where the
-        patch's top left pixel can be.
+        For each shape of the patch (``patch.shapes_px``) a map over the positions of the patch's top left pixel.
 
     Raises:
         ConfigurationError: if there is not one column for each mask, or the patch is larger than the image.
@@ -47,19 +47,19 @@ def location_maps(
     return tuple(maps)
 
 
-def certified_fraction(maps: Sequence[BoolTensor]) -> Tensor:
-    """Share of the placements, over all shapes, at which each image is safe: double ``[image]``."""
+def certified_fraction(maps: Sequence[Bool[Tensor, "image _ _"]]) -> Float[Tensor, " image"]:
+    """Fraction of safe placements of each image, over all shapes."""
     return torch.cat([safe.flatten(1) for safe in maps], 1).double().mean(1)
 
 
-def hidden_boxes(hidden: BoolTensor, borders: Borders) -> list[tuple[int, int, int, int]]:
-    """Rectangles ``(top, left, bottom, right)`` in px, the last two exclusive, that make up the hidden windows.
+def hidden_boxes(hidden: Bool[Tensor, " window"], borders: Borders) -> list[tuple[int, int, int, int]]:
+    """Return disjoint rectangles ``(top, left, bottom, right)`` in pixels, exclusive ends, of the hidden windows.
 
-    They don't overlap; windows that are hidden beside or below each other share one wherever that is a rectangle.
+    Neighbouring hidden windows are merged where that gives a rectangle.
 
     Args:
-        hidden: ``[window]``.
-        borders: borders of the windows in px, those of the model.
+        hidden: hidden windows of one mutant.
+        borders: borders of the model's windows in pixels.
     """
     rows, columns = borders
     grid: list[list[bool]] = hidden.view(len(rows) - 1, len(columns) - 1).tolist()
@@ -73,7 +73,7 @@ def hidden_boxes(hidden: BoolTensor, borders: Borders) -> list[tuple[int, int, i
 
 
 def _runs(line: Sequence[bool]) -> Iterator[tuple[int, int]]:
-    """First position, and the one after the last, of each run of true values."""
+    """Start and exclusive end of each run of true values."""
     for value, run in groupby(range(len(line)), line.__getitem__):
         positions = list(run)
         if value:

@@ -1,4 +1,4 @@
-"""The patch that an attacker may place: its shapes in pixels and how many there may be."""
+"""The patch of the threat model: its shapes in pixels and the number of patches."""
 
 import math
 import re
@@ -16,44 +16,51 @@ _RECTANGLE = re.compile(r"(\d+)\s*[xX]\s*(\d+)")
 Shape = int | str | tuple[int, int]
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, init=False)
 class PatchSpec:
     """An adversarial patch: an axis-aligned rectangle of pixels anywhere inside the image, with any content.
 
-    What withstands a patch withstands every smaller one (docs/theory.md, Theorem 13), so a size that is not known
-    needs no more than a bound, or several shapes of which none contains the others.
+    A certificate for a patch holds for every smaller one (docs/theory.md, Theorem 13): give an upper bound of an
+    unknown size, or several shapes of which none contains another.
 
     Args:
         size: an int (side of a square in px), ``(height, width)`` in px, or one of the strings ``"32"``,
-            ``"16x48"`` (height x width in px) and ``"2%"`` (a square with at least this share of the image's area).
-            Several shapes, any of which each patch may have, are a list of such or a string with commas,
+            ``"16x48"`` (height x width in px) and ``"2%"`` (a square of at least this percentage of the image's area).
+            Several shapes, any of which each patch may have, are a list or a string with commas,
             ``"16x48,48x16"``; there a square is ``"32x32"``, because ``[16, 48]`` is one height and one width.
-        count: how many such patches the attacker may place in total, earlier and later ones together.
+        count: number of patches in total, earlier and later ones together.
 
     Raises:
         ConfigurationError: for a size that is not positive or can't be read, or a count below one.
     """
 
     size: Shape | tuple[Shape, ...]
-    count: int = 1
+    count: int
 
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "size", _parse(self.size))
-        if isinstance(self.count, bool) or not isinstance(self.count, int) or self.count < 1:
-            raise ConfigurationError(f"the number of patches must be a whole number of at least 1, not {self.count!r}")
+    def __init__(self, size: object, count: object = 1) -> None:
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise ConfigurationError(f"the number of patches must be a whole number of at least 1, not {count!r}")
+        object.__setattr__(self, "size", _parse(size))
+        object.__setattr__(self, "count", count)
 
     def shapes_px(self, image_px: tuple[int, int]) -> tuple[tuple[int, int], ...]:
         """Height and width in px of each shape on an image of ``image_px`` = (height, width).
 
-        A percentage is rounded up to the next whole side, so that the patch is never smaller than asked for:
+        A percentage is rounded up to the next whole side, so the patch is never smaller than given:
         1, 2 and 3 % of 224 x 224 are 23, 32 and 39 px.
 
         Raises:
             ConfigurationError: if a shape is larger than the image.
         """
-        several = isinstance(self.size, tuple) and not all(isinstance(side, int) for side in self.size)
-        shapes = self.size if several else (self.size,)
-        return tuple(dict.fromkeys(_shape_px(shape, image_px) for shape in shapes))  # type: ignore[union-attr, arg-type]
+        return tuple(dict.fromkeys(_shape_px(shape, image_px) for shape in self._shapes()))
+
+    def _shapes(self) -> tuple[Shape, ...]:
+        if isinstance(self.size, int | str):
+            return (self.size,)
+        height, *others = self.size
+        if isinstance(height, int) and len(others) == 1 and isinstance(others[0], int):
+            return ((height, others[0]),)
+        return self.size
 
 
 def _shape_px(shape: Shape, image_px: tuple[int, int]) -> tuple[int, int]:
@@ -92,10 +99,10 @@ def _parse_shape(size: object) -> Shape:
     if isinstance(size, str):
         text = size.strip()
         if _PERCENT.fullmatch(text):
-            share = Decimal(text.rstrip("% ")).normalize()
-            if not 0 < share <= 100:
+            percentage = Decimal(text.rstrip("% ")).normalize()
+            if not 0 < percentage <= 100:
                 raise ConfigurationError(f"a patch must cover more than 0 % and at most 100 % of the image, not {size}")
-            return f"{share:f}%"
+            return f"{percentage:f}%"
         if match := _RECTANGLE.fullmatch(text):
             size = (int(match[1]), int(match[2]))
         elif re.fullmatch(r"[+-]?\d+", text):

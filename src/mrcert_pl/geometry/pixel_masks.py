@@ -1,4 +1,4 @@
-"""Masks of pixels, as PatchCleanser cuts them: for models that have no windows of their own."""
+"""Masks of pixels, as in PatchCleanser, for models without windows."""
 
 from dataclasses import dataclass
 from itertools import product
@@ -10,11 +10,11 @@ from mrcert_pl.geometry.patch import PatchSpec
 
 @dataclass(frozen=True)
 class PixelMasks:
-    """Masks with borders at any pixel; the windows are the cells that all the borders cut the image into.
+    """Masks with borders at any pixel; the windows are the cells between all borders.
 
     Attributes:
-        rows: borders of the cells from top to bottom in px, 0 and the height of the image included.
-        columns: those from left to right.
+        rows: borders of the cells from top to bottom in pixels, 0 and the height of the image included.
+        columns: borders from left to right.
         masks: bitsets over the cells, row by row.
     """
 
@@ -34,16 +34,16 @@ class PixelMasks:
 
 
 def pixel_masks(image_px: tuple[int, int], patch: PatchSpec, per_axis: int) -> PixelMasks:
-    """The mask set of PatchCleanser (Xiang et al. 2022) for a patch.
+    """Return the mask set of PatchCleanser (Xiang et al. 2022) for a patch.
 
-    Along an axis of ``n`` px a patch of ``p`` px has ``n - p + 1`` places. With the stride
+    Along an axis of ``n`` px a patch of ``p`` px has ``n - p + 1`` offsets. With the stride
     ``s = ceil((n - p + 1) / k)`` masks of ``m = min(p + s - 1, n)`` px start at ``0, s, 2s, ...``, the last one flush
-    with the border: any patch whose first pixel is one of ``s`` neighbouring ones lies inside one mask.
+    with the border: all patches whose first pixels are in one run of ``s`` pixels lie inside one mask.
 
     Args:
-        image_px: ``(height, width)`` of the image.
-        patch: the patch to cover; for one of several shapes it is the masks of each.
-        per_axis: most masks along an axis, ``k``.
+        image_px: ``(height, width)`` of the image in pixels.
+        patch: patch to cover; several shapes have the masks of each.
+        per_axis: largest number of masks along an axis, ``k``.
 
     Raises:
         ConfigurationError: for fewer than one mask, or a patch larger than the image.
@@ -67,5 +67,5 @@ def pixel_masks(image_px: tuple[int, int], patch: PatchSpec, per_axis: int) -> P
 
 
 def _intervals(pixels: int, patch_px: int, per_axis: int) -> list[range]:
-    """The masks along an axis: those of windows of one pixel."""
+    """Masks along an axis: those for windows of one pixel."""
     return mask_spans(pixels, 1, patch_px, -(-(pixels - patch_px + 1) // per_axis))

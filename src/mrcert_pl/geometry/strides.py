@@ -1,4 +1,4 @@
-"""Which mask strides and windows work for a patch: for advice when one doesn't."""
+"""Mask strides and windows that are feasible for a patch, for advice in error messages."""
 
 from collections.abc import Iterable
 from math import comb, prod
@@ -10,15 +10,15 @@ from mrcert_pl.geometry.unions import MAX_UNIONS, UnionLattice
 
 
 def works(grid: tuple[int, int], window_px: tuple[int, int], patch: PatchSpec, order: int, stride: int) -> bool:
-    """Whether the masks have a lattice of this order: no union that hides everything, and not too many.
+    """Whether the masks have a lattice of this order: no union hides everything, and there are not too many.
 
-    Too many is meant with a margin: equal unions are counted as often as they come up.
+    The limit is conservative: equal unions are counted repeatedly.
     """
     spans = [
         [mask_spans(n, w, p, stride) for n, w, p in zip(grid, window_px, size, strict=True)]
         for size in patch.shapes_px((grid[0] * window_px[0], grid[1] * window_px[1]))
     ]
-    # Quick answers first: the lattice itself is counted out in seconds.
+    # Cheap conditions first: building a lattice takes seconds.
     masks = covering_masks(grid, window_px, patch, stride)
     if sum(comb(len(masks), k) for k in range(order + 1)) > MAX_UNIONS:
         return False
@@ -39,15 +39,15 @@ def nearest_that_works(
     order: int,
     stride: int,
 ) -> tuple[tuple[int, int], int] | None:
-    """The window and the stride next to the given ones with which all unions of ``order`` masks show something.
+    """Return the nearest window and stride for which all unions of ``order`` masks leave a window visible.
 
     Args:
         tokens: ``(rows, columns)`` of the token grid.
         token_px: ``(height, width)`` of a token.
-        window: ``(height, width)`` of a window in tokens that doesn't work with the stride; kept if it can be.
-        patch: the patch to cover.
+        window: ``(height, width)`` of an infeasible window in tokens; kept if another stride is feasible.
+        patch: patch to cover.
         order: highest order of unions.
-        stride: distance of neighbouring masks in windows that doesn't work.
+        stride: infeasible stride of the masks in windows.
     """
     heights, widths = ([w for w in range(1, n + 1) if n % w == 0] for n in tokens)
     windows: Iterable[tuple[int, int]] = sorted(
@@ -64,7 +64,7 @@ def nearest_that_works(
 
 
 def _least_cover(spans: list[range], windows: int) -> int:
-    """How few of the masks along an axis hide all of it: always the one that reaches furthest."""
+    """Smallest number of masks that hide a whole axis; the greedy choice is optimal for intervals."""
     count = reached = 0
     while reached < windows:
         reached = max(span.stop for span in spans if span.start <= reached)

@@ -1,10 +1,11 @@
-"""All distinct unions of masks, by the number of masks that they need."""
+"""The distinct unions of masks, by their smallest number of masks."""
 
 from collections.abc import Iterable
 from typing import Any
 
 import torch
-from torch import BoolTensor, LongTensor, Tensor
+from jaxtyping import Bool, Int
+from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry.covering import check_covering, covering_masks, window_borders
@@ -17,21 +18,21 @@ class UnionLattice:
     """The distinct unions of at most ``order`` masks, the empty union first (docs/theory.md, Definition 4).
 
     A mutant is an image with one union hidden, so the columns of a prediction table are the unions of a lattice.
-    Unions are listed by the smallest number of masks that make them, and within one order as they come up, so
-    the columns of a lower order are always a prefix of those of a higher one.
+    Unions are sorted by their smallest number of masks, so the columns of a lower order are a prefix of those of a
+    higher one.
 
     Args:
         masks: bitsets over the windows, from :func:`mrcert_pl.geometry.covering_masks`.
         windows: number of windows of the grid.
         order: largest number of masks in a union.
-        allow_blind: accept unions that hide every window. Their mutant shows nothing of the image, so its label is
-            the same for all images and can support no certificate worth having.
+        allow_blind: whether unions may hide every window. The label of such a mutant is the same for all images, so a
+            certificate that uses it certifies at most one class.
 
     Attributes:
         unions: the unions as bitsets; ``unions[0]`` is the empty one.
-        hidden: BoolTensor ``[mutant, window]``.
-        orders: LongTensor ``[mutant]``, the smallest number of masks that make the union.
-        visible: LongTensor ``[mutant]``, windows that are not hidden.
+        hidden: hidden windows of each mutant.
+        orders: smallest number of masks of each union.
+        visible: number of visible windows of each mutant.
 
     Raises:
         ConfigurationError: if there is no mask, a mask leaves the grid, a union hides every window, or there are
@@ -72,12 +73,12 @@ class UnionLattice:
                     f"(the order needed here is {order})"
                 )
         self.unions = tuple(self._index)
-        self.hidden: BoolTensor = _bits(self.unions, windows)
+        self.hidden: Bool[Tensor, "mutant window"] = _bits(self.unions, windows)
         sizes = torch.tensor(self._sizes)
-        self.orders: Tensor = torch.searchsorted(sizes, torch.arange(len(self.unions)), right=True)
-        self.visible: Tensor = windows - self.hidden.sum(1)
-        self._joins: dict[tuple[int, int], LongTensor] = {}
-        self._containing: dict[int, BoolTensor] = {}
+        self.orders: Int[Tensor, " mutant"] = torch.searchsorted(sizes, torch.arange(len(self.unions)), right=True)
+        self.visible: Int[Tensor, " mutant"] = windows - self.hidden.sum(1)
+        self._joins: dict[tuple[int, int], Int[Tensor, "S T"]] = {}
+        self._containing: dict[int, Bool[Tensor, "R mutant"]] = {}
 
     def __len__(self) -> int:
         return len(self.unions)
@@ -90,14 +91,14 @@ class UnionLattice:
         return {"masks": len(self.masks), "unions": len(self), "order": self.order, "windows": self.windows}
 
     def identity(self) -> dict[str, Any]:
-        """Plain values shared by all lattices of these masks, whatever their order: the lower is a prefix."""
+        """Plain values shared by the lattices of these masks of all orders; the lower is a prefix of the higher."""
         return {"windows": self.windows, "masks": [f"{mask:x}" for mask in self.masks]}
 
     def index(self, union: int) -> int:
-        """Column of a union.
+        """Return the column of a union.
 
         Raises:
-            KeyError: if no union of at most ``order`` masks is this one.
+            KeyError: if it is no union of at most ``order`` masks.
         """
         return self._index[union]
 
@@ -107,12 +108,8 @@ class UnionLattice:
             raise ConfigurationError(f"this lattice has the unions of orders 0 to {self.order}, not {order}")
         return self._sizes[order]
 
-    def upto(self, order: int) -> LongTensor:
-        """Columns of the unions of at most ``order`` masks, ascending, the empty one (0) first."""
-        return torch.arange(self.size(order))  # type: ignore[return-value]
-
-    def join(self, left: int, right: int) -> LongTensor:
-        """Columns of ``S | T`` for every ``S`` of order up to ``left`` and ``T`` up to ``right``: ``[S, T]``."""
+    def join(self, left: int, right: int) -> Int[Tensor, "S T"]:
+        """Columns of ``S | T`` for every ``S`` of order up to ``left`` and ``T`` of order up to ``right``."""
         if left + right > self.order:
             raise ConfigurationError(
                 f"joins of orders {left} and {right} need a lattice of order {left + right}; this one has {self.order}"
@@ -121,22 +118,22 @@ class UnionLattice:
             rows = [
                 [self._index[s | t] for t in self.unions[: self.size(right)]] for s in self.unions[: self.size(left)]
             ]
-            self._joins[left, right] = torch.tensor(rows)  # type: ignore[assignment]
+            self._joins[left, right] = torch.tensor(rows)
         return self._joins[left, right]
 
-    def containing(self, order: int) -> BoolTensor:
-        """Which mutants hide all of ``R``, for every ``R`` of order up to ``order``: ``[R, mutant]``."""
+    def containing(self, order: int) -> Bool[Tensor, "R mutant"]:
+        """Whether each mutant hides all of ``R``, for every ``R`` of order up to ``order``."""
         if order not in self._containing:
             inside, shown = self.hidden[: self.size(order)], ~self.hidden
-            self._containing[order] = inside.float() @ shown.float().T == 0  # type: ignore[assignment]
+            self._containing[order] = inside.float() @ shown.float().T == 0
         return self._containing[order]
 
 
-def _bits(unions: tuple[int, ...], windows: int) -> BoolTensor:
+def _bits(unions: tuple[int, ...], windows: int) -> Bool[Tensor, "union window"]:
     width = -(-windows // 8)
     data = torch.frombuffer(bytearray(b"".join(union.to_bytes(width, "little") for union in unions)), dtype=torch.uint8)
     bits = data.view(len(unions), width, 1) >> torch.arange(8, dtype=torch.uint8) & 1
-    return bits.view(len(unions), width * 8)[:, :windows].bool()  # type: ignore[return-value]
+    return bits.view(len(unions), width * 8)[:, :windows].bool()
 
 
 def covering_lattice(
@@ -146,9 +143,9 @@ def covering_lattice(
     order: int,
     stride: int | tuple[int, int] = 1,
 ) -> UnionLattice:
-    """The lattice of the covering masks of a patch, after a check that they cover every placement of it.
+    """Return the lattice of the covering masks of a patch, after :func:`mrcert_pl.geometry.check_covering`.
 
-    Args are those of :func:`mrcert_pl.geometry.covering_masks`, and the order of the lattice.
+    The arguments are those of :func:`mrcert_pl.geometry.covering_masks`, and the order of the lattice.
     """
     masks = covering_masks(grid, window_px, patch, stride)
     check_covering(masks, window_borders(grid, window_px), patch)

@@ -17,7 +17,7 @@ from mrcert_pl.guard.model_card import MeasuredAccuracy, model_card
 from mrcert_pl.guard.origin import is_names, is_stride
 from mrcert_pl.guard.policy import Policy
 from mrcert_pl.models.checkpoints import describe_model, write_weights
-from mrcert_pl.models.rebuild import KINDS
+from mrcert_pl.models.registry import kinds
 
 if TYPE_CHECKING:
     from mrcert_pl.guard.guard import Guard
@@ -61,9 +61,9 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
         ResultsError: for a folder that can't be written.
     """
     model: Any = guard.model
-    if type(model) is not KINDS.get(type(model).__name__):
+    if type(model) is not kinds().get(type(model).__name__):
         raise ConfigurationError(
-            f"a {type(model).__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(KINDS))}. "
+            f"a {type(model).__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
             "For a timm model use BlackBox(backbone, weights=...); for another module publish the code that wraps it"
         )
     settings = {
@@ -104,8 +104,8 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any]]:
     if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
         raise CheckpointError(f"{path} is not a guard of format {_FORMAT}; Guard.save_pretrained writes one")
     kind = content.pop("model", None)
-    if not isinstance(kind, str) or kind not in KINDS:
-        raise CheckpointError(f"{path} must state a model, one of: {', '.join(sorted(KINDS))}")
+    if not isinstance(kind, str) or kind not in kinds():
+        raise CheckpointError(f"{path} must state a model, one of: {', '.join(sorted(kinds()))}")
     wrong = sorted(content.keys() ^ _SETTINGS.keys())
     wrong += [name for name, is_valid in _SETTINGS.items() if name in content and not is_valid(content[name])]
     if wrong:

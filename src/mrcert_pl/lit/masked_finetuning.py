@@ -1,56 +1,62 @@
 """Masked fine-tuning of a base model whose windows can be hidden."""
 
-from collections.abc import Mapping
+import difflib
+import logging
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
 import torch
 import torch.nn.functional as F
 from timm.data import Mixup
-from timm.optim import create_optimizer_v2
+from timm.optim import create_optimizer_v2, list_optimizers
 from timm.scheduler import CosineLRScheduler, StepLRScheduler
+from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
-from mrcert_pl.training.consistency import disagreement
-from mrcert_pl.training.drop_path import set_drop_path
-from mrcert_pl.training.learning_rate import LearningRateScaling, effective_lr
-from mrcert_pl.training.mask_sampling import WindowSampler
+from mrcert_pl.models.checkpoints import base_weights, with_digest
+from mrcert_pl.models.protocols import TrainableModel
+from mrcert_pl.training import WindowSampler, effective_lr, set_drop_path
+
+_log = logging.getLogger(__name__)
 
 
 class MaskedFinetuning(L.LightningModule):
-    """Trains a base model on mutants: random unions of masks are hidden, or all but one ablation of a vote.
+    """Train a base model on mutants: unions of masks are hidden, or all but one ablation of a vote.
 
     Args:
-        model: the base model, called as ``model(images, hidden)``.
-        masks: draws the hidden windows of each image.
-        num_classes: classes of the data set.
-        optimizer: arguments of timm's ``create_optimizer_v2``; ``layer_decay`` goes by the true depth over SRF and LRF.
-        batch_size: images per batch and device.
-        lr_scaling: how ``optimizer["lr"]`` depends on the images per step, see :func:`mrcert_pl.training.effective_lr`.
-        drop_path: highest rate of stochastic depth.
-        worst_of: draw so many masks for each image and train on the one with the highest loss.
-        consistency: weight of the disagreement with a second draw of masks, which is trained on as well; 0: one draw.
-        warmup_epochs: epochs of linear warm-up from ``warmup_lr``, then a cosine to ``min_lr``, updated every step.
-        step_epochs: instead of the cosine, multiply the learning rate by ``step_factor`` after every so many epochs.
-        step_factor: 1 keeps it constant.
-        mixup: arguments of timm's ``Mixup``, or ``None``.
-        label_smoothing: share of the target that is spread over all classes.
-        origin: what the checkpoint should say about where it comes from (plain values).
+        model: Base model, in training mode.
+        masks: Sampler of the hidden windows of each image.
+        num_classes: Number of classes of the data set.
+        optimizer: Arguments of timm's ``create_optimizer_v2``; ``layer_decay`` follows the depth over SRF and LRF.
+        batch_size: Images per batch and device.
+        lr_scaling: Scaling of ``optimizer["lr"]`` with the images per step: ``none``, ``linear`` or ``sqrt``.
+        drop_path: Stochastic depth rate of the last block.
+        warmup_epochs: Epochs of linear warm-up from ``warmup_lr``, at most half of the epochs. A cosine to ``min_lr``
+            follows, updated every step.
+        warmup_lr: Learning rate of the first step.
+        min_lr: Learning rate of the last step.
+        step_epochs: Epochs between multiplications of the learning rate by ``step_factor``, instead of the cosine.
+        step_factor: See ``step_epochs``; 1 keeps the learning rate constant.
+        mixup: Arguments of timm's ``Mixup``, or ``None``.
+        label_smoothing: Fraction of the target that is spread over all classes.
+        origin: Plain values about the model and its training, written into checkpoints.
+
+    Raises:
+        ConfigurationError: For settings that timm or PyTorch would refuse later.
     """
 
     def __init__(
         self,
-        model: nn.Module,
+        model: TrainableModel,
         masks: WindowSampler,
         num_classes: int,
         optimizer: Mapping[str, Any],
         batch_size: int = 64,
-        lr_scaling: LearningRateScaling = "none",
+        lr_scaling: str = "none",
         drop_path: float = 0.0,
-        worst_of: int = 1,
-        consistency: float = 0.0,
         warmup_epochs: float = 5.0,
         warmup_lr: float = 1e-5,
         min_lr: float = 0.0,
@@ -61,40 +67,41 @@ class MaskedFinetuning(L.LightningModule):
         origin: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
-        if worst_of < 1:
-            raise ConfigurationError(f"the worst of at least one draw of masks, not of {worst_of}")
-        if consistency < 0:
-            raise ConfigurationError(f"the weight of consistency must be at least 0, not {consistency}")
         if mixup and batch_size % 2:
-            raise ConfigurationError(f"mixup pairs the images of a batch; take an even batch size, not {batch_size}")
-        if drop_path:
-            set_drop_path(model.blocks, drop_path)  # type: ignore[arg-type]
+            raise ConfigurationError(f"mixup pairs the images of a batch: batch_size must be even, got {batch_size}")
+        if not 0 <= label_smoothing < 1:
+            raise ConfigurationError(f"label_smoothing must be from 0 to below 1, got {label_smoothing}")
+        if min(warmup_epochs, warmup_lr, min_lr, step_factor) < 0 or (step_epochs is not None and step_epochs <= 0):
+            raise ConfigurationError(
+                "a schedule needs warmup_epochs, warmup_lr, min_lr and step_factor of at least 0 and step_epochs above "
+                f"0, got {warmup_epochs}, {warmup_lr}, {min_lr}, {step_factor} and {step_epochs}"
+            )
+        _check_optimizer(optimizer)
         effective_lr(optimizer["lr"], lr_scaling, batch_size)
+        if drop_path:
+            set_drop_path(model.residual_blocks, drop_path)
         self.model = model
         self.masks = masks
         self.optimizer = dict(optimizer)
         self.batch_size = batch_size
         self.lr_scaling = lr_scaling
-        self.worst_of = worst_of
-        self.consistency = consistency
         self.warmup_epochs = warmup_epochs
         self.warmup_lr = warmup_lr
         self.min_lr = min_lr
         self.step_epochs = step_epochs
         self.step_factor = step_factor
-        self.mixup = Mixup(**mixup, label_smoothing=label_smoothing, num_classes=num_classes) if mixup else None
-        self.label_smoothing = label_smoothing
+        self.mixup = _mixup(mixup, label_smoothing, num_classes) if mixup else None
+        # Mixup smooths its targets itself.
+        self.label_smoothing = 0.0 if mixup else label_smoothing
         self.origin = dict(origin or {})
 
     def training_step(self, batch: Sample, batch_idx: int) -> Tensor:
-        images, targets, smoothing = batch.image, batch.label, self.label_smoothing
+        images, targets = batch.image, batch.label
         if self.mixup:
             images, targets = self.mixup(images, targets)
-            smoothing = 0.0
-        views = self._views(images, targets)
-        loss = torch.stack([F.cross_entropy(logits, targets, label_smoothing=smoothing) for logits in views]).mean()
-        if len(views) > 1:
-            loss = loss + self.consistency * disagreement(views)
+        hidden = self.masks(len(images), images.device)
+        logits = self.model.classify_visible(self.model.encode(images), hidden)
+        loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
         if not loss.isfinite():
             raise NumericalError(
                 f"the training loss became {float(loss.detach())} in epoch {self.current_epoch}, step "
@@ -105,30 +112,6 @@ class MaskedFinetuning(L.LightningModule):
             "train/loss", loss, on_step=False, on_epoch=True, sync_dist=True, prog_bar=True, batch_size=len(images)
         )
         return loss
-
-    def _views(self, images: Tensor, targets: Tensor) -> list[Tensor]:
-        """Logits ``[image, class]`` of the masked images that a step trains on: one, or two for consistency."""
-        hidden = [self._hidden(images, targets)]
-        if self.consistency:
-            hidden.append(self.masks(len(images), images.device))
-        # Both views share what is computed before anything is hidden.
-        features = self.model.encode(images)  # type: ignore[operator]
-        return [self.model.classify_visible(features, view) for view in hidden]  # type: ignore[operator]
-
-    @torch.no_grad()
-    def _hidden(self, images: Tensor, targets: Tensor) -> Tensor:
-        """``[image, window]``: of ``worst_of`` draws the one with the highest loss, image by image."""
-        drawn = [self.masks(len(images), images.device) for _ in range(self.worst_of)]
-        if self.worst_of == 1:
-            return drawn[0]
-        # The windows are encoded alike whatever is hidden later.
-        features = self.model.encode(images)  # type: ignore[operator]
-        losses = [
-            F.cross_entropy(self.model.classify_visible(features, hidden), targets, reduction="none")  # type: ignore[operator]
-            for hidden in drawn
-        ]
-        worst = torch.stack(losses).argmax(0)
-        return torch.stack(drawn)[worst, torch.arange(len(images), device=images.device)]
 
     def validation_step(self, batch: Sample, batch_idx: int) -> None:
         logits = self.model(batch.image)
@@ -143,14 +126,19 @@ class MaskedFinetuning(L.LightningModule):
 
     def configure_optimizers(self) -> Any:
         batch = self.batch_size * self.trainer.world_size * self.trainer.accumulate_grad_batches
-        lr, how = effective_lr(self.optimizer["lr"], self.lr_scaling, batch)
-        self.print(how)
+        lr, derivation = effective_lr(self.optimizer["lr"], self.lr_scaling, batch)
+        if self.global_rank == 0:
+            _log.info(derivation)
+        assert isinstance(self.model, nn.Module)
         optimizer = create_optimizer_v2(self.model, **{**self.optimizer, "lr": lr})
-        # In (fractions of) epochs: to ask Lightning for the number of steps would start the loader too early, and a
-        # resumed run would get the images of the first epoch again.
+        # In (fractions of) epochs: asking Lightning for the number of steps would start the loader early, and a resumed
+        # run would get the images of the first epoch again.
         epochs = max(self.trainer.max_epochs or 1, 1)
-        warmup: Any = {"warmup_t": min(self.warmup_epochs, epochs / 2), "warmup_lr_init": self.warmup_lr}
-        scheduler: Any
+        warmup: dict[str, Any] = {
+            "warmup_t": min(self.warmup_epochs, epochs / 2),
+            "warmup_lr_init": self.warmup_lr,
+        }
+        scheduler: Scheduler
         if self.step_epochs is None:
             scheduler = CosineLRScheduler(optimizer, t_initial=epochs, lr_min=self.min_lr, **warmup)
         else:
@@ -162,4 +150,33 @@ class MaskedFinetuning(L.LightningModule):
         scheduler.step(batches / self.trainer.num_training_batches)
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
-        checkpoint["mrcert"] = self.origin
+        checkpoint["mrcert"] = with_digest(self.origin, base_weights(checkpoint["state_dict"]))
+
+
+def _check_optimizer(settings: Mapping[str, Any]) -> None:
+    """Raise the errors that timm and PyTorch have for optimizer settings, before a training starts.
+
+    Raises:
+        ConfigurationError: For an unknown optimizer, an unknown argument or a value out of range.
+    """
+    name, lr, decay = settings.get("opt", "sgd"), settings.get("lr"), settings.get("layer_decay")
+    known = [str(name) for name in list_optimizers()]
+    plain = str(name).lower().removeprefix("lookahead_")
+    if plain not in known:
+        close: Sequence[str] = difflib.get_close_matches(plain, known, n=5) or ["adamw", "sgd", "momentum", "muon"]
+        raise ConfigurationError(f"timm has no optimizer {name!r}; similar names: {', '.join(close)}")
+    if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not lr > 0:
+        raise ConfigurationError(f"optimizer.lr must be a positive number, got {lr!r}")
+    if decay is not None and not (isinstance(decay, (int, float)) and 0 < decay <= 1):
+        raise ConfigurationError(f"optimizer.layer_decay must be above 0 and at most 1, or null, got {decay!r}")
+    try:
+        create_optimizer_v2([nn.Parameter(torch.zeros(2, 2))], **{**settings, "layer_decay": None})
+    except (TypeError, ValueError, AssertionError, AttributeError) as error:
+        raise ConfigurationError(f"the optimizer {name} does not accept {dict(settings)}: {error}") from error
+
+
+def _mixup(settings: Mapping[str, Any], label_smoothing: float, num_classes: int) -> Mixup:
+    try:
+        return Mixup(**settings, label_smoothing=label_smoothing, num_classes=num_classes)
+    except TypeError as error:
+        raise ConfigurationError(f"recipe.finetuning.mixup has an argument that timm's Mixup lacks: {error}") from error

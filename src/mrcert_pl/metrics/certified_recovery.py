@@ -3,6 +3,7 @@
 from typing import Any
 
 import torch
+from jaxtyping import Float, Int
 from torch import Tensor
 from torchmetrics import Metric
 
@@ -15,22 +16,20 @@ _STATES = (*ACCURACIES, ADVERSARIAL, "counted", "with_base")
 
 
 class CertifiedRecoveryAccuracy(Metric):
-    """Shares of images that a defender labels correctly, and that it provably keeps labelling correctly.
+    """Accuracies of a base model and a defender.
 
-    - ``base``: the base model's own label of the unmasked image is right;
-    - ``clean``: the defender's label is right;
-    - ``certified``: it is right and certified;
-    - ``round_trip``: it is right and round-trip certified.
+    - ``base``: the base model's label of the unmasked image is correct;
+    - ``clean``: the defender's label is correct;
+    - ``certified``: it is correct and certified;
+    - ``round_trip``: it is correct and round-trip certified;
+    - ``adversarial_certified``, for attacked images, relative to those that the base model misclassifies: the
+      defender's label is correct and certified.
 
-    On images that were attacked there is one more, of those that the base model misreads:
-
-    - ``adversarial_certified``: the defender's label is right and certified.
-
-    All states are integer counts, summed over processes, so the result is exact whatever the batches and devices.
+    All states are integer counts, summed over processes, so the result depends on neither batches nor devices.
 
     Args:
-        attacked: whether to count the last one.
-        kwargs: of torchmetrics' ``Metric``.
+        attacked: whether to include ``adversarial_certified``.
+        kwargs: arguments of torchmetrics' ``Metric``.
     """
 
     full_state_update = False
@@ -50,61 +49,65 @@ class CertifiedRecoveryAccuracy(Metric):
         for name in _STATES:
             self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
-    def update(self, verdicts: Verdicts, target: Tensor, base: Tensor | None = None) -> None:
+    def update(
+        self, verdicts: Verdicts, target: Int[Tensor, "*images"], base: Int[Tensor, "*others"] | None = None
+    ) -> None:
         """Count a batch.
 
         Args:
-            verdicts: what the defender said, for ``[image]``.
+            verdicts: verdicts of the defender.
             target: true labels ``[image]``.
-            base: labels ``[image]`` of the base model; without them there is no base accuracy, and no adversarial one.
+            base: labels of the base model ``[image]``; without them, ``base`` and ``adversarial_certified`` are left
+                out.
 
         Raises:
-            ConfigurationError: for labels of another shape, or verdicts that say nothing of certificates.
+            ConfigurationError: for labels of another shape, or verdicts without certificates or round trips.
         """
         certified, round_trip = verdicts.certified, verdicts.round_trip
         if certified is None or round_trip is None:
             raise ConfigurationError(
-                "the accuracies need certificates and round trips; ask the defender for them: "
-                'defender.with_output("round_trip")'
+                'the accuracies need the output level "round_trip"; call defender.with_output("round_trip")'
             )
         for name, labels in (("target", target), ("base", base)):
             if labels is not None and labels.shape != verdicts.label.shape:
                 raise ConfigurationError(
                     f"{name} must be {list(verdicts.label.shape)} like the verdicts, not {list(labels.shape)}"
                 )
-        right = verdicts.label == target
+        correct = verdicts.label == target
         self.counted += len(target)
-        self.clean += right.sum()
-        self.certified += (right & certified).sum()
-        self.round_trip += (right & round_trip).sum()
+        self.clean += correct.sum()
+        self.certified += (correct & certified).sum()
+        self.round_trip += (correct & round_trip).sum()
         if base is not None:
             self.with_base += len(target)
             self.base += (base == target).sum()
-            self.adversarial_certified += (right & certified & (base != target)).sum()
+            self.adversarial_certified += (correct & certified & (base != target)).sum()
 
     def counts(self) -> dict[str, int]:
-        """The numerators and their common denominator ``n`` over all processes (call it on every one).
+        """Return the numerators and their common denominator ``n`` over all processes; call it on every process.
 
-        ``base`` is among them only if it was given; it must be given for every image or for none. The denominator of
+        ``base`` is included if it was given; it must be given for every image or for none. The denominator of
         ``adversarial_certified`` is ``n - base``.
         """
         with self.sync_context():
             return self._counts()
 
-    def compute(self) -> dict[str, float]:
-        """Shares of their denominators, and ``n``; NaN shares of none."""
+    def compute(self) -> dict[str, Float[Tensor, ""]]:
+        """Return the accuracies and ``n``, each a float scalar; an accuracy with the denominator 0 is NaN."""
         counts = self._counts()
         n = counts.pop("n")
-        of = dict.fromkeys(counts, n)
-        if ADVERSARIAL in of:
-            of[ADVERSARIAL] -= counts["base"]
-        shares = {name: count / of[name] if of[name] else float("nan") for name, count in counts.items()}
-        return shares | {"n": float(n)}
+        denominators = dict.fromkeys(counts, n)
+        if ADVERSARIAL in denominators:
+            denominators[ADVERSARIAL] -= counts["base"]
+        accuracies = {
+            name: count / denominators[name] if denominators[name] else float("nan") for name, count in counts.items()
+        }
+        return {name: torch.tensor(value, device=self.device) for name, value in {**accuracies, "n": float(n)}.items()}
 
     def _counts(self) -> dict[str, int]:
         sums = {name: int(getattr(self, name)) for name in _STATES}
         n, with_base = sums["counted"], sums["with_base"]
         if with_base not in (0, n):
             raise ConfigurationError(f"base labels were given for {with_base} of {n} images; give all or none")
-        left_out = (set() if self.attacked else {ADVERSARIAL}) | (set() if with_base else {"base", ADVERSARIAL})
-        return {name: sums[name] for name in (*ACCURACIES, ADVERSARIAL) if name not in left_out} | {"n": n}
+        excluded = (set() if self.attacked else {ADVERSARIAL}) | (set() if with_base else {"base", ADVERSARIAL})
+        return {name: sums[name] for name in (*ACCURACIES, ADVERSARIAL) if name not in excluded} | {"n": n}

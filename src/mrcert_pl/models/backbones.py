@@ -1,4 +1,4 @@
-"""Plain Vision Transformers from timm, by their full tag."""
+"""timm models by their full tag, checked for what a base model needs of them."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -6,55 +6,73 @@ from typing import Any
 
 import timm
 from timm.layers import PatchEmbed
-from timm.models.vision_transformer import Block, VisionTransformer
+from timm.models.naflexvit import NaFlexVit
 from torch import nn
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models.state_dicts import read_state_dict
+from mrcert_pl.models.token_vit import POOLS, SUPPORTED
 from mrcert_pl.models.weights import hub_weights, load_weights
 
-# Settings of ours, or that our models can't do without.
+# Arguments that have a setting of their own, or that the models need as they are.
 _FIXED = ("num_classes", "in_chans", "pretrained")
 
+_STEM = "its convolutional stem or overlapping patches let a token see the pixels of its neighbours"
+_MERGING = "it merges neighbouring tokens as it goes deeper, which needs the whole grid"
+_WINDOWS = "it attends within windows of the grid and merges neighbouring tokens, which needs the whole grid"
+_CONVOLUTION = "it convolves the grid of tokens, so that tokens see hidden neighbours"
+_MIXING = "it mixes tokens by weights, or a Fourier transform, of the whole grid"
+_PAIRS = "it could drop tokens, but its attention by relative position is implemented for the whole grid only"
+_PARTS = "it could drop tokens, but its encoder is implemented for the whole grid only"
 
-def plain_vit(
-    name: str,
-    num_classes: int,
-    pretrained: bool = False,
-    weights: str | Path | None = None,
-    head_rows: Sequence[int] | None = None,
-    /,
-    **arguments: Any,
-) -> VisionTransformer:
-    """A plain ViT with average pooling over its patch tokens.
-
-    Plain means: non-overlapping square-grid patch embedding, learned positions, one class token and no registers,
-    standard pre-norm blocks. Only then does a window's feature depend on its own pixels and a hidden token on
-    nothing but the number of its equals (docs/theory.md, Theorem 5).
-
-    Args:
-        name: timm model name with its tag, e.g. ``vit_base_patch16_224.mae``.
-        num_classes: outputs of the head.
-        pretrained: load the tag's weights from the hub (needs a network, or timm's cache); without a tag those of
-            timm's default tag.
-        weights: a local file to take the weights from instead; the hub isn't asked then.
-        head_rows: for each class its row in the head of the weights (:func:`~mrcert_pl.models.weights.load_weights`).
-        arguments: further arguments of the timm model, e.g. ``depth`` or ``embed_dim``.
-
-    Raises:
-        ConfigurationError: for an unknown name, arguments that timm refuses, a model that is not a plain ViT, or
-            weights that can't be had; for ``head_rows`` that don't fit the weights, or without any.
-        CheckpointError: for a file that can't be read, or weights of another model.
-    """
-    _check_free(name, arguments, ("global_pool",))
-
-    def check(model: Any) -> None:
-        if reason := _without_token_grid(model) or _not_plain(model):
-            raise ConfigurationError(
-                f"{name!r} is not a plain ViT: {reason}; take one such as vit_base_patch16_224.mae"
-            )
-
-    return _make(name, num_classes, pretrained, weights, head_rows, {**arguments, "global_pool": "avg"}, check)
+REFUSED: Mapping[str, str] = {
+    "cait": "it could drop tokens, but its class attention is implemented for the whole grid only",
+    "coat": _CONVOLUTION,
+    "convit": _PAIRS,
+    "convmixer": _CONVOLUTION,
+    "crossvit": "it has a second grid for a resampled image, whose tokens see beyond a window of the first",
+    "davit": _WINDOWS,
+    "deepseek_vit": _PARTS,
+    "edgenext": _CONVOLUTION,
+    "efficientformer": _STEM,
+    "efficientformer_v2": _STEM,
+    "efficientvit_mit": _STEM,
+    "efficientvit_msra": _STEM,
+    "fastvit": _STEM,
+    "focalnet": _CONVOLUTION,
+    "gcvit": _STEM,
+    "gemma4_vit": _PARTS,
+    "hiera": _WINDOWS,
+    "hieradet_sam2": _WINDOWS,
+    "iformer": _STEM,
+    "levit": _STEM,
+    "maxxvit": _STEM,
+    "metaformer": _STEM,
+    "mlp_mixer": _MIXING,
+    "mobilevit": _STEM,
+    "mvitv2": _STEM,
+    "nest": _WINDOWS,
+    "nextvit": _STEM,
+    "pit": _MERGING,
+    "pvt_v2": _STEM,
+    "qwen3_vit": _PARTS,
+    "sequencer": "it runs recurrent layers along the rows and columns of the whole grid",
+    "swiftformer": _STEM,
+    "swin_transformer": _WINDOWS,
+    "swin_transformer_v2": _WINDOWS,
+    "swin_transformer_v2_cr": _WINDOWS,
+    "tiny_vit": _STEM,
+    "tnt": _STEM,
+    "twins": _CONVOLUTION,
+    "visformer": _STEM,
+    "vision_transformer_hybrid": _STEM,
+    "vision_transformer_relpos": _PAIRS,
+    "vision_transformer_sam": "it attends within windows of the grid and convolves the grid behind the last block",
+    "vitamin": _STEM,
+    "volo": _STEM,
+    "xcit": "its blocks convolve the grid, and its attention over channels uses statistics of all tokens",
+}
+"""Why a family of timm (one of its modules) has no hidden tokens here."""
 
 
 def token_vit(
@@ -65,26 +83,58 @@ def token_vit(
     head_rows: Sequence[int] | None = None,
     /,
     **arguments: Any,
-) -> VisionTransformer:
-    """Any ViT whose patches don't overlap, pooled as the tag (or ``global_pool``) says: by class token or average.
+) -> tuple[Any, tuple[int, int]]:
+    """A ViT whose tokens can be dropped, pooled as the tag (or ``global_pool``) says, and the size of its images.
 
-    That is all that dropping hidden tokens asks for (docs/theory.md, Theorem 14). Args and errors are those of
-    :func:`plain_vit`.
+    A token must be a function of its own patch until the first block, and must meet others in attention alone
+    (docs/theory.md, Theorem 14). docs/backbones.md lists the families.
+
+    Args:
+        name: timm model name with its tag, e.g. ``vit_base_patch16_224.mae``.
+        num_classes: Outputs of the head.
+        pretrained: Load the tag's weights from the hub (needs a network, or timm's cache); without a tag those of
+            timm's default tag.
+        weights: Local file to take the weights from instead of the hub.
+        head_rows: For each class its row in the head of the weights (:func:`~mrcert_pl.models.weights.load_weights`).
+        arguments: Further arguments of the timm model, e.g. ``depth`` or ``embed_dim``.
+
+    Returns:
+        The timm model, and ``(height, width)`` of its images in px.
+
+    Raises:
+        ConfigurationError: for an unknown name, arguments that timm refuses, a model without such tokens, or
+            weights that can't be had; for ``head_rows`` that don't fit the weights, or without any.
+        CheckpointError: for a file that can't be read, or weights of another model.
     """
 
     def check(model: Any) -> None:
-        if reason := _without_token_grid(model):
+        if reason := _without_tokens(model, _image_px(model, arguments)):
             raise ConfigurationError(
-                f"{name!r} has no tokens that could be dropped: {reason}; take a ViT such as deit_tiny_patch16_224, or "
+                f"{name!r} has no tokens that can be dropped: {reason}; take another backbone (docs/backbones.md), or "
                 "model=blackbox, which hides pixels of any classifier"
             )
-        if model.global_pool not in ("token", "avg"):
+        if model.global_pool not in POOLS:
             raise ConfigurationError(
-                f"{name!r} pools by {model.global_pool!r}, which is defined for whole images only; "
-                "give ++model.backbone_args.global_pool=avg (or token)"
+                f"{name!r} pools by {model.global_pool!r}, which is implemented for all tokens only; "
+                f"give ++model.backbone_args.global_pool=avg (or one of {', '.join(POOLS)})"
             )
 
-    return _make(name, num_classes, pretrained, weights, head_rows, arguments, check)
+    vit = _make(name, num_classes, pretrained, weights, head_rows, arguments, check)
+    return vit, _image_px(vit, arguments)
+
+
+def averaging_vit(
+    name: str,
+    num_classes: int,
+    pretrained: bool = False,
+    weights: str | Path | None = None,
+    head_rows: Sequence[int] | None = None,
+    /,
+    **arguments: Any,
+) -> tuple[Any, tuple[int, int]]:
+    """A :func:`token_vit` that averages its patch tokens. Args and errors are those of :func:`token_vit`."""
+    _check_free(name, arguments, ("global_pool",))
+    return token_vit(name, num_classes, pretrained, weights, head_rows, **{**arguments, "global_pool": "avg"})
 
 
 def classifier(
@@ -96,7 +146,7 @@ def classifier(
     /,
     **arguments: Any,
 ) -> nn.Module:
-    """Any classifier of timm. Args and errors are those of :func:`plain_vit`, with no demands on the architecture."""
+    """Any classifier of timm. Args and errors are those of :func:`token_vit`, with no demands on the architecture."""
     return _make(name, num_classes, pretrained, weights, head_rows, arguments, lambda model: None)
 
 
@@ -142,28 +192,28 @@ def _check_free(name: str, arguments: Mapping[str, Any], fixed: Sequence[str]) -
         )
 
 
-def _without_token_grid(model: Any) -> str | None:
-    # Not a subclass: DeiT's distilled one has a token and a head that our models don't know.
-    if type(model) is not VisionTransformer:
-        return f"it is a {type(model).__name__}"
-    # A convolutional stem or overlapping patches would let a window see the pixels of its neighbours.
-    if type(model.patch_embed) is not PatchEmbed or model.dynamic_img_size:
-        return "its patch embedding is not a fixed grid of patches"
-    sizes = zip(model.patch_embed.img_size, model.patch_embed.patch_size, strict=True)
-    if any(image % patch for image, patch in sizes):
-        return (
-            f"its images of {model.patch_embed.img_size} px are not whole patches of {model.patch_embed.patch_size} px"
-        )
-    return None
+def _image_px(model: Any, arguments: Mapping[str, Any]) -> tuple[int, int]:
+    """Size of the images: NaFlexViT takes any, so its default or the argument ``img_size`` fixes it."""
+    if isinstance(model, NaFlexVit):
+        size = arguments.get("img_size") or model.pretrained_cfg["input_size"][1:]
+    else:
+        size = getattr(getattr(model, "patch_embed", None), "img_size", None) or (0, 0)
+    height, width = (size, size) if isinstance(size, int) else size
+    return int(height), int(width)
 
 
-def _not_plain(model: Any) -> str | None:
-    if any(type(block) is not Block for block in model.blocks):
-        return "its blocks are not standard pre-norm blocks"
-    if model.cls_token is None or model.num_reg_tokens:
-        return "it needs one class token and no registers"
-    if model.pos_embed is None:
-        return "it has no learned positions"
-    if not isinstance(model.norm, nn.Identity):
-        return "it normalises before it pools"
+def _without_tokens(model: Any, image_px: tuple[int, int]) -> str | None:
+    """Why hidden tokens of a model can't be dropped, ``None`` if they can."""
+    family = type(model).__module__.rpartition(".")[2]
+    # Not a subclass: it may compute something else.
+    if type(model) not in SUPPORTED:
+        return REFUSED.get(family, f"a {type(model).__name__} has no tokens for patches that don't overlap")
+    if isinstance(model, NaFlexVit):
+        patch_px = model.embeds.patch_size
+    elif type(model.patch_embed) is PatchEmbed:
+        patch_px = model.patch_embed.patch_size
+    else:
+        return _STEM
+    if any(image % patch for image, patch in zip(image_px, patch_px, strict=True)):
+        return f"its images of {image_px} px are not whole patches of {tuple(patch_px)} px"
     return None

@@ -24,9 +24,7 @@ class BlackBox(WrappedClassifier):
         backbone_args: Further arguments of the timm model.
         weights: Local file to start from; it takes precedence over ``pretrained``.
         head_rows: Row of each class in the head of these weights, if the classes are a subset of the old ones.
-
-    Attributes:
-        config: Plain values that build this model again, without its initial weights.
+        views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
 
     Raises:
         ConfigurationError: for an unknown backbone, unavailable weights, and as :class:`WrappedClassifier` does.
@@ -45,19 +43,12 @@ class BlackBox(WrappedClassifier):
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
         head_rows: Sequence[int] | None = None,
+        views: str = "one",
     ) -> None:
         arguments = dict(backbone_args or {})
         # Settings are checked before weights are read or downloaded.
         pixel_masks((image_px[0], image_px[1]), patch_spec(patch), masks_per_axis)
         net: Any = classifier(backbone, num_classes, pretrained, weights, head_rows, **arguments)
         mean, std = (net.pretrained_cfg[name] for name in ("mean", "std"))
-        super().__init__(net, num_classes, mean, std, patch, masks_per_axis, image_px, fill)
-        self.config = {
-            "backbone": backbone,
-            "num_classes": num_classes,
-            "patch": patch,
-            "masks_per_axis": masks_per_axis,
-            "image_px": list(self.image_px),
-            "fill": fill,
-            "backbone_args": arguments,
-        }
+        config = {"backbone": backbone, "backbone_args": arguments}
+        super().__init__(net, num_classes, mean, std, patch, masks_per_axis, image_px, fill, config, views)

@@ -1,6 +1,5 @@
-"""Checkpoints: what they must say about themselves, and how they come back as models."""
+"""Checkpoints: their description, their integrity, and how a model is restored from one."""
 
-import hashlib
 import json
 import shlex
 from collections.abc import Iterable, Mapping
@@ -9,39 +8,44 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from safetensors import SafetensorError, safe_open
+from safetensors import safe_open
 from safetensors.torch import save_file
-from torch import Tensor, nn
+from torch import Tensor
 
 from mrcert_pl.errors import CheckpointError
+from mrcert_pl.models.integrity import check_integrity, digest_of, with_digest
 from mrcert_pl.models.patchcure import load_patchcure
+from mrcert_pl.models.protocols import BaseModel
 
 __all__ = [
     "Checkpoint",
+    "base_weights",
     "describe_model",
     "differing",
     "load_patchcure",
     "read_checkpoint",
     "restore",
+    "upgraded",
     "weights_digest",
+    "with_digest",
     "write_weights",
 ]
 
 _FORMAT = 1
 _PREFIX = "model."
 _OTHER_WEIGHTS = "Other weights are what a training starts from:  train.py model.weights=FILE"
-# Settings that older checkpoints don't name, with the only value that there was.
-_LATER = {"ViTSRF": {"hidden": "zero"}}
+# Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
+_FREE = {"views"}
 
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A checkpoint of ours: the weights of a base model and what they were trained for.
+    """The weights of a base model and what they were trained for.
 
     Attributes:
-        path: where it lies.
-        origin: what :func:`describe_model` wrote, and more: ``dataset``, ``classes``, ``patch``.
-        weights: state dict of the base model.
+        path: The file.
+        origin: Description by :func:`describe_model`, with ``dataset``, ``classes``, ``patch`` and the digests.
+        weights: State dict of the base model.
     """
 
     path: Path
@@ -49,22 +53,33 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
 
 
-def describe_model(model: nn.Module) -> dict[str, Any]:
-    """Plain values that say which model it is, for a checkpoint."""
+def describe_model(model: BaseModel) -> dict[str, Any]:
+    """Plain values that identify a model, for a checkpoint."""
     return {"format": _FORMAT, "model": type(model).__name__, "config": model.config}
 
 
-def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
-    """Open a checkpoint of ``train.py`` or a ``.safetensors`` of :func:`write_weights`.
+def upgraded(description: Mapping[str, Any]) -> dict[str, Any]:
+    """A description of :func:`describe_model` of an earlier version, with the settings that the model has now.
 
-    Of a checkpoint only plain values and tensors are ever unpickled.
+    Earlier versions called the setting ``hidden_tokens`` of ViT-SRF ``hidden``, and the first ones had ``zero`` alone.
+    """
+    config = dict(description["config"])
+    if description["model"] == "ViTSRF" and "hidden_tokens" not in config:
+        config["hidden_tokens"] = config.pop("hidden", "zero")
+    return {**description, "config": config}
+
+
+def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
+    """Read a checkpoint of ``train.py`` or a ``.safetensors`` file of :func:`write_weights`.
+
+    Only plain values and tensors are unpickled. Weights and description are compared with their digests.
 
     Args:
-        path: the file.
-        made_by: the command that makes it, for the error if it is missing.
+        path: The file.
+        made_by: Command that makes it, for the error if it is missing.
 
     Raises:
-        CheckpointError: if it is missing, truncated, no checkpoint at all, or not one of ours.
+        CheckpointError: if it is missing, truncated, damaged, malformed, or not a checkpoint of this project.
     """
     path = Path(path)
     if not path.is_file():
@@ -87,12 +102,16 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
         f"{_convert(path)} --patchcure DATASET --window 14 1\n{_OTHER_WEIGHTS}"
     )
     origin = _checked_origin(content.get("mrcert"), path, foreign)
-    weights = {
-        str(name).removeprefix(_PREFIX): value
-        for name, value in content["state_dict"].items()
-        if str(name).startswith(_PREFIX)
-    }
+    weights = base_weights(content["state_dict"])
+    check_integrity(path, origin, weights)
     return Checkpoint(path, origin, weights)
+
+
+def base_weights(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
+    """Return the base model's part of a LightningModule's state dict."""
+    return {
+        str(name).removeprefix(_PREFIX): value for name, value in state_dict.items() if str(name).startswith(_PREFIX)
+    }
 
 
 def _read_safetensors(path: Path) -> Checkpoint:
@@ -100,17 +119,20 @@ def _read_safetensors(path: Path) -> Checkpoint:
         with safe_open(path, framework="pt") as file:
             origin = json.loads((file.metadata() or {}).get("mrcert", "null"))
             weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
-    except (SafetensorError, OSError, ValueError) as error:
+    except Exception as error:
+        # A damaged header makes the reader raise anything, its descriptions of types included.
         raise CheckpointError(f"{path} can't be read as safetensors, it is truncated or damaged: {error}") from error
     strange = (
         "a safetensors file, but says nothing about its model: expected one that was made by:  "
         f"mrcert convert CHECKPOINT {shlex.quote(str(path))}\n{_OTHER_WEIGHTS}"
     )
-    return Checkpoint(path, _checked_origin(origin, path, strange), weights)
+    origin = _checked_origin(origin, path, strange)
+    check_integrity(path, origin, weights)
+    return Checkpoint(path, origin, weights)
 
 
 def _convert(path: Path) -> str:
-    """The command that makes a checkpoint small, and prints the one that evaluates it."""
+    """Command that converts a checkpoint and prints the command that evaluates it."""
     return shlex.join(["mrcert", "convert", str(path), "converted.safetensors"])
 
 
@@ -122,46 +144,52 @@ def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
             f"{path} has checkpoint format {origin.get('format')}; "
             f"this version reads {_FORMAT}; take the one that made it"
         )
-    return origin
+    return upgraded(origin)
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str, Any], half: bool = False) -> None:
-    """Write weights and their description as safetensors: what a deployment needs, without the optimiser's state.
+    """Write weights, their description and the digests of both as safetensors, without the state of the optimiser.
 
     Args:
-        path: ends in ``.safetensors``.
-        weights: state dict of a base model.
-        origin: what :func:`describe_model` gives, and more plain values.
-        half: store numbers as float16; half the size, rounded to about three digits.
+        path: File that ends in ``.safetensors``.
+        weights: State dict of a base model.
+        origin: Description by :func:`describe_model`, and further plain values.
+        half: Store numbers as float16: half the size, rounded to about three digits.
     """
     tensors = {
         name: value.detach().to(torch.float16 if half and value.is_floating_point() else value.dtype).cpu().contiguous()
         for name, value in weights.items()
     }
-    save_file(tensors, path, metadata={"mrcert": json.dumps(dict(origin))})
+    save_file(tensors, path, metadata={"mrcert": json.dumps(with_digest(origin, tensors))})
 
 
-def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
-    """Load the weights of a checkpoint into the model that it was made from.
+def restore(model: BaseModel, checkpoint: Checkpoint) -> None:
+    """Load the weights of a checkpoint into a model of the same description.
 
     Raises:
-        CheckpointError: if it was made from another kind of model, other settings or another number of classes,
-            naming each difference; or if its tensors don't fit.
+        CheckpointError: if the checkpoint describes another kind of model or other settings (the differences are
+            named), or if its tensors differ from those of the model in name, shape or kind of number.
     """
-    ours, theirs = describe_model(model), checkpoint.origin
+    ours, theirs = describe_model(model), upgraded(checkpoint.origin)
     if theirs["model"] != ours["model"]:
         raise CheckpointError(
             f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}; "
             f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
-    config = {**_LATER.get(theirs["model"], {}), **theirs["config"]}
-    if differences := differing(config, ours["config"], {*ours["config"], *config}):
+    names = {*ours["config"], *theirs["config"]} - _FREE
+    if differences := differing(theirs["config"], ours["config"], names):
         raise CheckpointError(
             f"{checkpoint.path} was made from another model:\n  "
             + "\n  ".join(differences)
             + "\ngive the settings that it was trained with, or another checkpoint. What evaluates it is printed by:  "
             + _convert(checkpoint.path)
         )
+    needed = model.state_dict()
+    for name, value in checkpoint.weights.items():
+        # Between floating-point types a value is converted; any other conversion is an error.
+        kind = needed[name].dtype if name in needed else value.dtype
+        if kind != value.dtype and not (kind.is_floating_point and value.is_floating_point()):
+            raise CheckpointError(f"{checkpoint.path} has {name} in {value.dtype}, and the model has it in {kind}")
     try:
         model.load_state_dict(dict(checkpoint.weights))
     except RuntimeError as error:
@@ -169,7 +197,7 @@ def restore(model: nn.Module, checkpoint: Checkpoint) -> None:
 
 
 def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Iterable[str]) -> list[str]:
-    """Which of some settings a checkpoint and the configuration have different values for, one line each."""
+    """List the settings in which a checkpoint and the configuration differ, one line each."""
     return [
         f"{name}: {theirs.get(name)!r} in the checkpoint, {ours.get(name)!r} in the configuration"
         for name in sorted(names)
@@ -177,11 +205,6 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Iterabl
     ]
 
 
-def weights_digest(model: nn.Module) -> str:
-    """SHA-256 over the names, types, shapes and bytes of all weights, whatever file they came from."""
-    digest = hashlib.sha256()
-    for name, value in sorted(model.state_dict().items()):
-        value = value.detach().cpu().contiguous()
-        digest.update(f"{name} {value.dtype} {list(value.shape)}\n".encode())
-        digest.update(value.flatten().view(torch.uint8).numpy().tobytes())
-    return digest.hexdigest()
+def weights_digest(model: BaseModel) -> str:
+    """SHA-256 of a model's state dict; it does not depend on the file of the weights."""
+    return digest_of(model.state_dict())

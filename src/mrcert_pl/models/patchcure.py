@@ -11,7 +11,7 @@ from timm.data import IMAGENET_DEFAULT_MEAN, IMAGENET_DEFAULT_STD
 from torch import Tensor
 
 from mrcert_pl.errors import CheckpointError
-from mrcert_pl.models.backbones import plain_vit
+from mrcert_pl.models.backbones import averaging_vit
 from mrcert_pl.models.state_dicts import check_fit, listed, read_state_dict, tensors_of
 from mrcert_pl.models.vit_srf import HeadOrder, ViTSRF
 
@@ -56,7 +56,7 @@ def load_patchcure(
     Raises:
         CheckpointError: for a file that can't be read, one without these two halves, and a backbone, split or number
             of classes that isn't the file's, naming both.
-        ConfigurationError: for a window that doesn't divide the token grid, or a backbone that is not a plain ViT.
+        ConfigurationError: for a window that doesn't divide the token grid, or a backbone without a grid of tokens.
     """
     if isinstance(weights, Mapping):
         source, state = "the state dict", tensors_of(weights, "the state dict")
@@ -79,7 +79,7 @@ def load_patchcure(
     arguments = dict(backbone_args or {})
     classes = len(renamed["head.weight"])
     with torch.device("meta"):
-        needed = plain_vit(backbone, classes, **arguments).state_dict()
+        needed = averaging_vit(backbone, classes, **arguments)[0].state_dict()
     check_fit(renamed, needed, source, backbone)
     model = ViTSRF(backbone, False, classes, window, found_split, head_order, arguments)
     normalisation = {

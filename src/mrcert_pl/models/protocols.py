@@ -11,10 +11,11 @@ a module, so every member here is a method, a property or a plain attribute.
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol, runtime_checkable
 
+import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor, nn
 
-from mrcert_pl.geometry import Borders, ColumnAblations, PatchSpec
+from mrcert_pl.geometry import Ablations, Borders, PatchSpec
 from mrcert_pl.mutants.evaluator import MaskableModel
 
 __all__ = [
@@ -61,6 +62,22 @@ class BaseModel(MaskableModel, Protocol):
         """Weights; the first one gives the device."""
         ...
 
+    def to(self, device: torch.device) -> Any:
+        """Move the weights to a device."""
+        ...
+
+    def requires_grad_(self, requires_grad: bool = ...) -> Any:
+        """Freeze the weights, or make them trainable."""
+        ...
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Copy weights and buffers."""
+        ...
+
     def __call__(self, images: Float[Tensor, "image 3 height width"], /) -> Float[Tensor, "image class"]:
         """Logits of images in [0, 1] with nothing hidden."""
         ...
@@ -95,7 +112,7 @@ class GridModel(BaseModel, Protocol):
 class AblatableModel(BaseModel, Protocol):
     """What votes ask. The windows are the image's pixel rows, then its pixel columns."""
 
-    def ablations(self, stride: int = 1) -> ColumnAblations:
+    def ablations(self, stride: int = 1) -> Ablations:
         """The ablations that the model is made for, at every ``stride``-th px."""
         ...
 

@@ -1,7 +1,7 @@
-"""Labels of mutants: the table that every defender decides on, and the engine that fills it."""
+"""Labels of mutants: the prediction table, and the engine that fills it."""
 
 from mrcert_pl.mutants.evaluator import MaskableModel, MutantEvaluator
-from mrcert_pl.mutants.store import TableStore, newest_store, stored_header
+from mrcert_pl.mutants.store import TableStore, newest_store, store_header, stored_header
 from mrcert_pl.mutants.table import NOT_EVALUATED, Mutants, MutantSet, PredictionTable
 
 __all__ = [
@@ -13,5 +13,6 @@ __all__ = [
     "PredictionTable",
     "TableStore",
     "newest_store",
+    "store_header",
     "stored_header",
 ]

@@ -1,10 +1,11 @@
-"""The mutant engine: an image is encoded once, then the wanted mutants are labelled in dense batches."""
+"""The mutant engine: encode an image once, then label the queried mutants in dense batches."""
 
 from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.mutants.memory import fitting_budget, halved
@@ -14,49 +15,52 @@ from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
 
 @runtime_checkable
 class MaskableModel(Protocol):
-    """What the engine asks of a model whose windows can be hidden."""
+    """A model whose windows can be hidden."""
 
     windows: int
     """Number of windows."""
 
-    def encode(self, images: Tensor) -> Tensor:
-        """Features ``[image, ...]`` that the mutants of an image share; only the model itself reads them."""
+    def encode(self, images: Float[Tensor, "image channel height width"]) -> Float[Tensor, "image ..."]:
+        """Features that the mutants of an image share; their shape is the model's own."""
         ...
 
-    def classify_mutants(self, features: Tensor, image: Tensor, hidden: BoolTensor) -> Tensor:
-        """Logits ``[mutant, class]`` of mutant ``i``: image ``image[i]`` with the windows ``hidden[i]`` hidden.
+    def classify_mutants(
+        self, features: Float[Tensor, "image ..."], image: Int[Tensor, " mutant"], hidden: Bool[Tensor, "mutant window"]
+    ) -> Float[Tensor, "mutant class"]:
+        """Logits of mutant ``i``: image ``image[i]`` with the windows ``hidden[i]`` hidden.
 
-        All rows of one call cost the same number of tokens.
+        All mutants of one call have the same number of tokens.
         """
         ...
 
-    def mutant_tokens(self, hidden: BoolTensor) -> Tensor:
-        """Tokens that each mutant costs, long ``[mutant]``, for ``hidden`` ``[mutant, window]``."""
+    def mutant_tokens(self, hidden: Bool[Tensor, "mutant window"]) -> Int[Tensor, " mutant"]:
+        """Number of tokens of each mutant."""
         ...
 
 
 @runtime_checkable
 class Queries(Protocol):
-    """The part of a defender that the engine sees: which entries of the table it still needs."""
+    """A source of query rounds; every defender is one."""
 
-    def next_queries(self, table: PredictionTable[Any]) -> BoolTensor: ...
+    def next_queries(self, table: PredictionTable[Any]) -> Bool[Tensor, "image mutant"]:
+        """Entries of the next query round; none at the end."""
+        ...
 
 
 class MutantEvaluator:
-    """Fills prediction tables with the labels that a defender asks for.
+    """Fills prediction tables with the labels that a defender queries.
 
-    Wanted (image, mutant) pairs are grouped by the number of tokens that they cost, so that every batch is dense:
-    all of its sequences have the same length. What a pair gets doesn't depend on the batch that it is in, up to
-    the rounding of the arithmetic (docs/theory.md, section 6).
+    Queried (image, mutant) pairs are grouped by their number of tokens, so every batch is dense: all its sequences have
+    the same length. The label of a pair doesn't depend on its batch, up to rounding (docs/theory.md, section 6).
 
     Args:
-        model: a model whose windows can be hidden.
-        mutants: the mutants that may be asked for.
-        token_budget: most tokens in one batch; bounds the memory, whatever the number of mutants. Halved whenever the
-            memory of the device runs out. By default 8,192 on a CPU, more if a GPU has the memory.
+        model: model whose windows can be hidden.
+        mutants: mutants of the table.
+        token_budget: largest number of tokens per batch, which bounds the memory; halved when the memory of the device
+            runs out. Default: 8,192 on a CPU, derived from free memory on a GPU.
 
     Attributes:
-        labelled: mutants that have been labelled so far.
+        labelled: number of mutants labelled so far. Mutants read from the store are not counted.
     """
 
     def __init__(self, model: MaskableModel, mutants: MutantSet, token_budget: int | None = None) -> None:
@@ -75,22 +79,22 @@ class MutantEvaluator:
     @full_float32()
     def evaluate(
         self,
-        images: Tensor,
+        images: Float[Tensor, "image channel height width"],
         defender: Queries,
         ids: Sequence[object] | None = None,
         table: PredictionTable[Any] | None = None,
     ) -> PredictionTable[Any]:
-        """The table of a batch of images, with at least the entries that ``defender`` needs.
+        """Fill a table with the entries that a defender queries for a batch of images.
 
         Args:
-            images: ``[image, channel, height, width]`` with values in [0, 1].
-            defender: says which entries it needs until nothing is missing.
-            ids: names of the images for error messages; their positions in the batch by default.
-            table: the labels that are known already; it is filled up. By default nothing is known.
+            images: images with values in [0, 1].
+            defender: source of query rounds.
+            ids: names of the images in error messages; default: their positions in the batch.
+            table: partial table, filled in place; default: an empty one.
 
         Raises:
             ConfigurationError: for a model in training mode, or another number of ids.
-            NumericalError: for logits that are NaN or infinite, naming the image and the hidden windows.
+            NumericalError: for logits that are NaN or infinite, with the image and the hidden windows.
         """
         if getattr(self.model, "training", False):
             raise ConfigurationError("the model is in training mode, where labels are random; call model.eval() first")
@@ -100,27 +104,34 @@ class MutantEvaluator:
             table = PredictionTable.empty(self.mutants, len(images), device=images.device)
         ids = range(len(images)) if ids is None else ids
         features = None
-        while (wanted := defender.next_queries(table)).any():
+        while (queries := defender.next_queries(table)).any():
             features = self.model.encode(images) if features is None else features
             if self.token_budget is None:
                 self.token_budget = fitting_budget(features.device)
-            self._fill(table, features, wanted, ids)
+            self._fill(table, features, queries, ids, self.token_budget)
         return table
 
-    def _fill(self, table: PredictionTable[Any], features: Tensor, wanted: Tensor, ids: Sequence[object]) -> None:
+    def _fill(
+        self,
+        table: PredictionTable[Any],
+        features: Float[Tensor, "image ..."],
+        queries: Bool[Tensor, "image mutant"],
+        ids: Sequence[object],
+        budget: int,
+    ) -> None:
         assert table.margins is not None
         hidden = self.mutants.hidden.to(features.device)
         tokens = self.model.mutant_tokens(self.mutants.hidden).to(features.device)
-        image, mutant = wanted.nonzero(as_tuple=True)
+        image, mutant = queries.nonzero(as_tuple=True)
         for count in tokens[mutant].unique().tolist():
             left = (tokens[mutant] == count).nonzero()[:, 0]
             while len(left):
-                part = left[: max(1, (self.token_budget or 0) // count)]
+                part = left[: max(1, budget // count)]
                 rows, columns = image[part], mutant[part]
                 try:
-                    logits = self.model.classify_mutants(features, rows, hidden[columns]).float()  # type: ignore[arg-type]
+                    logits = self.model.classify_mutants(features, rows, hidden[columns]).float()
                 except torch.OutOfMemoryError as error:
-                    self.token_budget = halved(len(part), count, error)
+                    self.token_budget = budget = halved(len(part), count, error)
                     continue
                 _check_finite(logits, [ids[row] for row in rows.tolist()], hidden[columns])
                 self.labelled += len(rows)
@@ -130,7 +141,9 @@ class MutantEvaluator:
                 left = left[len(part) :]
 
 
-def _check_finite(logits: Tensor, ids: Sequence[object], hidden: Tensor) -> None:
+def _check_finite(
+    logits: Float[Tensor, "mutant class"], ids: Sequence[object], hidden: Bool[Tensor, "mutant window"]
+) -> None:
     finite = logits.isfinite().all(1)
     if not finite.all():
         bad = int((~finite).nonzero()[0])

@@ -1,18 +1,18 @@
-"""How many tokens fit into the memory of a device."""
+"""The token budget that fits into the memory of a device."""
 
 import torch
 
 from mrcert_pl.errors import ConfigurationError
 
-# On a CPU more tokens in a batch gain nothing.
+# On a CPU, larger batches are not faster.
 _ON_CPU = 8192
-# More than the activations of one block of a large ViT take for a token in float32, and much more than a small one's.
+# An upper bound of the activations of one block of a large ViT per token, in float32.
 _BYTES_PER_TOKEN = 1 << 16
 _MOST = 1 << 18
 
 
 def fitting_budget(device: torch.device) -> int:
-    """Most tokens in one batch to begin with: by the free memory of a GPU, 8,192 elsewhere."""
+    """Initial token budget per batch: derived from the free memory of a GPU, 8,192 elsewhere."""
     if device.type != "cuda":
         return _ON_CPU
     free, _ = torch.cuda.mem_get_info(device)
@@ -20,15 +20,15 @@ def fitting_budget(device: torch.device) -> int:
 
 
 def halved(mutants: int, tokens: int, error: torch.OutOfMemoryError) -> int:
-    """The token budget to go on with, after the memory has run out for a batch.
+    """Return the token budget after the memory has run out for a batch.
 
     Args:
         mutants: number of mutants in the batch.
-        tokens: of each.
-        error: what the device said.
+        tokens: number of tokens of each mutant.
+        error: error of the device.
 
     Raises:
-        ConfigurationError: if it was a single mutant.
+        ConfigurationError: if the batch had a single mutant.
     """
     if mutants == 1:
         raise ConfigurationError(

@@ -1,4 +1,4 @@
-"""The arithmetic of labels, whatever the rest of the process has chosen."""
+"""IEEE float32 for labels, independent of the settings of the host process."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -9,10 +9,10 @@ import torch
 
 @contextmanager
 def full_float32() -> Iterator[None]:
-    """Keep TF32 out of products and convolutions in float32: its ten bits would change labels that are nearly tied.
+    """Disable TF32 in float32 products and convolutions: its ten bits change labels with small margins.
 
-    A process chooses by one of two interfaces of PyTorch: earlier versions have the older one alone, and it can't be
-    read, nor given back, where the newer one, ``fp32_precision``, has chosen otherwise.
+    PyTorch has two interfaces for this setting. Early versions have the older one only; it can be neither read nor
+    restored if the newer one, ``fp32_precision``, has a conflicting value.
     """
     newer = _newer()
     chosen, older = [part.fp32_precision for part in newer], _older()
@@ -33,7 +33,7 @@ def _newer() -> list[Any]:
     cudnn: Any = torch.backends.cudnn
     if not hasattr(getattr(cudnn, "conv", None), "fp32_precision"):
         return []
-    # The older interface sets recurrent networks with convolutions.
+    # The older interface sets convolutions and recurrent networks together.
     return [torch.backends.cuda.matmul, cudnn.conv, cudnn.rnn]
 
 

@@ -5,6 +5,7 @@ import json
 import struct
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -180,7 +181,7 @@ def _lists(column: pa.ListArray) -> list[np.ndarray]:
     if values.null_count:
         raise ValueError("a value is missing")
     offsets, flat = column.offsets.to_numpy(), values.to_numpy(zero_copy_only=False)
-    return [flat[start:stop] for start, stop in zip(offsets[:-1], offsets[1:], strict=True)]
+    return [flat[start:stop] for start, stop in pairwise(offsets)]
 
 
 def _classes(header: Mapping[str, Any]) -> int:

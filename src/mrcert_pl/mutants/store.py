@@ -190,6 +190,39 @@ class TableStore:
         return self._cache[shard][number]
 
 
+def store_header(
+    *,
+    dataset: str,
+    model: Mapping[str, Any],
+    weights_sha256: str,
+    precision: str,
+    mutants: MutantSet,
+    borders: Sequence[Sequence[int]] | None = None,
+    names: Mapping[str, str] | None = None,
+) -> dict[str, Any]:
+    """Return the header of a table store: everything that the labels depend on, and what verification needs.
+
+    Args:
+        dataset: Name of the data set in the configuration.
+        model: Description of the model.
+        weights_sha256: Digest of its weights.
+        precision: Precision of the arithmetic.
+        mutants: The mutants of the columns.
+        borders: Borders of the windows in px along both axes, for models with a grid of windows.
+        names: How results call the ``dataset`` and the ``model``.
+    """
+    header = {
+        "dataset": dataset,
+        "model": dict(model),
+        "weights_sha256": weights_sha256,
+        "precision": precision,
+        "mutants": mutants.identity(),
+    }
+    if borders is not None:
+        header["borders"] = [[int(px) for px in axis] for axis in borders]
+    return header | ({"names": dict(names)} if names else {})
+
+
 def stored_header(folder: Path) -> dict[str, Any]:
     """Return what the tables of a store were made by, as plain values.
 

@@ -5,7 +5,8 @@ from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
 
 import torch
-from torch import BoolTensor, Tensor
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError
 
@@ -14,23 +15,23 @@ NOT_EVALUATED = -1
 
 @runtime_checkable
 class MutantSet(Protocol):
-    """The mutants that a defender looks at, each by the windows that it hides; the first one hides nothing."""
+    """The mutants that a defender needs; the first one hides nothing."""
 
     @property
     def windows(self) -> int:
         """Number of windows."""
 
     @property
-    def hidden(self) -> BoolTensor:
-        """``[mutant, window]``."""
+    def hidden(self) -> Bool[Tensor, "mutant window"]:
+        """Hidden windows of each mutant."""
 
     def __len__(self) -> int: ...
 
     def summary(self) -> dict[str, Any]:
-        """Plain values that say which mutants they are, for results."""
+        """Plain values for results."""
 
     def identity(self) -> dict[str, Any]:
-        """Plain values that two sets share exactly if the mutants of the smaller one are the first of the larger."""
+        """Plain values that two sets share if and only if the smaller one is a prefix of the larger."""
 
 
 Mutants = TypeVar("Mutants", bound=MutantSet)
@@ -41,12 +42,12 @@ class PredictionTable(Generic[Mutants]):
     """Labels, and optionally margins, of mutants.
 
     Args:
-        mutants: the mutants that the columns stand for: the unions of masks, or the ablations of a vote.
-        labels: integer tensor ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) where nobody has asked yet.
-        margins: float tensor ``[image, mutant]``, highest logit less the second highest, or ``None``.
+        mutants: mutants of the columns: unions of masks, or ablations.
+        labels: labels of the base model, integers ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) for missing entries.
+        margins: top-two logit margins ``[image, mutant]``, or ``None``.
 
     Raises:
-        ConfigurationError: for tensors of another shape or kind.
+        ConfigurationError: for tensors of another shape or dtype.
     """
 
     mutants: Mutants
@@ -67,7 +68,7 @@ class PredictionTable(Generic[Mutants]):
 
     @classmethod
     def empty(cls, mutants: Mutants, images: int, device: torch.device | str = "cpu") -> "PredictionTable[Mutants]":
-        """A table for ``images`` images in which nothing has been evaluated."""
+        """Return a table for a number of images in which all entries are missing."""
         shape = (images, len(mutants))
         return cls(
             mutants,
@@ -75,8 +76,8 @@ class PredictionTable(Generic[Mutants]):
             torch.full(shape, torch.nan, device=device),
         )
 
-    def rows(self, images: Tensor) -> "PredictionTable[Mutants]":
-        """A copy of the rows of some images, by their positions or as a mask."""
+    def rows(self, images: Int[Tensor, " row"] | Bool[Tensor, " image"]) -> "PredictionTable[Mutants]":
+        """Return a copy of the rows of some images, by their positions or as a mask."""
         return PredictionTable(
             self.mutants, self.labels[images], None if self.margins is None else self.margins[images]
         )
@@ -88,30 +89,30 @@ class PredictionTable(Generic[Mutants]):
         return self.mutants
 
     @property
-    def evaluated(self) -> BoolTensor:
-        """``[image, mutant]``: which entries hold a label."""
-        return self.labels != NOT_EVALUATED  # type: ignore[return-value]
+    def evaluated(self) -> Bool[Tensor, "image mutant"]:
+        """Whether each entry has a label."""
+        return self.labels != NOT_EVALUATED
 
-    def above(self, margin: float) -> BoolTensor:
-        """``[image, mutant]``: which entries have a larger margin; all if it is 0 (docs/theory.md, Theorem 6).
+    def above(self, margin: float) -> Bool[Tensor, "image mutant"]:
+        """Whether each entry has a larger margin; true for all if ``margin`` is 0 (docs/theory.md, Theorem 6).
 
         Raises:
-            ConfigurationError: for a margin with a table that has none.
+            ConfigurationError: for a positive margin with a table without margins.
         """
         if margin == 0:
-            return torch.ones_like(self.labels, dtype=torch.bool)  # type: ignore[return-value]
+            return torch.ones_like(self.labels, dtype=torch.bool)
         if self.margins is None:
             raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
-        return self.margins > margin  # type: ignore[return-value]
+        return self.margins > margin
 
 
-def rounded_down(margins: Tensor) -> Tensor:
-    """Margins as the next lower numbers of half precision, in which they are stored; still float32.
+def rounded_down(margins: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
+    """Round margins down to half precision, in which they are stored; the result is float32.
 
-    A margin counts inside a certificate if it is large enough (docs/theory.md, Theorem 6), so it may be written down
-    as less than it is, and never as more.
+    A certificate needs large margins (docs/theory.md, Theorem 6), so a stored margin may be smaller than the true one,
+    never larger.
     """
     near = margins.clamp(max=torch.finfo(torch.float16).max).half()
-    # Of positive numbers the one before has the pattern of bits before.
+    # For positive floats, decrementing the bit pattern gives the next smaller value.
     below = (near.view(torch.int16) - 1).view(torch.float16)
     return torch.where(near.float() > margins, below, near).float()

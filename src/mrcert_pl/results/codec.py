@@ -11,9 +11,6 @@ from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar, Union, get_args
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
 
-Plain: TypeAlias = "None | bool | int | float | str | list[Plain] | dict[str, Plain]"
-"""What JSON holds."""
-
 Settings: TypeAlias = Mapping[str, Any]
 """Plain values that are kept for the reader and not interpreted."""
 
@@ -150,7 +147,12 @@ def encode(value: Any) -> Any:
 
 
 def decode(kind: Any, value: object, field: str = "") -> Any:
-    """Return a plain value as ``kind``: a scalar, ``Annotated`` with a :class:`Range`, a union, tuple, mapping, dataclass.
+    """Return a plain value as ``kind``.
+
+    Args:
+        kind: Scalar type, ``Annotated`` with a :class:`Range`, union, tuple, mapping or dataclass.
+        value: Value from a file.
+        field: Name of the field, for errors.
 
     Raises:
         FieldError: If the value is of another type, out of range, or lacks a field, naming the field.
@@ -181,7 +183,7 @@ _NAMES: dict[Any, str] = {
     int: "an integer",
     float: "a number",
     str: "a text",
-    bool: "true or false",
+    bool: "a boolean",
     type(None): "null",
 }
 

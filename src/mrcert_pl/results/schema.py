@@ -120,7 +120,7 @@ class VerdictRow:
         witness: Mutant whose label was taken, -1 without one.
         certified: Whether no patch can change the label.
         round_trip: Whether, in addition, every patched version is certified.
-        certified_patches: Largest number of patches that cannot change the label, -1 where not even a witness was found.
+        certified_patches: Largest number of patches that cannot change the label; -1 without a witness.
         level: Number of patches that the deciding rule is built for, 0 for a fallback.
         safe_masks: For each mask whether a patch under it leaves the label.
         certified_fraction: Fraction of the patch placements that leave the label.
@@ -474,6 +474,8 @@ class TrainingResult(Document):
         checkpoint: File of the best weights; ``None`` if none was kept.
         monitor: Metric that the checkpoint was chosen by.
         best_score: Its value.
+        published: File that the checkpoint was copied to.
+        replaced: Whether it replaced an earlier one there.
         weights_sha256: Digest of the best weights.
         seconds: Duration in seconds.
         environment, seed, command, config: As in :class:`EvaluationResult`.
@@ -491,6 +493,8 @@ class TrainingResult(Document):
     checkpoint: str | None = None
     monitor: str | None = None
     best_score: float | None = None
+    published: str | None = None
+    replaced: bool = False
     weights_sha256: str | None = None
     seconds: Amount | None = None
     command: str = ""

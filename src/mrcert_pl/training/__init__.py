@@ -1,12 +1,11 @@
 """Training apart from Lightning: mask samplers, drop path and learning rates."""
 
 from mrcert_pl.training.drop_path import set_drop_path
-from mrcert_pl.training.learning_rate import LearningRateScaling, effective_lr
+from mrcert_pl.training.learning_rate import effective_lr
 from mrcert_pl.training.mask_sampling import AblationSampler, MaskSampler, WindowSampler
 
 __all__ = [
     "AblationSampler",
-    "LearningRateScaling",
     "MaskSampler",
     "WindowSampler",
     "effective_lr",

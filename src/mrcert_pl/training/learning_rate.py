@@ -1,31 +1,29 @@
-"""How a base learning rate becomes the one that a run uses."""
+"""Scaling of a base learning rate with the batch size."""
 
 import math
-from typing import Literal, get_args
 
 from mrcert_pl.errors import unknown
 
-LearningRateScaling = Literal["none", "linear", "sqrt"]
-
+SCALINGS = ("none", "linear", "sqrt")
 REFERENCE_BATCH = 256
 
 
-def effective_lr(base: float, scaling: LearningRateScaling, batch: int) -> tuple[float, str]:
-    """The learning rate for ``batch`` images per optimiser step, and in words how it came about.
+def effective_lr(base: float, scaling: str, batch: int) -> tuple[float, str]:
+    """Return the learning rate for a batch size, and the sentence that derives it.
 
     Args:
-        base: learning rate, at a batch of 256 images if it is scaled.
-        scaling: ``none``; ``linear`` in the batch (MAE); ``sqrt`` of it (what timm's scripts do for Adam).
-        batch: images per optimiser step over all devices and accumulated batches.
+        base: Learning rate; if scaled, for a batch of 256 images.
+        scaling: ``none``; ``linear`` in the batch size (MAE); ``sqrt`` of it (timm's scripts for Adam).
+        batch: Images per optimiser step over all devices and accumulated batches.
 
     Raises:
-        ConfigurationError: for an unknown scaling.
+        ConfigurationError: For an unknown scaling.
     """
-    if scaling not in get_args(LearningRateScaling):
-        raise unknown("learning rate scaling", scaling, get_args(LearningRateScaling))
+    if scaling not in SCALINGS:
+        raise unknown("learning rate scaling", scaling, SCALINGS)
     if scaling == "none":
         return base, f"learning rate {base:.3g}, not scaled; {batch} images per step"
     ratio = batch / REFERENCE_BATCH
-    lr = base * (math.sqrt(ratio) if scaling == "sqrt" else ratio)
-    factor = f"sqrt({batch} / {REFERENCE_BATCH})" if scaling == "sqrt" else f"{batch} / {REFERENCE_BATCH}"
-    return lr, f"learning rate {lr:.3g} = {base:.3g} x {factor} for {batch} images per step"
+    factor, term = (math.sqrt(ratio), "sqrt({})") if scaling == "sqrt" else (ratio, "{}")
+    formula = term.format(f"{batch} / {REFERENCE_BATCH}")
+    return base * factor, f"learning rate {base * factor:.3g} = {base:.3g} x {formula} for {batch} images per step"

@@ -1,15 +1,21 @@
 """The rules for unions of masks, in NumPy (docs/theory.md, sections 3, 4, 8 and 9).
 
+``mutants`` are the plain values that identify the mutants.
 ``labels`` and ``margins`` are ``[image, mutant]``; ``p(U)`` is the label of the mutant that hides the union ``U``.
 Answers are dicts from the names of verdict columns to arrays ``[image]``, or ``[image, mask]`` for ``safe_masks``.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from functools import lru_cache, partial
 from typing import Any
 
 import numpy as np
 
+from mrcert_pl.errors import ResultsError
+
 Answers = dict[str, Any]
+
+_MOST_UNIONS, _MOST_MASKS = 500_000, 64
 
 
 class Unions:
@@ -21,10 +27,14 @@ class Unions:
     """
 
     def __init__(self, masks: Sequence[int], order: int) -> None:
+        if not 0 <= order <= _MOST_MASKS:
+            raise ResultsError(f"unions of {order} masks are stated; at most {_MOST_MASKS} are compared")
         self.unions, self.sizes = [0], [1]
         column = {0: 0}
         for _ in range(order):
             for union in list(self.unions):
+                if len(column) > _MOST_UNIONS:
+                    raise ResultsError(f"{len(masks)} masks have more than {_MOST_UNIONS:,} unions of order {order}")
                 for mask in masks:
                     if union | mask not in column:
                         column[union | mask] = len(self.unions)
@@ -48,15 +58,32 @@ class Unions:
         return np.searchsorted(self.sizes, columns, side="right")
 
 
-def undefended(labels: np.ndarray) -> Answers:
+def undefended(mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray) -> Answers:
     """The label of the unmasked image, and no certificate."""
     none = np.zeros(len(labels), dtype=bool)
-    return {"prediction": labels[:, 0], "certified": none, "round_trip": none}
+    return {
+        "prediction": labels[:, 0],
+        "case": 1 + 0 * labels[:, 0],
+        "witness": -1 + 0 * labels[:, 0],
+        "certified": none,
+        "round_trip": none,
+        "certified_patches": 0 * labels[:, 0],
+        "level": 0 * labels[:, 0],
+    }
 
 
-def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answers:
-    """Double masking, with the label of the unmasked image or the majority of one mask as its ``reference``."""
-    unions = Unions(masks, 2)
+def patchcure(
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    reference: str = "original",
+    certificate: str = "sharp",
+    margin: float = 0.0,
+) -> Answers:
+    """Double masking; the ``reference`` is the label of the unmasked image or the majority of one mask."""
+    _check("certificate", certificate, ("paper", "sharp"))
+    _check("reference", reference, ("original", "majority"))
+    unions = _unions(mutants, 2)
     ones = np.arange(1, unions.sizes[1])
     expected = labels[:, 0]
     if reference == "majority":
@@ -66,7 +93,10 @@ def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answe
     recovered = (alone != expected[:, None]) & (labels[:, unions.join(1, 1)[1:, 1:]] == alone[:, :, None]).all(2)
     found, first = recovered.any(1), 1 + recovered.argmax(1)
     prediction = np.where(agree | ~found, expected, labels[np.arange(len(labels)), first])
-    certified = (labels[:, 1 : unions.sizes[2]] == labels[:, 1:2]).all(1)
+    entries = slice(0 if certificate == "paper" else 1, unions.sizes[2])
+    certified = (labels[:, entries] == labels[:, 1:2]).all(1)
+    if margin:
+        certified &= (margins[:, entries] > margin).all(1)
     return {
         "prediction": prediction,
         "case": np.where(agree, 1, np.where(found, 2, 3)),
@@ -79,10 +109,16 @@ def patchcure(masks: Sequence[int], labels: np.ndarray, reference: str) -> Answe
 
 
 def mrcert(
-    masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patches: int, certificate: str, margin: float
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    patches: int = 2,
+    certificate: str = "paper",
+    margin: float = 0.0,
 ) -> Answers:
-    """MRCert for so many patches, with the certificate ``paper`` or ``sharp``."""
-    unions, n = Unions(masks, 2 * patches), patches
+    """MRCert for any number of patches, with the certificate ``paper`` or ``sharp``."""
+    _check("certificate", certificate, ("paper", "sharp"))
+    unions, n = _unions(mutants, 2 * patches), patches
     witnesses = _stable(unions, labels, n, n)
     found, first = witnesses.any(1), witnesses.argmax(1)
     answers: Answers = {
@@ -104,9 +140,11 @@ def mrcert(
     return answers | _certificates(unions, safe, twice, n)
 
 
-def cascade(masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patches: int, margin: float) -> Answers:
-    """MRCert for so many patches, where it finds no witness for one less, ..., down to one."""
-    unions, n = Unions(masks, 2 * patches), patches
+def cascade(
+    mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray, patches: int = 2, margin: float = 0.0
+) -> Answers:
+    """MRCert for ``patches`` patches; without a witness, for one patch fewer, and so on down to one."""
+    unions, n = _unions(mutants, 2 * patches), patches
     level = np.zeros(len(labels), dtype=int)
     witness = np.full(len(labels), -1)
     for lower in range(n, 0, -1):
@@ -120,6 +158,24 @@ def cascade(masks: Sequence[int], labels: np.ndarray, margins: np.ndarray, patch
     )
     answers: Answers = {"prediction": label, "case": n + 1 - level, "witness": witness, "level": level}
     return answers | _certificates(unions, safe, twice, n)
+
+
+mrcert_sharp = partial(mrcert, certificate="sharp")
+patchcure_paper = partial(patchcure, certificate="paper")
+
+
+def _unions(mutants: Mapping[str, Any], order: int) -> Unions:
+    return _cached(tuple(int(mask, 16) for mask in mutants["masks"]), order)
+
+
+@lru_cache(maxsize=8)
+def _cached(masks: tuple[int, ...], order: int) -> Unions:
+    return Unions(masks, order)
+
+
+def _check(what: str, value: str, known: tuple[str, ...]) -> None:
+    if value not in known:
+        raise ResultsError(f"unknown {what} {value!r}; the second implementation has {', '.join(known)}")
 
 
 def _stable(unions: Unions, labels: np.ndarray, left: int, right: int, counts: np.ndarray | None = None) -> np.ndarray:

@@ -1,33 +1,38 @@
 """The rules for votes over ablations, in NumPy and by single pixels (docs/theory.md, section 12)."""
 
 from collections.abc import Mapping, Sequence
+from functools import partial
 from itertools import combinations_with_replacement
 from typing import Any
 
 import numpy as np
 
+from mrcert_pl.errors import ResultsError
+
 Answers = dict[str, Any]
 
 
 def vote(
-    ablations: Mapping[str, Any],
-    shapes: Sequence[tuple[int, int]],
-    votes: np.ndarray,
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
     margins: np.ndarray,
-    certificate: str,
-    margin: float,
+    certificate: str = "paper",
+    margin: float = 0.0,
 ) -> Answers:
     """The plurality, with the certificate ``paper`` or ``sharp``.
 
     Args:
-        ablations: kind, width, stride and ``image_px`` of the ablations.
-        shapes: height and width in px of every shape of the patch.
-        votes: ``[image, vote]``.
-        margins: ``[image, vote]``.
+        mutants: kind, width, stride and ``image_px`` of the ablations; ``patch_px``, height and width of every shape
+            of the patch.
+        labels: ``[image, mutant]``, those of the votes after that of the unablated image.
+        margins: ``[image, mutant]``.
         certificate: the rule.
         margin: votes with a margin that is not larger are the attacker's, for two patches twice as large.
     """
-    touched = touched_votes(ablations, shapes)
+    if certificate not in ("paper", "sharp"):
+        raise ResultsError(f"unknown certificate {certificate!r}; the second implementation has paper, sharp")
+    votes, margins = labels[:, 1:], margins[:, 1:]
+    touched = touched_votes(mutants, mutants["patch_px"])
     # One label more than there are votes for: a rival without a vote.
     counts = np.stack([(votes == label).sum(1) for label in range(int(votes.max()) + 2)], axis=1)
     label = counts.argmax(1)
@@ -47,6 +52,9 @@ def vote(
         "round_trip": round_trip,
         "certified_patches": 1 * certified + round_trip,
     }
+
+
+vote_sharp = partial(vote, certificate="sharp")
 
 
 def touched_votes(ablations: Mapping[str, Any], shapes: Sequence[tuple[int, int]]) -> np.ndarray:

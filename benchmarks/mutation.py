@@ -1,0 +1,194 @@
+"""Mutation testing: change one operator, constant or condition of a source file at a time and run its tests.
+
+    python benchmarks/mutation.py --sample 40
+    python benchmarks/mutation.py --packages geometry verification
+
+A mutant is killed if the mirrored test files of its module (``src/mrcert_pl/a/b.py``: ``tests/a/test_*b*.py``, then all
+of ``tests/a``) fail. Survivors, and mutants whose tests exceed the time limit, are listed with the change.
+"""
+
+import argparse
+import ast
+import copy
+import json
+import os
+import random
+import shutil
+import subprocess
+import sys
+import tempfile
+import time
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parent.parent
+PACKAGES = ("geometry", "defenders", "metrics", "verification")
+_COMPARISONS = {
+    ast.Lt: ast.LtE,
+    ast.LtE: ast.Lt,
+    ast.Gt: ast.GtE,
+    ast.GtE: ast.Gt,
+    ast.Eq: ast.NotEq,
+    ast.NotEq: ast.Eq,
+    ast.In: ast.NotIn,
+    ast.NotIn: ast.In,
+    ast.Is: ast.IsNot,
+    ast.IsNot: ast.Is,
+}
+_OPERATORS = {
+    ast.Add: ast.Sub,
+    ast.Sub: ast.Add,
+    ast.Mult: ast.Add,
+    ast.FloorDiv: ast.Mult,
+    ast.Div: ast.Mult,
+    ast.BitAnd: ast.BitOr,
+    ast.BitOr: ast.BitAnd,
+    ast.LShift: ast.RShift,
+    ast.RShift: ast.LShift,
+}
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One change of a source file.
+
+    Attributes:
+        file: Source file below ``src/mrcert_pl``.
+        number: Position among the mutants of the file.
+        line: Line of the change.
+        before: Source of the changed expression.
+        after: Source after the change.
+    """
+
+    file: str
+    number: int
+    line: int
+    before: str
+    after: str
+
+
+def changes(node: ast.AST) -> Iterator[ast.AST]:
+    """Yield changed copies of a node."""
+    if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
+        changed = copy.deepcopy(node)
+        changed.ops[0] = _COMPARISONS[type(node.ops[0])]()
+        yield changed
+    elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS and not _is_type(node):
+        changed = copy.deepcopy(node)
+        changed.op = _OPERATORS[type(node.op)]()
+        yield changed
+    elif isinstance(node, ast.BoolOp):
+        changed = copy.deepcopy(node)
+        changed.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
+        yield changed
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert, ast.USub)):
+        yield copy.deepcopy(node.operand)
+    elif isinstance(node, ast.Constant) and type(node.value) is bool:
+        yield ast.Constant(not node.value)
+    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+        yield ast.Constant(node.value + 1)
+    elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CALLS:
+        changed = copy.deepcopy(node)
+        assert isinstance(changed.func, ast.Attribute)
+        changed.func.attr = _CALLS[node.func.attr]
+        yield changed
+
+
+_CALLS = {"any": "all", "all": "any", "min": "max", "max": "min", "argmax": "argmin", "ceil": "floor"}
+
+
+def _is_type(node: ast.BinOp) -> bool:
+    """Whether ``|`` joins types, as in ``int | None``."""
+    parts = [part for part in ast.walk(node) if isinstance(part, (ast.Name, ast.Constant))]
+    names = {part.id if isinstance(part, ast.Name) else part.value for part in parts}
+    return isinstance(node.op, ast.BitOr) and bool(names & {None, "int", "str", "float", "bool", "tuple", "Path"})
+
+
+class _Replace(ast.NodeTransformer):
+    """Make the change with a number; count the possible ones."""
+
+    def __init__(self, number: int = -1) -> None:
+        self.number, self.found = number, list[tuple[int, str, str]]()
+
+    def visit(self, node: ast.AST) -> ast.AST:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            # Only what runs: no annotations, decorators or texts.
+            node.body = [self.visit(part) for part in node.body]  # type: ignore[misc]  # statements stay statements
+            return node
+        if isinstance(node, (ast.Raise, ast.JoinedStr, ast.AnnAssign, ast.Import, ast.ImportFrom)):
+            return node
+        for changed in changes(node):
+            self.found.append((getattr(node, "lineno", 0), ast.unparse(node), ast.unparse(changed)))
+            if len(self.found) - 1 == self.number:
+                return ast.copy_location(changed, node)
+        return super().generic_visit(node)
+
+
+def mutants(file: Path) -> list[Mutant]:
+    """List all mutants of a source file."""
+    listed = _Replace()
+    listed.visit(ast.parse(file.read_text()))
+    name = str(file.relative_to(ROOT / "src" / "mrcert_pl"))
+    return [Mutant(name, number, *change) for number, change in enumerate(listed.found)]
+
+
+def mutated(file: Path, number: int) -> str:
+    """Source of a file with one change."""
+    return ast.unparse(ast.fix_missing_locations(_Replace(number).visit(ast.parse(file.read_text()))))
+
+
+def tests_of(name: str) -> list[str]:
+    """Test files of a module, those that carry its name first."""
+    package, stem = Path(name).parts[0], Path(name).stem
+    files = sorted((ROOT / "tests" / package).glob("test_*.py"))
+    return [str(file) for file in sorted(files, key=lambda file: (stem not in file.stem, file.stem))]
+
+
+def outcome(mutant: Mutant, copy_of: Path, seconds: float) -> str:
+    """Run the tests on a copy of the package with one change: ``killed``, ``survived`` or ``timeout``."""
+    target = copy_of / "mrcert_pl" / mutant.file
+    original = target.read_text()
+    target.write_text(mutated(ROOT / "src" / "mrcert_pl" / mutant.file, mutant.number))
+    environment = os.environ | {"PYTHONPATH": str(copy_of), "PYTHONDONTWRITEBYTECODE": "1"}
+    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_of(mutant.file)]
+    try:
+        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=seconds, check=False)
+    except subprocess.TimeoutExpired:
+        return "timeout"
+    finally:
+        target.write_text(original)
+    return "killed" if done.returncode else "survived"
+
+
+def main() -> None:
+    """Run mutants and print the survivors."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--packages", nargs="+", default=PACKAGES)
+    parser.add_argument("--sample", type=int, help="number of mutants, drawn at random (default: all)")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seconds", type=float, default=300.0, help="time limit of one mutant (default: %(default)s)")
+    parser.add_argument("--out", type=Path, help="JSON file for the outcome")
+    options = parser.parse_args()
+    files = [file for package in options.packages for file in (ROOT / "src" / "mrcert_pl" / package).glob("*.py")]
+    every = [mutant for file in sorted(files) for mutant in mutants(file)]
+    chosen = every if options.sample is None else random.Random(options.seed).sample(every, options.sample)
+    outcomes, survivors, started = Counter[str](), [], time.monotonic()
+    with tempfile.TemporaryDirectory() as folder:
+        shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True)
+        for done, mutant in enumerate(chosen, start=1):
+            kind = outcome(mutant, Path(folder), options.seconds)
+            outcomes[kind] += 1
+            if kind != "killed":
+                survivors.append(mutant)
+                print(f"{kind}: {mutant.file}:{mutant.line}: {mutant.before} -> {mutant.after}", flush=True)
+            print(f"{done}: {dict(outcomes)} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
+    print(f"{len(every)} mutants, {len(chosen)} run: {dict(outcomes)}")
+    if options.out:
+        content = {"mutants": len(every), "run": len(chosen), "survivors": [asdict(mutant) for mutant in survivors]}
+        options.out.write_text(json.dumps(content, indent=2))
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,105 @@
+"""Settings that a command takes from the checkpoint, the tables or the attacked set that it is given.
+
+They become overrides of the command line before Hydra composes the configuration, so that the configuration is never
+changed afterwards. Whatever the user gives takes precedence. Nothing that a file says is used unless it is one of the
+names that this program knows, or parses as a patch or a stride.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from mrcert_pl.cli.overrides import given, override
+from mrcert_pl.errors import MRCertError
+
+# Commands about a trained model.
+_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "bench")
+
+
+def adopted(command: str, arguments: Sequence[str]) -> list[str]:
+    """Return the arguments of a command with the overrides that its checkpoint, tables or attacked set imply.
+
+    Args:
+        command: name of the configuration.
+        arguments: what the user typed.
+    """
+    if command not in _ABOUT_A_MODEL:
+        return list(arguments)
+    settings = given(arguments)
+    implied = {**_of_checkpoint(settings), **_of_attacked_set(settings)}
+    names = {name.split("@")[0] for name in settings}
+    added = [override(name, value) for name, value in implied.items() if name not in names]
+    return [*arguments, *added]
+
+
+def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
+    """Settings that a checkpoint or stored tables imply; none if they cannot be read, which the task reports."""
+    from mrcert_pl.models.checkpoints import read_checkpoint
+    from mrcert_pl.mutants import stored_header
+
+    origin: Mapping[str, Any] = {}
+    try:
+        if settings.get("table") is not None:
+            header = stored_header(Path(str(settings["table"])))
+            names = header.get("names")
+            kind = names.get("model") if isinstance(names, dict) else None
+            origin = {"name": kind, "dataset": header.get("dataset")}
+        elif settings.get("checkpoint") is not None:
+            origin = read_checkpoint(str(settings["checkpoint"])).origin
+    except MRCertError:
+        return {}
+    return _checked(origin)
+
+
+def _of_attacked_set(settings: Mapping[str, object]) -> dict[str, Any]:
+    """Settings that an attacked set implies."""
+    from mrcert_pl.data.attacked_header import read_header
+
+    if settings.get("dataset") != "attacked" or settings.get("dataset.path") is None:
+        return {}
+    try:
+        header = read_header(Path(str(settings["dataset.path"])))
+    except MRCertError:
+        return {}
+    implied = {"dataset.source": header.source, "patch": _patch(header.patch)}
+    # A vote has a base model of its own.
+    votes = str(settings.get("defender", "")).startswith("vot")
+    return implied if votes or "checkpoint" in settings else {**implied, "model": header.model_kind}
+
+
+def _checked(origin: Mapping[str, Any]) -> dict[str, Any]:
+    """The settings of a file that this program knows; others are left out."""
+    from mrcert_pl.cli.configuration import CONF_DIR
+
+    implied: dict[str, Any] = {}
+    for group, name in (("model", origin.get("name")), ("dataset", origin.get("dataset"))):
+        if isinstance(name, str) and name.isidentifier() and (CONF_DIR / group / f"{name}.yaml").is_file():
+            implied[group] = name
+    if (patch := _patch(origin.get("patch"))) is not None:
+        implied["patch"] = patch
+    if (stride := _stride(origin.get("stride"))) is not None:
+        implied["stride"] = stride
+    if origin.get("resize") in ("crop", "whole") and implied.get("dataset") not in (None, "digits"):
+        implied["dataset.resize"] = origin["resize"]
+    return implied
+
+
+def _patch(patch: object) -> object:
+    """Return a patch if it is one, else ``None``."""
+    from mrcert_pl.geometry import PatchSpec
+
+    if not isinstance(patch, (int, str)) or isinstance(patch, bool):
+        return None
+    try:
+        PatchSpec(patch)
+    except MRCertError:
+        return None
+    return patch
+
+
+def _stride(stride: object) -> object:
+    """Return a stride if it is one, else ``None``."""
+    numbers = stride if isinstance(stride, list) else [stride]
+    if len(numbers) > 2 or not all(isinstance(number, int) and 0 < number < 10_000 for number in numbers):
+        return None
+    return stride

@@ -1,0 +1,30 @@
+"""``mrcert audit numerics``: how far logits move between runs, and the margin that certificates need for it."""
+
+from omegaconf import DictConfig
+
+from mrcert_pl.cli.app import command, completed
+
+
+@command("audit_numerics")
+def main(cfg: DictConfig) -> None:
+    """Compare the logits of the same mutants by several methods; leave a table and ``numerics.json``."""
+    from mrcert_pl.cli.instantiate import numerics_settings
+    from mrcert_pl.cli.lineage import audit_artifacts, describe
+    from mrcert_pl.cli.record import write_config
+    from mrcert_pl.tasks.audit import audit_numerics
+    from mrcert_pl.views.terminal import show_numerics
+    from mrcert_pl.views.wandb import WandbRun, log_audit
+
+    cfg = completed(cfg)
+    settings = numerics_settings(cfg)
+    write_config(cfg)
+    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    result = audit_numerics(settings)
+    show_numerics(result)
+    print(settings.run.folder / "numerics.json")
+    if run:
+        log_audit(run, result, audit_artifacts(settings, "audit-numerics", result))
+
+
+if __name__ == "__main__":
+    main()

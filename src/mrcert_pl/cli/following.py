@@ -1,0 +1,37 @@
+"""Commands that follow a run, with the settings that they must share with it."""
+
+import shlex
+
+from hydra.core.hydra_config import HydraConfig
+from omegaconf import DictConfig
+
+from mrcert_pl.cli.overrides import override
+
+# Settings that training and evaluation share.
+_SHARED = (
+    "hydra.searchpath=",
+    "dataset.root=",
+    "dataset.resize=",
+    "dataset.labels=",
+    "model.",
+    "paths.",
+    "patches=",
+    "stride=",
+)
+# Weights that a training starts from.
+_START = ("pretrained", "weights", "head_rows")
+
+
+def command_line(cfg: DictConfig, script: str) -> str:
+    """Return the command of ``train.py`` or ``eval.py`` for the data set, model and patch of this run."""
+    dataset = cfg.dataset.get("source") or cfg.dataset.name
+    chosen = [override("dataset", dataset), override("model", cfg.model.name), override("patch", cfg.patch)]
+    own = tuple(f"model.{name}=" for name in _START)
+    given = HydraConfig.get().overrides
+    shared = [o for o in [*given.hydra, *given.task] if _key(o).startswith(_SHARED) and not _key(o).startswith(own)]
+    return shlex.join(["python", script, *chosen, *shared])
+
+
+def _key(override: str) -> str:
+    """Return an override without the signs that say that it adds a setting."""
+    return override.lstrip("+")

@@ -1,0 +1,263 @@
+"""From the composed configuration to settings of tasks: the only place where Hydra makes objects.
+
+Classes come from the configuration alone, never from a file of data.
+"""
+
+import sys
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from hydra.core.hydra_config import HydraConfig
+from hydra.utils import get_class, instantiate
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+from omegaconf import DictConfig, OmegaConf
+from rich.progress import track
+
+from mrcert_pl.cli.following import command_line
+from mrcert_pl.defenders import Defender, OutputLevel
+from mrcert_pl.tasks.attack import AttackSettings
+from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
+from mrcert_pl.tasks.evaluate import EvaluationSettings
+from mrcert_pl.tasks.plan import WITHOUT_WEIGHTS, PlanSettings
+from mrcert_pl.tasks.predict import PredictionSettings
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
+from mrcert_pl.tasks.subject import SubjectSettings
+from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings
+
+# Not arguments of the class of a model.
+_ABOUT_THE_MODEL = ("name", "stride", "_target_")
+_TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
+# Images in a table of W&B.
+_LOGGED_IMAGES = 32
+
+
+def plain(node: Any) -> Any:
+    """Return a node of the configuration as plain values, interpolations resolved."""
+    return OmegaConf.to_container(node, resolve=True) if OmegaConf.is_config(node) else node
+
+
+def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
+    """Return folder, seed, loggers and record of the run; the configuration must be completed."""
+    return RunSettings(
+        folder=Path(cfg.paths.run_dir),
+        seed=cfg.get("seed", 0),
+        loggers=_made(cfg.logger) if loggers and "logger" in cfg else (),
+        command=" ".join(sys.argv),
+        config=plain(cfg),
+        track=_track,
+    )
+
+
+def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettings:
+    """Return the images of the configuration, or the first ``limit`` of their seeded order."""
+    node: Mapping[str, Any] = plain(cfg.dataset)
+    root = node.get("path", node.get("root"))
+    return DatasetSettings(
+        name=node["name"],
+        root=None if root is None else Path(root),
+        download=node.get("download", False),
+        resize=node.get("resize"),
+        workers=node.get("workers", 0),
+        limit=node.get("limit") if limit is None else limit,
+        labels=None if node.get("labels") is None else Path(node["labels"]),
+        module=node.get("module"),
+        build=get_class(node["_target_"]),
+    )
+
+
+def model_settings(cfg: DictConfig) -> ModelSettings:
+    """Return the base model of the configuration."""
+    node: Mapping[str, Any] = plain(cfg.model)
+    arguments = {name: value for name, value in node.items() if name not in _ABOUT_THE_MODEL}
+    return ModelSettings(node["name"], arguments, get_class(node["_target_"]))
+
+
+def trainer_settings(cfg: DictConfig) -> TrainerSettings:
+    """Return devices, precision and length of a run."""
+    node: Mapping[str, Any] = plain(cfg.trainer)
+    options = {name: value for name, value in node.items() if name not in (*_TRAINER_FIELDS, "_target_")}
+    return TrainerSettings(**{name: node[name] for name in _TRAINER_FIELDS if name in node}, options=options)
+
+
+def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None = None) -> TrainingSettings:
+    """Return the settings of a training.
+
+    Args:
+        cfg: the completed configuration.
+        loggers: whether to make the loggers, and the callbacks.
+        resume: checkpoint to resume; default: what ``ckpt_path`` says.
+    """
+    recipe: Mapping[str, Any] = plain(cfg.recipe)
+    finetuning = {name: value for name, value in recipe["finetuning"].items() if name != "_target_"}
+    published = cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint
+    return TrainingSettings(
+        dataset=dataset_settings(cfg),
+        model=model_settings(cfg),
+        patch=plain(cfg.patch),
+        patches=cfg.patches,
+        stride=plain(cfg.stride),
+        recipe=RecipeSettings(**{**recipe, "finetuning": finetuning}),
+        stage=cfg.stage,
+        srf_checkpoint=Path(cfg.srf_checkpoint),
+        made_by=f"{command_line(cfg, 'train.py')} stage=srf_vanilla",
+        defender=defender(cfg),
+        callbacks=callbacks(cfg) if loggers else {},
+        trainer=trainer_settings(cfg),
+        compile=cfg.compile,
+        resume=cfg.ckpt_path if resume is None else str(resume),
+        publish=Path(published),
+        run=run_settings(cfg, loggers),
+    )
+
+
+def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
+    """Return the settings of an evaluation."""
+    pictures = plain(cfg.pictures)
+    return EvaluationSettings(
+        **_subject(cfg),
+        dataset=dataset_settings(cfg),
+        defender=defender(cfg),
+        trainer=trainer_settings(cfg),
+        batch_size=cfg.batch_size,
+        evaluate=cfg.evaluate,
+        store=cfg.store,
+        table=None if cfg.table is None else Path(cfg.table),
+        token_budget=cfg.token_budget,
+        examples=max(pictures, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(pictures, int) else pictures,
+        numerics=None if cfg.numerics is None else Path(cfg.numerics),
+        reported=plain(cfg.reported) or {},
+    )
+
+
+def attack_settings(cfg: DictConfig) -> AttackSettings:
+    """Return the settings of an attack."""
+    return AttackSettings(
+        **_subject(cfg),
+        dataset=dataset_settings(cfg, limit=cfg.images),
+        attack=instantiate(cfg.attack, _partial_=True, _convert_="all"),
+        trainer=trainer_settings(cfg),
+        batch_size=cfg.batch_size,
+        store=cfg.store,
+        examples=max(cfg.pictures, _LOGGED_IMAGES) if "wandb" in cfg.logger else cfg.pictures,
+    )
+
+
+def certificate_audit_settings(cfg: DictConfig) -> CertificateAuditSettings:
+    """Return the settings of an audit of certificates."""
+    return CertificateAuditSettings(
+        **_subject(cfg),
+        dataset=dataset_settings(cfg, limit=cfg.images),
+        defender=defender(cfg),
+        step_px=cfg.step_px,
+        exemplars=cfg.exemplars,
+        adaptive=plain(cfg.adaptive),
+        token_budget=cfg.token_budget,
+        device=cfg.device,
+    )
+
+
+def numerics_settings(cfg: DictConfig) -> NumericsSettings:
+    """Return the settings of an audit of the arithmetic."""
+    return NumericsSettings(
+        **_subject(cfg),
+        dataset=dataset_settings(cfg, limit=cfg.images),
+        defender=defender(cfg),
+        mutants=cfg.mutants,
+    )
+
+
+def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
+    """Return the model of a benchmark, with random weights if there is no checkpoint, and its images."""
+    model = model_settings(cfg)
+    arguments = {
+        **model.arguments,
+        **{name: value for name, value in WITHOUT_WEIGHTS.items() if name in model.arguments},
+    }
+    subject = {**_subject(cfg), "model": ModelSettings(model.name, arguments, model.build)}
+    return SubjectSettings(**subject, dataset=dataset_settings(cfg, limit=images))
+
+
+def plan_settings(cfg: DictConfig) -> PlanSettings:
+    """Return the settings of a plan."""
+    model = model_settings(cfg)
+    choices = {"window": cfg.windows, "split": cfg.splits, "masks_per_axis": cfg.masks_per_axis}
+    variants = {
+        name: plain(values) for name, values in choices.items() if values is not None and name in model.arguments
+    }
+    return PlanSettings(
+        dataset=dataset_settings(cfg),
+        model=model,
+        patch=plain(cfg.patch),
+        patches=cfg.patches,
+        variants=variants,
+        # A black box has masks per axis instead.
+        strides=() if "masks_per_axis" in model.arguments else plain(cfg.strides),
+        seconds=cfg.budget.seconds,
+        gflops=cfg.budget.gflops,
+        token_budget=cfg.token_budget,
+        device=cfg.device,
+        seed=cfg.seed,
+    )
+
+
+def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> PredictionSettings:
+    """Return the settings of a prediction, and of the service."""
+    return PredictionSettings(
+        images=images,
+        checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        model=None if cfg.get("model") is None else model_settings(cfg),
+        defender=defender(cfg),
+        patch=plain(cfg.patch),
+        patches=cfg.patches,
+        output=OutputLevel(cfg.output),
+        require=cfg.require,
+        class_names=plain(cfg.class_names),
+        exif=cfg.exif,
+        resize=cfg.resize,
+        stride=plain(cfg.stride),
+        batch_size=cfg.batch_size,
+        token_budget=cfg.token_budget,
+        device=cfg.device,
+        track=_track,
+    )
+
+
+def _subject(cfg: DictConfig) -> dict[str, Any]:
+    """Return the fields of :class:`mrcert_pl.tasks.subject.SubjectSettings` but the images."""
+    return {
+        "checkpoint": None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        "model": model_settings(cfg),
+        "required": required_arguments(cfg),
+        "made_by": command_line(cfg, "train.py"),
+        "patch": plain(cfg.patch),
+        "patches": cfg.patches,
+        "stride": plain(cfg.stride),
+        "run": run_settings(cfg),
+    }
+
+
+def required_arguments(cfg: DictConfig) -> dict[str, Any]:
+    """Return the arguments of the model that the command line names, by their dotted names, with their values."""
+    names = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
+    required = {name.removeprefix("model."): plain(OmegaConf.select(cfg, name)) for name in names if "model." in name}
+    return {**required, "name": cfg.model.name} if "model" in names else required
+
+
+def defender(cfg: DictConfig) -> Defender[Any]:
+    """Return the defender of the configuration."""
+    return instantiate(cfg.defender, _convert_="all")
+
+
+def callbacks(cfg: DictConfig) -> dict[str, Callback]:
+    """Return the callbacks of a training, by name."""
+    return {name: instantiate(node, _convert_="all") for name, node in cfg.callbacks.items()}
+
+
+def _made(nodes: DictConfig) -> Sequence[Logger]:
+    return [instantiate(node, _convert_="all") for node in nodes.values()]
+
+
+def _track(items: Any, description: str, total: int) -> Any:
+    return track(items, description, total=total, transient=True)

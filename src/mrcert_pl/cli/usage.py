@@ -1,0 +1,126 @@
+"""``--help`` of the Hydra commands: groups and settings with their descriptions, from the comments of ``conf/``."""
+
+import re
+import shutil
+import textwrap
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import yaml
+
+from mrcert_pl.cli.configuration import CONF_DIR
+
+_SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<about>.*))?$")
+
+# Groups in the order in which one chooses, and what they are about; internal ones are left out.
+_GROUPS = {
+    "dataset": "images",
+    "model": "base model",
+    "defender": "certified defense; default: that of the model",
+    "recipe": "how the model is trained",
+    "attack": "how patches are made",
+    "trainer": "devices",
+    "logger": "where metrics go",
+    "callbacks": "what runs beside the training",
+    "experiment": "a setting of the paper",
+    "debug": "a quick check",
+}
+# Options of a group whose own settings a command lists.
+_DETAILED = {"train": ("recipe/default", "trainer/default"), "attack": ("attack/ifgsm",)}
+# Settings of those that users change.
+_MOST = 12
+_TRAINER = ("precision", "devices", "max_epochs", "check_val_every_n_epoch", "gradient_clip_val")
+
+
+@dataclass(frozen=True)
+class Setting:
+    """A setting of a command.
+
+    Attributes:
+        name: full name.
+        value: default, as it stands in the file.
+        about: description.
+    """
+
+    name: str
+    value: str
+    about: str
+
+
+def requested(arguments: Sequence[str]) -> bool:
+    """Return whether the arguments ask for help."""
+    return any(argument in ("-h", "--help") for argument in arguments)
+
+
+def help_of(file: Path) -> str:
+    """Return the help of the command with this configuration: its examples, groups and settings."""
+    content = yaml.safe_load(file.read_text(encoding="utf-8"))
+    groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(file, name))]
+    lines = [content["hydra"]["help"]["header"].rstrip(), "", "Groups (choose with group=option):"]
+    for name, about, options in groups:
+        lines += _entry(name, f"{about}: {', '.join(options)}")
+    lines += ["", "Settings (change with name=value):"]
+    for setting in settings_of(file):
+        lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
+    lines += [
+        "",
+        "--cfg job --resolve shows the whole configuration and does nothing; --hydra-help lists Hydra's flags.",
+    ]
+    return "\n".join(lines)
+
+
+def settings_of(file: Path) -> list[Setting]:
+    """Return the settings of a command, the ones that it inherits and those of its detailed groups included."""
+    found: dict[str, Setting] = {}
+    for each in _files(file):
+        found |= {setting.name: setting for setting in _settings(each)}
+    for option in _DETAILED.get(file.stem, ()):
+        group = option.split("/")[0]
+        for setting in _settings(CONF_DIR / f"{option}.yaml"):
+            if setting.name.startswith("_") or (group == "trainer" and setting.name not in _TRAINER):
+                continue
+            found[f"{group}.{setting.name}"] = Setting(f"{group}.{setting.name}", setting.value, setting.about)
+    return [setting for setting in found.values() if setting.about]
+
+
+def _files(file: Path) -> list[Path]:
+    """Return the files of a command: those that it is based on first."""
+    defaults = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
+    bases = [name for name in defaults if isinstance(name, str) and name != "_self_"]
+    return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
+
+
+def _options(command: Path, group: str) -> list[str]:
+    """Return the options of a group that a command has."""
+    names = set()
+    for file in _files(command):
+        for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
+            names |= {str(name) for name in default} if isinstance(default, dict) else set()
+    if group not in names:
+        return []
+    options = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
+    return options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{group})"]
+
+
+def _settings(file: Path) -> Iterator[Setting]:
+    """Yield the settings of a file that have a description, nested ones with their full names."""
+    parents: list[str] = []
+    for line in file.read_text(encoding="utf-8").splitlines():
+        if line.startswith(("hydra:", "defaults:")):
+            parents = ["hydra"]
+            continue
+        if (match := _SETTING.match(line)) is None:
+            continue
+        depth = len(match["indent"]) // 2
+        parents = [*parents[:depth], match["name"]]
+        if parents[0] != "hydra":
+            yield Setting(".".join(parents), (match["value"] or "").strip(), match["about"] or "")
+
+
+def _entry(name: str, about: str) -> list[str]:
+    width = min(120, shutil.get_terminal_size((100, 24)).columns)
+    if "${" in name:
+        name = name.split("=")[0]
+    first = f"  {name:24}  "
+    return textwrap.wrap(about, width, initial_indent=first, subsequent_indent=" " * 28) or [first.rstrip()]

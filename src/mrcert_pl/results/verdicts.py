@@ -1,0 +1,157 @@
+"""``verdicts.parquet``: one row per image, written batch by batch and read back with every value checked."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any, get_args, get_origin, get_type_hints
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from mrcert_pl.errors import ResultsError
+from mrcert_pl.files import write_whole
+from mrcert_pl.results.codec import FieldError, Range
+from mrcert_pl.results.schema import VerdictRow
+
+# Rows that are kept in memory before they are written.
+_GROUP = 4096
+_OPTIONS = {"compression": "zstd", "write_page_checksum": True}
+
+SCHEMA = pa.schema(
+    [
+        ("id", pa.int64()),
+        ("path", pa.string()),
+        ("label", pa.int32()),
+        ("base_prediction", pa.int32()),
+        ("prediction", pa.int32()),
+        ("case", pa.int8()),
+        ("witness", pa.int32()),
+        ("certified", pa.bool_()),
+        ("round_trip", pa.bool_()),
+        ("certified_patches", pa.int8()),
+        ("level", pa.int8()),
+        ("safe_masks", pa.list_(pa.bool_())),
+        ("certified_fraction", pa.float32()),
+        ("mutants_evaluated", pa.int32()),
+        ("gflops", pa.float64()),
+    ]
+)
+
+
+class VerdictWriter:
+    """Writes verdict rows batch by batch, so that memory does not grow with the number of images.
+
+    Args:
+        path: Parquet file; complete when the context ends.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._rows: list[VerdictRow] = []
+        self._file: pq.ParquetWriter | None = None
+
+    def __enter__(self) -> "VerdictWriter":
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        self._file = pq.ParquetWriter(self.path, SCHEMA, **_OPTIONS)
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        assert self._file is not None
+        self._file.close()
+
+    def add(self, rows: Sequence[VerdictRow]) -> None:
+        """Write some rows."""
+        self._rows += rows
+        if len(self._rows) >= _GROUP:
+            self._flush()
+
+    def _flush(self) -> None:
+        assert self._file is not None
+        if self._rows:
+            self._file.write_table(_table(self._rows))
+            self._rows = []
+
+
+def merge_verdicts(parts: Sequence[Path], path: Path) -> list[VerdictRow]:
+    """Merge the files of several processes into one, ascending by id, and remove them.
+
+    Returns:
+        The rows.
+
+    Raises:
+        ResultsError: If a part is missing or damaged.
+    """
+    if missing := [str(part) for part in parts if not part.is_file()]:
+        raise ResultsError(
+            f"the verdicts of other processes are missing: {', '.join(missing)}; "
+            "paths.output_dir must be a folder that all machines see"
+        )
+    rows = sorted((row for part in parts for row in read_verdicts(part)), key=lambda row: row.id)
+    write_verdicts(path, rows)
+    for part in parts:
+        part.unlink()
+    return rows
+
+
+def write_verdicts(path: Path, rows: Sequence[VerdictRow]) -> Path:
+    """Write verdict rows as Parquet, all at once."""
+    table = _table(rows)
+    return write_whole(path, lambda partial: pq.write_table(table, partial, **_OPTIONS))
+
+
+def read_verdicts(path: Path) -> list[VerdictRow]:
+    """Read verdict rows.
+
+    Raises:
+        ResultsError: If the file is missing or damaged, or a column is missing, unknown, of another type, or has a
+            value out of its range.
+    """
+    try:
+        table = pq.read_table(path, page_checksum_verification=True)
+        _check(table)
+        columns = [table[name].to_pylist() for name in SCHEMA.names]
+    except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
+        raise ResultsError(f"can't read the verdicts in {path} ({error}); run its evaluation again") from error
+    safe = SCHEMA.names.index("safe_masks")
+    columns[safe] = [None if masks is None else tuple(masks) for masks in columns[safe]]
+    return [VerdictRow(*values) for values in zip(*columns, strict=True)]
+
+
+def _table(rows: Sequence[VerdictRow]) -> pa.Table:
+    columns = list(zip(*(tuple(getattr(row, name) for name in SCHEMA.names) for row in rows), strict=True))
+    arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)] if rows else None
+    return SCHEMA.empty_table() if arrays is None else pa.Table.from_arrays(arrays, schema=SCHEMA)
+
+
+def _check(table: pa.Table) -> None:
+    """Raise a FieldError for a table that is not one of verdict rows."""
+    hints = get_type_hints(VerdictRow, include_extras=True)
+    if other := sorted(set(table.column_names) ^ set(SCHEMA.names)):
+        raise FieldError(other[0], "missing column" if other[0] in hints else "unknown column")
+    if len(table.column_names) > len(SCHEMA):
+        raise FieldError("columns", "one stands twice")
+    for field in SCHEMA:
+        column, (kind, optional) = table[field.name], _parts(hints[field.name])
+        if column.type != field.type:
+            raise FieldError(field.name, f"{field.type} is expected, found {column.type}")
+        if column.null_count and not optional:
+            raise FieldError(field.name, f"{column.null_count} values are missing")
+        if isinstance(kind, Range) and column.null_count < len(column):
+            # NaN is neither below nor above a bound: it fails both comparisons.
+            values = column.drop_null().to_numpy()
+            if not ((values >= kind.low) & (values <= kind.high)).all():
+                raise FieldError(field.name, f"a value is out of the range {kind.low:g} to {kind.high:g}")
+    if len(np.unique(table["id"].to_numpy())) != len(table):
+        raise FieldError("id", "an image stands twice")
+    if any(chunk.flatten().null_count for chunk in table["safe_masks"].chunks):
+        raise FieldError("safe_masks", "a value is missing")
+
+
+def _parts(hint: Any) -> tuple[Any, bool]:
+    """The range of a field's type, if it has one, and whether it admits ``None``."""
+    alternatives = [hint] if get_origin(hint) is Annotated else get_args(hint) or [hint]
+    optional = type(None) in alternatives
+    if get_origin(alternatives[0]) is Annotated:
+        return get_args(alternatives[0])[1], optional
+    return None, optional

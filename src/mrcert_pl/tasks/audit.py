@@ -1,0 +1,231 @@
+"""Audits: attacks on certificates, and the spread of logits between methods of computation."""
+
+import math
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+import torch
+from torch import Tensor
+
+from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+from mrcert_pl.attacks.certificate_audit import CertificateAudit, Findings
+from mrcert_pl.attacks.logit_spread import LogitSpread
+from mrcert_pl.data import ImageSplit
+from mrcert_pl.defenders import Defender
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.results.runs import CERTIFICATES, NUMERICS
+from mrcert_pl.results.schema import (
+    AttackTally,
+    CertificateAuditResult,
+    Environment,
+    LogitDifference,
+    NumericsResult,
+)
+from mrcert_pl.tasks.runtime import device_named, opened
+from mrcert_pl.tasks.settings import check_number
+from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
+
+
+@dataclass(frozen=True)
+class CertificateAuditSettings(SubjectSettings):
+    """Settings of :func:`audit_certificates`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+
+    Attributes:
+        defender: defender, or its name in the registry.
+        step_px: stride of the grid of placements in px.
+        exemplars: number of images of the data set that are tried as patches, one of a class.
+        adaptive: arguments of :class:`mrcert_pl.attacks.AdaptivePatch`.
+        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    defender: Defender[Any] | str = "mrcert"
+    step_px: int = 56
+    exemplars: int = 2
+    adaptive: Mapping[str, Any] = field(default_factory=dict)
+    token_budget: int | None = None
+    device: str = "auto"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("images", self.dataset.limit, 1, optional=True)
+        check_number("exemplars", self.exemplars, 0)
+        check_number("step_px", self.step_px, 1)
+        check_number("token_budget", self.token_budget, 1, optional=True)
+
+
+@dataclass(frozen=True)
+class NumericsSettings(SubjectSettings):
+    """Settings of :func:`audit_numerics`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+
+    Attributes:
+        defender: defender whose mutants are computed.
+        mutants: number of mutants of each image.
+        device: ``auto``, ``cpu`` or ``cuda``.
+    """
+
+    defender: Defender[Any] | str = "mrcert"
+    mutants: int = 32
+    device: str = "cpu"
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        check_number("mutants", self.mutants, 1)
+
+
+def audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditResult:
+    """Attack certified images at every placement of a grid; leave the counts, and a file for every broken promise.
+
+    Raises:
+        ConfigurationError: for settings that cannot work.
+        CheckpointError: for a missing, damaged or unsuitable checkpoint.
+        DataError: for missing images.
+    """
+    with opened(settings.run, leaves=CERTIFICATES):
+        return _audit_certificates(settings)
+
+
+def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditResult:
+    run = settings.run
+    device = device_named(settings.device)
+    subject = load_subject(settings)
+    defender = defender_of(settings.defender, settings.patches)
+    mutants = defender.mutants(subject.model, subject.patch, subject.stride)
+    placements = placement_grid(subject.patch, subject.model.image_px, settings.step_px)
+    split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
+    model: Any = subject.model
+    model.requires_grad_(False).to(device)
+    attacks = [
+        AdaptivePatch(mutants.hidden, seed=run.seed, **settings.adaptive),
+        CheapPatches(_exemplars(split, settings.exemplars), run.seed),
+    ]
+    audit = CertificateAudit(model, mutants, defender, placements, attacks, settings.token_budget)
+    started = time.perf_counter()
+    with torch.no_grad():
+        for i in run.track(range(len(split)), "Attacking certificates", len(split)):
+            sample = split[i]
+            audit.image(sample.image.to(device), sample.id)
+    seconds = time.perf_counter() - started
+    result = _audit_result(settings, subject, defender, audit, len(placements), seconds, str(device))
+    result.write(run.folder / CERTIFICATES)
+    return result
+
+
+def _audit_result(
+    settings: CertificateAuditSettings,
+    subject: Subject,
+    defender: Defender[Any],
+    audit: CertificateAudit,
+    placements: int,
+    seconds: float,
+    device: str,
+) -> CertificateAuditResult:
+    findings: Findings = audit.findings
+    folder = settings.run.folder / "breaks"
+    files = [found.write(folder / f"{found.image_id}_{number}.npz") for number, found in enumerate(findings.breaks)]
+    tallies = [
+        AttackTally(name, tried, findings.broken("label", name), findings.broken("certificate", name))
+        for name, tried in findings.attacks.items()
+    ]
+    return CertificateAuditResult(
+        **_facts(settings, subject, Environment.here(device, "32-true")),
+        defender=defender.name,
+        images=findings.images,
+        certified=findings.certified,
+        round_trip=findings.round_trip,
+        placements=placements,
+        attacks=tuple(tallies),
+        labels_broken=findings.broken("label"),
+        certificates_broken=findings.broken("certificate"),
+        breaks=tuple(map(str, files)),
+        seconds=seconds,
+        mutants_evaluated=audit.evaluator.labelled,
+    )
+
+
+def audit_numerics(settings: NumericsSettings) -> NumericsResult:
+    """Compare the logits of the same mutants by several methods of computation; leave the differences and a margin.
+
+    Raises:
+        ConfigurationError: for settings that cannot work.
+        CheckpointError: for a missing, damaged or unsuitable checkpoint.
+        DataError: for missing images.
+        NumericalError: for logits that are not finite.
+    """
+    with opened(settings.run, leaves=NUMERICS):
+        return _audit_numerics(settings)
+
+
+def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
+    run = settings.run
+    device = device_named(settings.device)
+    subject = load_subject(settings)
+    mutants = defender_of(settings.defender, settings.patches).mutants(subject.model, subject.patch, subject.stride)
+    split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
+    images = torch.stack([split[i].image for i in range(len(split))])
+    model: Any = subject.model
+    spread = LogitSpread(model.to(device), mutants, images.to(device), settings.mutants, run.seed)
+    comparisons = list(spread.methods().values())
+    spreads = [compare() for compare in run.track(comparisons, "Comparing", len(comparisons))]
+    deltas = {precision: spread.delta(precision) for precision in dict.fromkeys(s.precision for s in spreads)}
+    gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
+    environment = Environment.here(" and ".join(["cpu", *gpus]), ", ".join(deltas))
+    result = NumericsResult(
+        **_facts(settings, subject, environment),
+        images=len(images),
+        mutants=spreads[0].mutants,
+        spreads=tuple(LogitDifference(s.method, s.precision, s.delta, s.flips, s.mutants) for s in spreads),
+        delta=deltas,
+        margin={precision: _rounded_up(2 * delta) for precision, delta in deltas.items()},
+    )
+    result.write(run.folder / NUMERICS)
+    return result
+
+
+def _facts(settings: SubjectSettings, subject: Subject, environment: Environment) -> dict[str, Any]:
+    """Return the fields that the results of both audits share."""
+    return {
+        "dataset": subject.description.name,
+        "model": subject.name,
+        "patch": subject.patch_setting,
+        "weights_sha256": subject.weights_sha256,
+        "seed": settings.run.seed,
+        "environment": environment,
+        "checkpoint": None if settings.checkpoint is None else str(settings.checkpoint),
+        "command": settings.run.command,
+        "config": subject.config(settings.run.config),
+    }
+
+
+def _exemplars(split: ImageSplit, number: int) -> Tensor:
+    """Return the first image of each of the first ``number`` classes, ``[image, 3, height, width]``."""
+    first: dict[int, int] = {}
+    for position, record in enumerate(split.records):
+        first.setdefault(record.label, position)
+    images = [split[position].image for position in list(first.values())[:number]]
+    return torch.stack(images) if images else torch.empty(0, 3, 1, 1)
+
+
+def _rounded_up(margin: float) -> float:
+    """Return a margin with two significant digits, not below what was measured."""
+    if margin == 0:
+        return 0.0
+    unit = 10.0 ** (math.floor(math.log10(margin)) - 1)
+    return float(f"{math.ceil(margin / unit) * unit:.1e}")
+
+
+def check_attacked(result: CertificateAuditResult) -> None:
+    """Make sure that the audit attacked something.
+
+    Raises:
+        ConfigurationError: if none of the images is certified.
+    """
+    if not result.certified:
+        raise ConfigurationError(
+            f"none of the {result.images} images is certified, so nothing was attacked; give more with images="
+        )
+
+
+__all__ = ["CertificateAuditSettings", "NumericsSettings", "audit_certificates", "audit_numerics"]

@@ -1,0 +1,39 @@
+"""What an evaluation costs: measured on the device before it begins."""
+
+from typing import Any
+
+import lightning as L
+
+from mrcert_pl.mutants import MutantSet
+from mrcert_pl.mutants.stopwatch import Stopwatch
+from mrcert_pl.tasks.runtime import log
+
+# Short evaluations start without an estimate.
+_MANY = 20_000
+
+
+def announce(model: Any, mutants: MutantSet, images: int, token_budget: int | None, trainer: L.Trainer) -> None:
+    """Log the cost of a long evaluation: the largest number of mutants, and the time measured on this device.
+
+    Args:
+        model: base model.
+        mutants: mutants of each image.
+        images: number of images whose mutants are not stored yet.
+        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        trainer: gives the device and the number of processes.
+    """
+    total = images * len(mutants)
+    if total < _MANY:
+        return
+    device = trainer.strategy.root_device
+    watch = Stopwatch(model.to(device), model.image_px, mutants.hidden, device, token_budget)
+    seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / trainer.world_size
+    log.info("%s images x at most %s mutants: about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours, in words."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"

@@ -1,0 +1,180 @@
+"""Costs and visible areas of masks, before anything is trained."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+import torch
+
+from mrcert_pl.errors import ConfigurationError, MRCertError
+from mrcert_pl.geometry import PatchSpec, UnionLattice
+from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.models.flops import TableFlops, window_fractions
+from mrcert_pl.models.protocols import GridModel
+from mrcert_pl.mutants.stopwatch import Stopwatch
+from mrcert_pl.tasks.runtime import device_named
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
+
+# Weights that a training starts from: no plan needs them.
+WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
+
+
+@dataclass(frozen=True)
+class PlanSettings:
+    """Settings of :func:`plan`.
+
+    Attributes:
+        dataset: data set, for the number of classes.
+        model: base model; its weights are random.
+        patch: patch to defend against.
+        patches: number of patches in total, earlier and later ones.
+        variants: arguments of the model to compare, by name, each with its values.
+        strides: strides of the masks to compare; empty for a model that has none.
+        seconds: largest duration per image on this machine; default: no limit.
+        gflops: largest number of operations per image in 10^9; default: no limit.
+        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        seed: seed of the random weights.
+        on_progress: called with the number of finished and of all measurements of a model.
+    """
+
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    patch: Shape = 16
+    patches: int = 2
+    variants: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    strides: Sequence[int] = (1, 2, 3, 4, 5, 6)
+    seconds: float | None = None
+    gflops: float | None = None
+    token_budget: int | None = None
+    device: str = "auto"
+    seed: int = 0
+    on_progress: Callable[[int, int], None] | None = None
+
+    def __post_init__(self) -> None:
+        check_number("patches", self.patches, 1)
+        check_number("budget.seconds", self.seconds, 0, whole=False, optional=True)
+        check_number("budget.gflops", self.gflops, 0, whole=False, optional=True)
+
+
+@dataclass(frozen=True)
+class PlanRow:
+    """One configuration and its cost, or the reason why it cannot work.
+
+    Attributes:
+        settings: what distinguishes it, as overrides of the commands.
+        masks: number of masks.
+        unions: number of unions by order, 1 to ``2 * patches``.
+        visible: mean visible fraction of the image by order, over the unions that need that many masks.
+        gflops: operations in 10^9 per image for the labels of all unions of order N, N + 1 and 2N, encoding included.
+        seconds: the same in time.
+        problem: why it cannot work; empty if it does.
+    """
+
+    settings: Mapping[str, Any]
+    masks: int = 0
+    unions: Sequence[int] = ()
+    visible: Sequence[float] = ()
+    gflops: Sequence[float] = ()
+    seconds: Sequence[float] = ()
+    problem: str = ""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What :func:`plan` returns.
+
+    Attributes:
+        rows: the configurations.
+        best: the one within the budget that hides least with its unions of the highest order.
+        cheapest: the one that takes least.
+    """
+
+    rows: Sequence[PlanRow]
+    best: PlanRow | None
+    cheapest: PlanRow
+
+
+def plan(settings: PlanSettings) -> Plan:
+    """Compare masks for a model and a patch by their cost and by what they leave visible.
+
+    Raises:
+        ConfigurationError: if no configuration works.
+    """
+    rows = [row for variant in _variants(settings) for row in _rows(settings, variant)]
+    working = [row for row in rows if not row.problem]
+    if not working:
+        reasons = "".join(f"\n  {row.problem}" for row in rows[:3])
+        raise ConfigurationError(
+            f"no configuration works:{reasons}\ngive a smaller patch, fewer patches or smaller windows"
+        )
+    affordable = [
+        row
+        for row in working
+        if (settings.seconds is None or row.seconds[-1] <= settings.seconds)
+        and (settings.gflops is None or row.gflops[-1] <= settings.gflops)
+    ]
+    best = max(affordable, key=lambda row: row.visible[-1], default=None)
+    return Plan(rows, best, min(working, key=lambda row: row.seconds[-1]))
+
+
+def _variants(settings: PlanSettings) -> list[dict[str, Any]]:
+    names, choices = list(settings.variants), settings.variants.values()
+    return [dict(zip(names, values, strict=True)) for values in product(*choices)]
+
+
+def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
+    """Return the rows of one model: one for each stride."""
+    named = {f"model.{name}": value for name, value in variant.items()}
+    arguments = {**settings.model.arguments, **variant}
+    arguments |= {name: value for name, value in WITHOUT_WEIGHTS.items() if name in arguments}
+    torch.manual_seed(settings.seed)
+    classes = len(settings.dataset.describe().classes)
+    try:
+        model: Any = ModelSettings(settings.model.name, arguments, settings.model.build).make(classes).eval()
+    except MRCertError as error:
+        if not variant:
+            raise
+        return [PlanRow(named, problem=_first_clause(str(error)))]
+    if not isinstance(model, GridModel):
+        raise ConfigurationError(f"model={settings.model.name} votes instead of hiding masks: there is nothing to plan")
+    patch = PatchSpec(settings.patch, count=settings.patches)
+    unions: dict[int, UnionLattice] = {}
+    rows = [PlanRow({**named, "stride": stride}) for stride in settings.strides] or [PlanRow(named)]
+    for number, row in enumerate(rows):
+        try:
+            masks = model.covering_masks(patch, row.settings.get("stride", 1))
+            unions[number] = UnionLattice(masks, model.windows, 2 * settings.patches)
+        except ConfigurationError as error:
+            rows[number] = PlanRow(row.settings, problem=_first_clause(str(error)))
+    if not unions:
+        return rows
+    hidden = torch.cat([found.hidden for found in unions.values()])
+    device = device_named(settings.device)
+    watch = Stopwatch(model.to(device), model.image_px, hidden, device, settings.token_budget, settings.on_progress)
+    for number, lattice in unions.items():
+        rows[number] = _priced(rows[number], lattice, model, watch, settings.patches)
+    return rows
+
+
+def _priced(row: PlanRow, lattice: UnionLattice, model: Any, watch: Stopwatch, patches: int) -> PlanRow:
+    sizes = torch.tensor([lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})])
+    evaluated = torch.arange(len(lattice)) < sizes[:, None]
+    fractions = (~lattice.hidden).double() @ window_fractions(model.borders)
+    seconds = watch.seconds(lattice.hidden)
+    # A few masks may have no union that needs more of them.
+    orders = range(1, int(lattice.orders.max()) + 1)
+    return PlanRow(
+        row.settings,
+        masks=len(lattice.masks),
+        unions=[lattice.size(order) - 1 for order in range(1, lattice.order + 1)],
+        visible=[float(fractions[lattice.orders == order].mean()) for order in orders],
+        gflops=(TableFlops(model, lattice.hidden).per_image(evaluated) / 1e9).tolist(),
+        seconds=[float(watch.encoding + seconds[:size].sum()) for size in sizes],
+    )
+
+
+def _first_clause(message: str) -> str:
+    """Return what is wrong without the advice: the other rows are that."""
+    return message.split(";")[0]

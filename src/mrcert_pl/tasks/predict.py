@@ -1,0 +1,136 @@
+"""Verdicts on own images."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any, Literal
+
+from mrcert_pl.data.images import ImageError
+from mrcert_pl.data.preprocessing import Resize
+from mrcert_pl.defenders import Defender, OutputLevel
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.guard import Guard, GuardVerdict, Policy
+from mrcert_pl.tasks.runtime import device_named
+from mrcert_pl.tasks.settings import ModelSettings, Track, check_choice, check_number, untracked
+from mrcert_pl.tasks.subject import defender_of
+
+
+@dataclass(frozen=True)
+class PredictionSettings:
+    """Settings of :func:`predict`.
+
+    Attributes:
+        images: image files.
+        checkpoint: checkpoint of a training, or a safetensors file of ``mrcert convert``.
+        model: classifier, instead of a checkpoint.
+        defender: defender, or its name in the registry.
+        patch: patch to defend against; default: that of the training.
+        patches: number of patches in total, for a defender by name.
+        output: output level, from ``label`` to ``map``: a lower one needs fewer mutants.
+        require: what a label needs to be accepted, ``certificate`` or ``round_trip``.
+        class_names: names of the classes; default: those in the checkpoint.
+        exif: rotation in the EXIF data of photos, ``apply`` or ``ignore``.
+        resize: ``crop`` or ``whole``; default: that of the model's data set.
+        stride: stride of the masks in windows, of votes in px; default: that of the training.
+        batch_size: images per batch.
+        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        device: ``auto``, ``cpu`` or ``cuda``.
+        track: progress over the images.
+    """
+
+    images: Sequence[Path] = ()
+    checkpoint: Path | None = None
+    model: ModelSettings | None = None
+    defender: Defender[Any] | str = "mrcert_sharp"
+    patch: Shape | None = None
+    patches: int = 2
+    output: OutputLevel = OutputLevel.MAP
+    require: Literal["certificate", "round_trip"] = "certificate"
+    class_names: Sequence[str] | None = None
+    exif: Literal["apply", "ignore"] = "apply"
+    resize: Resize | None = None
+    stride: int | tuple[int, int] | None = None
+    batch_size: int = 8
+    token_budget: int | None = None
+    device: str = "auto"
+    track: Track[Any] = field(default=untracked)
+
+    def __post_init__(self) -> None:
+        check_number("batch_size", self.batch_size, 1)
+        check_number("token_budget", self.token_budget, 1, optional=True)
+        check_choice("require", self.require, ("certificate", "round_trip"))
+
+
+def guard_of(settings: PredictionSettings) -> Guard:
+    """Return the guard that the settings describe: of a checkpoint, or around a classifier without one.
+
+    Raises:
+        CheckpointError: for a missing, damaged or unsuitable checkpoint.
+        ConfigurationError: for settings that cannot work.
+    """
+    policy = Policy(settings.require)
+    defender = defender_of(settings.defender, settings.patches)
+    if settings.checkpoint is not None:
+        return Guard.from_checkpoint(
+            settings.checkpoint,
+            defender,
+            settings.patch,
+            settings.class_names,
+            settings.resize,
+            policy,
+            settings.stride,
+            settings.batch_size,
+            settings.token_budget,
+            settings.exif,
+            settings.device,
+        )
+    if settings.model is None or settings.patch is None:
+        raise ConfigurationError(
+            "give checkpoint=FILE (a best.ckpt of train.py, or a safetensors file of mrcert convert), or "
+            "model=blackbox with model.backbone= and patch= for a classifier without one"
+        )
+    device = device_named(settings.device)
+    names = settings.class_names
+    classes = settings.model.arguments.get("num_classes", 1000) if names is None else len(names)
+    arguments = {name: value for name, value in settings.model.arguments.items() if name != "num_classes"}
+    model: Any = ModelSettings(settings.model.name, arguments, settings.model.build).make(classes).eval()
+    return Guard(
+        model.to(device),
+        defender,
+        settings.patch,
+        names,
+        settings.resize or "crop",
+        policy,
+        1 if settings.stride is None else settings.stride,
+        settings.batch_size,
+        settings.token_budget,
+        settings.exif,
+    )
+
+
+def guard_on(device: str, settings: PredictionSettings) -> Guard:
+    """Return the guard that the settings describe, on another device; a worker process can call it."""
+    return guard_of(replace(settings, device=device))
+
+
+def predict(
+    settings: PredictionSettings, guard: Guard | None = None
+) -> Iterator[tuple[Path, GuardVerdict | ImageError]]:
+    """Yield the verdict on every image, or the reason why it cannot be read, in order and as soon as it is known.
+
+    Args:
+        settings: images, model and defender.
+        guard: the guard; default: :func:`guard_of` the settings.
+
+    Raises:
+        CheckpointError: for a missing, damaged or unsuitable checkpoint.
+        ConfigurationError: for settings that cannot work.
+    """
+    guard = guard or guard_of(settings)
+    files = list(settings.images)
+    outcomes = settings.track(guard.each(files, settings.output), "Predicting", len(files))
+    yield from zip(files, outcomes, strict=True)
+
+
+__all__ = ["PredictionSettings", "guard_of", "predict"]

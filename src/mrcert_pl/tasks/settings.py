@@ -1,0 +1,205 @@
+"""Settings that several tasks share: frozen values that are checked when they are made."""
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from pathlib import Path
+from typing import Any, TypeVar
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
+
+from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
+from mrcert_pl.data.preprocessing import Resize
+from mrcert_pl.errors import ConfigurationError, unknown
+from mrcert_pl.models import registry
+from mrcert_pl.models.protocols import BaseModel
+
+Item = TypeVar("Item")
+Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
+"""Progress of a loop: called with the items, a description and their number, it returns the items."""
+
+
+def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
+    """Iterate without a progress bar."""
+    return items
+
+
+def check_number(name: str, value: object, at_least: float, whole: bool = True, optional: bool = False) -> None:
+    """Validate a number of a setting.
+
+    Raises:
+        ConfigurationError: for another type, or a value below the bound.
+    """
+    if value is None and optional:
+        return
+    kinds = int if whole else (int, float)
+    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= at_least:
+        kind = "a whole number" if whole else "a number"
+        raise ConfigurationError(f"{name} must be {kind} of at least {at_least:g}, got {value!r}")
+
+
+def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
+    """Validate a setting that is one of some words.
+
+    Raises:
+        ConfigurationError: for another value; lists the valid ones.
+    """
+    if value not in choices:
+        raise unknown(name, value, choices)
+
+
+@dataclass(frozen=True)
+class DatasetSettings:
+    """Images of a task.
+
+    Attributes:
+        name: data set of the registry, ``folder`` for own images, ``attacked`` for an attacked set.
+        root: folder of the data set; default: ``data/<name>``.
+        download: download missing files, where the data set allows it.
+        resize: ``crop`` or ``whole``; default: that of the data set.
+        workers: processes that load images.
+        limit: number of images of each split, drawn with the seed; default: all.
+        labels: CSV file with the labels of ``folder`` (path, label[, split]); default: the subfolders.
+        module: Python module that registers the data set, imported first.
+        build: class of the data module.
+    """
+
+    name: str = "digits"
+    root: Path | None = None
+    download: bool = False
+    resize: Resize | None = None
+    workers: int = 0
+    limit: int | None = None
+    labels: Path | None = None
+    module: str | None = None
+    build: Callable[..., ImageDataModule] = ImageDataModule
+
+    def __post_init__(self) -> None:
+        check_number("dataset.workers", self.workers, 0)
+        check_number("dataset.limit", self.limit, 1, optional=True)
+
+    def describe(self) -> DatasetDescription:
+        """Return the description of the data set; its files are not opened unless it is an attacked set or a folder."""
+        return describe(self.name, self.root, self.labels, self.module)
+
+    def load(self, image_px: tuple[int, int], seed: int, **arguments: Any) -> ImageDataModule:
+        """Return the data module for images of the model's size."""
+        return self.build(
+            name=self.name,
+            root=self.root,
+            download=self.download,
+            resize=self.resize,
+            workers=self.workers,
+            limit=self.limit,
+            labels=self.labels,
+            module=self.module,
+            image_px=image_px,
+            seed=seed,
+            **arguments,
+        )
+
+
+@dataclass(frozen=True)
+class ModelSettings:
+    """A base model to be built.
+
+    Attributes:
+        name: kind of the model: ``vit_srf``, ``masked_vit``, ``column_vit``, ``blackbox``, or a registered one.
+        arguments: arguments of the class, beside the number of classes.
+        build: class of the model; default: that of the registry.
+    """
+
+    name: str = "vit_srf"
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    build: Callable[..., BaseModel] | None = None
+
+    def make(self, num_classes: int) -> BaseModel:
+        """Build the model, with the weights that its arguments name.
+
+        Raises:
+            ConfigurationError: for an unknown kind or unsuitable arguments.
+        """
+        if self.build is None:
+            return registry.build(self.name, **self.arguments, num_classes=num_classes)
+        return self.build(**self.arguments, num_classes=num_classes)
+
+
+@dataclass(frozen=True)
+class TrainerSettings:
+    """Devices, precision and length of a Lightning run.
+
+    Attributes:
+        accelerator: ``auto``, ``cpu``, ``gpu``.
+        devices: number of devices, -1 for all.
+        strategy: Lightning strategy, for example ``ddp``.
+        precision: Lightning precision, for example ``32-true`` or ``bf16-mixed``.
+        options: further arguments of ``lightning.Trainer``.
+        progress: show progress bars.
+    """
+
+    accelerator: str = "auto"
+    devices: int | str = 1
+    strategy: str = "auto"
+    precision: str = "32-true"
+    options: Mapping[str, Any] = field(default_factory=dict)
+    progress: bool = True
+
+    def make(self, folder: Path, loggers: Sequence[Logger], callbacks: Sequence[Callback], **more: Any) -> L.Trainer:
+        """Build the trainer.
+
+        Raises:
+            ConfigurationError: for a missing GPU, or arguments that Lightning refuses.
+        """
+        import torch
+
+        if self.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
+            raise ConfigurationError("no GPU was found; give trainer=cpu or trainer=ddp_cpu")
+        defaults: dict[str, Any] = {
+            "deterministic": "warn",
+            "log_every_n_steps": 1,
+            "num_sanity_val_steps": 0,
+            "enable_model_summary": False,
+            # Ours repeats no image.
+            "use_distributed_sampler": False,
+            "default_root_dir": str(folder),
+            "enable_progress_bar": self.progress,
+        }
+        arguments = {**defaults, **self.options, **more}
+        try:
+            return L.Trainer(
+                accelerator=self.accelerator,
+                devices=self.devices,
+                strategy=self.strategy,
+                precision=self.precision,  # type: ignore[arg-type]  # Lightning checks the word
+                logger=list(loggers) or False,
+                callbacks=list(callbacks),
+                **arguments,
+            )
+        except (TypeError, ValueError) as error:
+            raise ConfigurationError(f"Lightning refuses the trainer's settings: {error}") from error
+
+
+@dataclass(frozen=True)
+class RunSettings:
+    """Folder, seed and record of a run.
+
+    Attributes:
+        folder: folder for the files that the run leaves; default: ``outputs/<time>``.
+        seed: seed of every random draw.
+        loggers: Lightning loggers.
+        command: command line, for the record in results.
+        config: settings as plain values, for the record in results and loggers.
+        track: progress of loops that Lightning does not run.
+    """
+
+    folder: Path = field(default_factory=lambda: Path("outputs", f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"))
+    seed: int = 0
+    loggers: Sequence[Logger] = ()
+    command: str = ""
+    config: Mapping[str, Any] = field(default_factory=dict)
+    track: Track[Any] = untracked
+
+    def __post_init__(self) -> None:
+        check_number("seed", self.seed, 0)

@@ -1,0 +1,73 @@
+"""Decisions on stored tables: no weights, no images."""
+
+from collections.abc import Callable, Collection, Mapping
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mrcert_pl.data import Sample
+from mrcert_pl.defenders import Defender, Verdicts
+from mrcert_pl.errors import ResultsError
+from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.models.rebuild import geometry_of
+from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore
+from mrcert_pl.tasks.settings import ModelSettings
+from mrcert_pl.tasks.subject import Subject, SubjectSettings
+
+
+def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder: Path) -> Subject:
+    """Return what the tables of a store are about; the model has no weights.
+
+    Raises:
+        ResultsError: for a model that this version does not know.
+        ConfigurationError: without a patch.
+    """
+    description = settings.dataset.describe()
+    given = settings.model
+    if isinstance(given, ModelSettings) and given.build is not None and _is_of(given, stored):
+        with torch.device("meta"):
+            model = given.build(**stored["model"]["config"])
+    else:
+        model = geometry_of(stored["model"], folder)
+    name = given.name if isinstance(given, ModelSettings) else type(model).__name__
+    if settings.patch is None:
+        raise ResultsError("the tables do not say for which patch they were made; give patch=")
+    stride = 1 if settings.stride is None else settings.stride
+    patch = PatchSpec(settings.patch, count=settings.patches)
+    return Subject(model, name, patch, stride, description, stored["weights_sha256"])
+
+
+def decide_stored(
+    store: TableStore,
+    mutants: MutantSet,
+    defender: Defender[Any],
+    attacked: bool,
+    only: Collection[int] | None,
+    keep: Callable[[Sample, PredictionTable[Any], Verdicts], None],
+) -> dict[str, int]:
+    """Return the counts of one defender on stored tables.
+
+    Args:
+        store: the tables.
+        mutants: mutants of the defender.
+        defender: defender.
+        attacked: count the images that the base model misclassifies separately.
+        only: ids of the images; default: all that have a table.
+        keep: takes ids, tables and verdicts of every batch.
+
+    Raises:
+        ConfigurationError: if the tables lack labels that the defender needs.
+    """
+    metric = CertifiedRecoveryAccuracy(attacked)
+    for images, table in store.batches(mutants, only):
+        verdicts = defender.decide(table)
+        label = torch.tensor(images["label"])
+        metric.update(verdicts, label, base=table.labels[:, 0])
+        keep(Sample(torch.empty(len(label), 0), label, torch.tensor(images["id"]), images["path"]), table, verdicts)
+    return metric.counts()
+
+
+def _is_of(given: ModelSettings, stored: Mapping[str, Any]) -> bool:
+    return getattr(given.build, "__name__", None) == stored["model"]["model"]

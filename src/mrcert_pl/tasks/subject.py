@@ -1,0 +1,199 @@
+"""What a task is about: a base model with its weights, the patch, the mutants and the images."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from mrcert_pl.data import DatasetDescription
+from mrcert_pl.defenders import Defender, registry
+from mrcert_pl.errors import CheckpointError, ConfigurationError
+from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.models.checkpoints import Checkpoint, read_checkpoint, restore, weights_digest
+from mrcert_pl.models.protocols import BaseModel
+from mrcert_pl.models.rebuild import rebuild
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, check_number
+
+
+@dataclass(frozen=True)
+class SubjectSettings:
+    """Settings of every task on a trained model.
+
+    The checkpoint says which model it holds, its classes, its patch and its stride. What ``required`` names must agree.
+
+    Attributes:
+        checkpoint: checkpoint of a training, or a safetensors file of ``mrcert convert``; default: the weights that
+            ``model`` names.
+        model: base model; required without a checkpoint, and for a class outside the package.
+        required: arguments of the model that the checkpoint must agree with.
+        made_by: command that makes the checkpoint, for the error if it is missing.
+        dataset: images.
+        patch: patch to defend against; default: that of the training.
+        patches: number of patches in total, earlier and later ones.
+        stride: stride of the masks in windows, of votes in px; default: that of the training.
+        run: folder, seed and record of the run.
+    """
+
+    checkpoint: Path | None = None
+    model: ModelSettings | BaseModel | None = None
+    required: Mapping[str, Any] = field(default_factory=dict)
+    made_by: str | None = None
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    patch: Shape | None = None
+    patches: int = 2
+    stride: int | tuple[int, int] | None = None
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        check_number("patches", self.patches, 1)
+
+
+@dataclass(frozen=True)
+class Subject:
+    """A base model and what it is to be certified or attacked against.
+
+    Attributes:
+        model: base model in evaluation mode, on the CPU.
+        name: kind of the model in results and folders.
+        patch: patch, with the number of patches.
+        stride: stride of the masks.
+        description: data set.
+        weights_sha256: digest of the weights.
+    """
+
+    model: BaseModel
+    name: str
+    patch: PatchSpec
+    stride: int | tuple[int, int]
+    description: DatasetDescription
+    weights_sha256: str
+
+    @property
+    def patch_setting(self) -> int | str | tuple[int | str, ...]:
+        """The patch as the configuration gives it."""
+        return patch_setting(self.patch)
+
+    def config(self, config: Mapping[str, Any]) -> dict[str, Any]:
+        """Return settings for the record, with those of the model that was really built."""
+        return {**config, "model": {"name": self.name, **self.model.config}}
+
+
+def load_subject(settings: SubjectSettings) -> Subject:
+    """Open the checkpoint and build the model that it holds.
+
+    Raises:
+        CheckpointError: for a missing, damaged or foreign checkpoint; one that contradicts what is required.
+        ConfigurationError: without a checkpoint and a model; for a missing patch.
+        DataError: if the data set has other classes.
+    """
+    description = settings.dataset.describe()
+    classes = len(description.classes)
+    if settings.checkpoint is None:
+        origin: Mapping[str, Any] = {}
+        model = _model_without_checkpoint(settings, classes)
+    else:
+        checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
+        origin = checkpoint.origin
+        _check_agreement(checkpoint, settings, description)
+        model = _model_of(checkpoint, settings, classes)
+    return Subject(
+        model,
+        _name(settings, origin, model),
+        _patch(settings, origin),
+        _stride(settings, origin),
+        description,
+        weights_digest(model),
+    )
+
+
+def defender_of(defender: str | Defender[Any], patches: int) -> Defender[Any]:
+    """Return a defender, built by name for a number of patches if it is a name."""
+    return registry.build(defender, patches) if isinstance(defender, str) else defender
+
+
+def patch_setting(patch: PatchSpec) -> int | str | tuple[int | str, ...]:
+    """Return a patch as the configuration gives it."""
+    return _setting(patch.size)
+
+
+def _setting(size: Any) -> Any:
+    if not isinstance(size, tuple):
+        return size
+    if all(isinstance(side, int) for side in size):
+        return f"{size[0]}x{size[1]}"
+    return tuple(_setting(shape) for shape in size)
+
+
+def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseModel:
+    if settings.model is None:
+        raise ConfigurationError("give a checkpoint, or a model whose weights are known without one")
+    model = settings.model.make(classes) if isinstance(settings.model, ModelSettings) else settings.model
+    return model.eval()
+
+
+def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -> BaseModel:
+    """Build the model that a checkpoint holds: of a registered kind, or of the class that the settings name."""
+    given = settings.model
+    if isinstance(given, ModelSettings) and given.build is not None:
+        theirs, ours = checkpoint.origin["model"], getattr(given.build, "__name__", given.name)
+        if theirs == ours:
+            model = given.build(**checkpoint.origin["config"])
+            restore(model, checkpoint)
+            return model.eval()
+    elif given is not None and not isinstance(given, ModelSettings):
+        restore(given, checkpoint)
+        return given.eval()
+    return rebuild(checkpoint)
+
+
+def _check_agreement(checkpoint: Checkpoint, settings: SubjectSettings, description: DatasetDescription) -> None:
+    origin = checkpoint.origin
+    config = {**origin["config"], "name": origin.get("name")}
+    differing = [
+        f"model.{name}: {theirs!r} in the checkpoint, {value!r} given"
+        for name, value in settings.required.items()
+        if (theirs := _argument(config, name)) not in (None, value)
+    ]
+    theirs = origin.get("classes")
+    if theirs is not None and list(theirs) != list(description.classes):
+        differing.append(
+            f"classes: {_some(theirs)} in the checkpoint, {_some(description.classes)} of dataset={description.name}"
+        )
+    if differing:
+        raise CheckpointError(
+            f"{checkpoint.path} contradicts the settings:\n  "
+            + "\n  ".join(differing)
+            + "\nleave these settings out, since the checkpoint has them, or give another checkpoint"
+        )
+
+
+def _argument(config: Mapping[str, Any], name: str) -> Any:
+    """Return the argument with a dotted name, ``None`` if the checkpoint does not have it."""
+    value: Any = config
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    return value
+
+
+def _name(settings: SubjectSettings, origin: Mapping[str, Any], model: BaseModel) -> str:
+    if isinstance(settings.model, ModelSettings):
+        return str(origin.get("name", settings.model.name))
+    return str(origin.get("name", type(model).__name__))
+
+
+def _patch(settings: SubjectSettings, origin: Mapping[str, Any]) -> PatchSpec:
+    patch = origin.get("patch") if settings.patch is None else settings.patch
+    if patch is None:
+        raise ConfigurationError("the checkpoint names no patch; give patch=, for example patch=32")
+    return PatchSpec(patch, count=settings.patches)
+
+
+def _stride(settings: SubjectSettings, origin: Mapping[str, Any]) -> int | tuple[int, int]:
+    stride = origin.get("stride", 1) if settings.stride is None else settings.stride
+    return stride if isinstance(stride, int) else (stride[0], stride[1])
+
+
+def _some(classes: Any, most: int = 3) -> str:
+    names = ", ".join(map(str, list(classes)[:most]))
+    return f"{len(classes)} ({names}{', ...' if len(classes) > most else ''})"

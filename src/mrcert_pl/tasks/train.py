@@ -1,0 +1,295 @@
+"""Masked fine-tuning of a base model."""
+
+import shutil
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+from lightning.pytorch.callbacks import Callback
+
+from mrcert_pl.callbacks import BatchSeeds, Checkpoint, ImageProgressBar, MutantPredictions, Throughput
+from mrcert_pl.data import ImageDataModule
+from mrcert_pl.defenders import Defender
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.files import write_whole
+from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.lit import MaskedFinetuning
+from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
+from mrcert_pl.models.integrity import digest_of
+from mrcert_pl.models.protocols import AblatableModel, TrainableModel
+from mrcert_pl.models.stages import restore_srf
+from mrcert_pl.results.runs import TRAINING
+from mrcert_pl.results.schema import Environment, TrainingResult
+from mrcert_pl.tasks.header import announce_run
+from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
+from mrcert_pl.tasks.runtime import device_of, log, opened
+from mrcert_pl.tasks.settings import (
+    DatasetSettings,
+    ModelSettings,
+    RunSettings,
+    TrainerSettings,
+    check_choice,
+    check_number,
+)
+from mrcert_pl.tasks.subject import defender_of, patch_setting
+from mrcert_pl.training import AblationSampler, MaskSampler, WindowSampler
+
+STAGES = ("one", "srf_vanilla", "split")
+
+
+@dataclass(frozen=True)
+class RecipeSettings:
+    """How a model is trained.
+
+    Attributes:
+        epochs: number of epochs.
+        batch_size: images per batch and device.
+        mask_orders: numbers of masks that may be hidden; default: 0 to twice the number of patches.
+        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly from
+            the distinct unions of these orders.
+        mask_heaviest: fraction of draws that hide as many different masks as the largest order.
+        mask_patch: patch that training masks are made for; default: the one to defend against.
+        masks_per_batch: one draw of masks for a whole batch.
+        augmentation: arguments of timm's training transform; default: the preprocessing of evaluation.
+        finetuning: further arguments of :class:`mrcert_pl.lit.MaskedFinetuning`.
+    """
+
+    epochs: int = 1
+    batch_size: int = 64
+    mask_orders: Sequence[int] | None = None
+    mask_draws: str = "masks"
+    mask_heaviest: float = 0.0
+    mask_patch: Shape | None = None
+    masks_per_batch: bool = False
+    augmentation: Mapping[str, Any] | None = None
+    finetuning: Mapping[str, Any] = field(default_factory=lambda: {"optimizer": {"opt": "adamw", "lr": 1e-4}})
+
+    def __post_init__(self) -> None:
+        check_number("recipe.epochs", self.epochs, 1)
+        check_number("recipe.batch_size", self.batch_size, 1)
+
+
+@dataclass(frozen=True)
+class TrainingSettings:
+    """Settings of :func:`train`.
+
+    Attributes:
+        dataset: images.
+        model: base model.
+        patch: patch to defend against.
+        patches: number of patches in total, earlier and later ones.
+        stride: stride of the masks in windows, of votes in px.
+        recipe: how the model is trained.
+        stage: ``one``; or ``srf_vanilla`` (no masks), then ``split`` (masks; the SRF half from ``srf_checkpoint``).
+        srf_checkpoint: checkpoint of the first stage.
+        made_by: command that makes the checkpoint of the first stage, for the error if it is missing.
+        defender: defender that judges the model during validation.
+        validation_images: number of validation images that are certified, for the default callbacks.
+        callbacks: Lightning callbacks by name; default: certified accuracies during validation, the best checkpoint by
+            them, the last checkpoint, seeds for every batch.
+        trainer: devices, precision and length.
+        compile: compile the model.
+        resume: checkpoint of a run to resume, or ``last`` for the newest one beside this run's folder.
+        publish: file for a copy of the best checkpoint; default: none.
+        run: folder, seed and record of the run.
+    """
+
+    dataset: DatasetSettings = field(default_factory=DatasetSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    patch: Shape = 16
+    patches: int = 2
+    stride: int | tuple[int, int] = 1
+    recipe: RecipeSettings = field(default_factory=RecipeSettings)
+    stage: str = "one"
+    srf_checkpoint: Path | None = None
+    made_by: str | None = None
+    defender: Defender[Any] | str = "mrcert"
+    validation_images: int = 64
+    callbacks: Mapping[str, Callback] | None = None
+    trainer: TrainerSettings = field(default_factory=TrainerSettings)
+    compile: bool = False
+    resume: str | None = None
+    publish: Path | None = None
+    run: RunSettings = field(default_factory=RunSettings)
+
+    def __post_init__(self) -> None:
+        check_choice("stage", self.stage, STAGES)
+        check_number("patches", self.patches, 1)
+        if self.stage != "one" and self.model.name != "vit_srf":
+            raise ConfigurationError(f"stage={self.stage} trains one half of a ViT-SRF (model=vit_srf); give stage=one")
+
+    def identity(self) -> dict[str, Any]:
+        """Return what a resumed training must share with the one that it continues, as plain values by name."""
+        start = ("pretrained", "weights", "head_rows")
+        return {
+            "dataset.name": self.dataset.name,
+            "dataset.limit": self.dataset.limit,
+            "dataset.resize": self.dataset.resize,
+            "model.name": self.model.name,
+            **{f"model.{name}": value for name, value in self.model.arguments.items() if name not in start},
+            "patch": str(self.patch),
+            "patches": self.patches,
+            "stride": self.stride if isinstance(self.stride, int) else list(self.stride),
+            "seed": self.run.seed,
+            "stage": self.stage,
+            **{f"recipe.{name}": value for name, value in vars(self.recipe).items() if name != "epochs"},
+        }
+
+
+def train(settings: TrainingSettings) -> TrainingResult:
+    """Fine-tune a base model on masked images; leave its best and its last checkpoint in the run's folder.
+
+    Raises:
+        ConfigurationError: for settings that cannot work.
+        CheckpointError: for a checkpoint to resume that is missing or belongs to other settings.
+        DataError: for missing images.
+        NumericalError: for a loss that is not finite.
+    """
+    with opened(settings.run):
+        return _train(settings)
+
+
+def _train(settings: TrainingSettings) -> TrainingResult:
+    run = settings.run
+    resumed = checkpoint_to_resume(settings.resume, settings.identity(), run.folder)
+    description = settings.dataset.describe()
+    # Whatever is missing of the data is reported before any weights are fetched.
+    description.open(settings.dataset.root)
+    model: Any = settings.model.make(len(description.classes))
+    data = settings.dataset.load(
+        model.image_px, run.seed, batch_size=settings.recipe.batch_size, augmentation=settings.recipe.augmentation
+    )
+    if settings.stage == "split":
+        if settings.srf_checkpoint is None:
+            raise ConfigurationError("stage=split needs the checkpoint of the first stage; give srf_checkpoint=")
+        restore_srf(model, read_checkpoint(settings.srf_checkpoint, made_by=settings.made_by))
+    module = _finetuning(settings, model, data)
+    if settings.compile:
+        model.compile()
+    callbacks = _default_callbacks(settings) if settings.callbacks is None else settings.callbacks
+    epochs = settings.trainer.options.get("max_epochs") or settings.recipe.epochs
+    trainer = settings.trainer.make(
+        run.folder,
+        run.loggers,
+        [*callbacks.values(), Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])],
+        max_epochs=epochs,
+        # A short training is validated once, at its end, so that there is a best checkpoint.
+        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 10), epochs),
+    )
+    if trainer.is_global_zero:
+        record_settings(run.folder, settings.identity())
+    announce_run(trainer, data, "train", settings.model.name, None, run.folder)
+    best = _best(callbacks)
+    started = time.perf_counter()
+    try:
+        trainer.fit(module, data, ckpt_path=resumed)
+    except BaseException:
+        if best is not None and best.best_model_path:
+            log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+        raise
+    return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _result(
+    settings: TrainingSettings, dataset: str, best: Checkpoint | None, trainer: L.Trainer, seconds: float
+) -> TrainingResult:
+    """Copy the best checkpoint to where it is published, and return the result."""
+    path = Path(best.best_model_path) if best is not None and best.best_model_path else None
+    replaced = settings.publish is not None and settings.publish.exists()
+    if path is not None and settings.publish is not None and trainer.is_global_zero:
+        write_whole(settings.publish, lambda partial: shutil.copyfile(path, partial), "paths.checkpoint_dir")
+    known = path is not None and best is not None
+    result = TrainingResult(
+        dataset=dataset,
+        model=settings.model.name,
+        patch=patch_setting(PatchSpec(settings.patch)),
+        seed=settings.run.seed,
+        environment=Environment.here(device_of(trainer), str(trainer.precision)),
+        stage=settings.stage,
+        checkpoint=None if path is None else str(path),
+        monitor=best.monitor if known and best is not None else None,
+        best_score=float(best.best_model_score) if known and best is not None else None,  # type: ignore[arg-type]
+        weights_sha256=None if path is None else digest_of(read_checkpoint(path).weights),
+        published=None if settings.publish is None or path is None else str(settings.publish),
+        replaced=replaced,
+        seconds=round(seconds, 3),
+        command=settings.run.command,
+        config=dict(settings.run.config),
+    )
+    if trainer.is_global_zero:
+        result.write(settings.run.folder / TRAINING)
+    return result
+
+
+def _best(callbacks: Mapping[str, Callback]) -> Checkpoint | None:
+    """Return the callback that chooses the best checkpoint."""
+    found = callbacks.get("checkpoint")
+    return found if isinstance(found, Checkpoint) else None
+
+
+def _default_callbacks(settings: TrainingSettings) -> dict[str, Callback]:
+    folder = settings.run.folder / "checkpoints"
+    monitor = "val/unmasked_accuracy" if settings.stage == "srf_vanilla" else "val/certified_accuracy"
+    never_numbered: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
+    return {
+        "mutant_predictions": MutantPredictions(
+            defender_of(settings.defender, settings.patches),
+            settings.patch,
+            settings.stride,
+            settings.validation_images,
+        ),
+        "checkpoint": Checkpoint(
+            filename="best", monitor=monitor, mode="max", auto_insert_metric_name=False, **never_numbered
+        ),
+        "resume": Checkpoint(filename="last", save_on_train_epoch_end=True, **never_numbered),
+        "seeds": BatchSeeds(settings.run.seed),
+    }
+
+
+def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDataModule) -> MaskedFinetuning:
+    classes = data.description.classes
+    origin = {
+        **describe_model(model),
+        "name": settings.model.name,
+        "dataset": settings.dataset.name,
+        "classes": list(classes),
+        "resize": data.preprocessing.resize,
+        "patch": str(settings.patch),
+        "stride": settings.stride if isinstance(settings.stride, int) else list(settings.stride),
+        "seed": settings.run.seed,
+        "stage": settings.stage,
+    }
+    build: Callable[..., MaskedFinetuning] = MaskedFinetuning
+    return build(
+        model=model,
+        masks=_sampler(settings, model),
+        num_classes=len(classes),
+        batch_size=settings.recipe.batch_size,
+        origin=origin,
+        **settings.recipe.finetuning,
+    )
+
+
+def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
+    """Return the sampler of what training hides: all but one ablation of a vote, else masks of the recipe's size."""
+    recipe = settings.recipe
+    if isinstance(model, AblatableModel):
+        if not isinstance(settings.stride, int):
+            raise ConfigurationError(f"votes have one stride in px, got {settings.stride}; give a whole number")
+        return AblationSampler(model.ablations(settings.stride), recipe.masks_per_batch)
+    patch = PatchSpec(recipe.mask_patch or settings.patch)
+    if settings.stage == "srf_vanilla":
+        orders: Sequence[int] = [0]
+    else:
+        orders = recipe.mask_orders or range(2 * settings.patches + 1)
+    masks = model.covering_masks(patch, settings.stride)
+    return MaskSampler(
+        masks, model.windows, orders, recipe.masks_per_batch, draws=recipe.mask_draws, heaviest=recipe.mask_heaviest
+    )
+
+
+__all__ = ["RecipeSettings", "TrainingSettings", "run_of", "train"]

@@ -1,0 +1,93 @@
+"""A plan on the terminal."""
+
+from collections.abc import Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+
+from mrcert_pl.tasks.plan import Plan, PlanRow
+
+
+def show_plan(
+    plan: Plan,
+    title: str,
+    patches: int,
+    seconds: float | None,
+    gflops: float | None,
+    console: Console | None = None,
+) -> None:
+    """Print the configurations, and the one that hides least within the budget.
+
+    Args:
+        plan: the configurations.
+        title: data set, model and patch.
+        patches: number of patches in total.
+        seconds: largest duration per image; ``None``: no limit.
+        gflops: largest number of operations per image in 10^9; ``None``: no limit.
+        console: where to print.
+    """
+    console = console or Console()
+    console.print(_table(plan, title, patches))
+    limits = [f"{limit:g} {unit}" for limit, unit in ((seconds, "s"), (gflops, "GFLOPs")) if limit is not None]
+    budget = " and ".join(limits) or "no limit"
+    if plan.best is None:
+        cheapest = plan.cheapest
+        line = f"Nothing stays within {budget} per image; {_label(cheapest)} takes least, {_cost(cheapest)}."
+    else:
+        line = f"Hides least within {budget} per image: {_label(plan.best)}, {_cost(plan.best)}."
+    console.print(line, soft_wrap=True, highlight=False)
+
+
+def _table(plan: Plan, title: str, patches: int) -> Table:
+    orders = " / ".join(str(order) for order in range(1, 2 * patches + 1))
+    # One patch needs order 2 for its certificate, and has no round trip.
+    steps = "verdict / certificate" + (" / round trip" if patches > 1 else "")
+    table = Table(
+        title=title,
+        caption=f"unions, and what they leave visible: by order, {orders}\nGFLOPs and seconds: for a {steps} while all "
+        "labels agree; an image on which they do not may need the last one for its verdict",
+        box=SIMPLE_HEAD,
+        title_justify="left",
+        title_style="bold",
+        caption_justify="left",
+    )
+    names = dict.fromkeys(name for row in plan.rows for name in row.settings)
+    headings = [name.removeprefix("model.").replace("_", " ") for name in names]
+    for heading in [*headings, "masks", "unions", "visible, %", "GFLOPs", "seconds"]:
+        table.add_column(heading, justify="right")
+    table.add_column("", min_width=24)
+    for row in plan.rows:
+        cells = [str(row.settings.get(name, "")).replace(" ", "") for name in names]
+        if row.problem:
+            table.add_row(*cells, *5 * ["-"], row.problem, style="dim")
+            continue
+        best = row is plan.best
+        numbers = [
+            str(row.masks),
+            " / ".join(f"{number:,}" for number in row.unions),
+            " / ".join(f"{100 * fraction:.0f}" for fraction in row.visible),
+            _list(row.gflops),
+            _list(row.seconds),
+        ]
+        table.add_row(*cells, *numbers, "recommended" if best else "", style="bold" if best else None)
+    return table
+
+
+def _list(values: Sequence[float]) -> str:
+    return " / ".join(map(_short, values))
+
+
+def _short(value: float) -> str:
+    """Return a number with two or three significant digits and no exponent."""
+    if value >= 100:
+        return f"{value:,.0f}"
+    return f"{value:.2g}" if value < 10 else f"{value:.0f}"
+
+
+def _label(row: PlanRow) -> str:
+    return " ".join(f"{name.removeprefix('model.')} {value}" for name, value in row.settings.items())
+
+
+def _cost(row: PlanRow) -> str:
+    return f"{_short(row.seconds[-1])} s and {_short(row.gflops[-1])} GFLOPs"

@@ -1,0 +1,112 @@
+"""Verdicts of the guard: a table on the terminal, and figures."""
+
+import os
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+from torch import Tensor
+
+from mrcert_pl.results.examples import pixels_of
+from mrcert_pl.results.predictions import Prediction
+from mrcert_pl.views.figures import draw_verdict
+
+# The files have all of them.
+_MOST_ROWS = 20
+_COLOURS = {"accept": "green", "recovered": "yellow", "abstain": "red"}
+_UNREADABLE = "unreadable"
+
+
+_LEGEND = "hidden: windows that the witness hides, where a patch may be; safe: locations where one more has no effect"
+
+
+def show_predictions(predictions: Sequence[Prediction], meaning: str, console: Console | None = None) -> None:
+    """Print a table of predictions, their summary and what a number of patches means."""
+    console = console or Console()
+    console.print(predictions_table(predictions))
+    console.print(predictions_summary(predictions), style="bold", highlight=False)
+    if any(each.verdict is not None and each.verdict.certified_patches is not None for each in predictions):
+        for line in (meaning, _LEGEND):
+            console.print(line, style="dim", highlight=False, markup=False)
+
+
+def draw_prediction(path: Path, image: Tensor, prediction: Prediction) -> Path:
+    """Draw an image as the model sees it, with what its witness hides and where a further patch has no effect.
+
+    Args:
+        path: PNG file.
+        image: ``[3, height, width]`` in [0, 1].
+        prediction: its verdict.
+    """
+    verdict, pixels = prediction.verdict, pixels_of(image)
+    assert verdict is not None
+    hidden = np.zeros(pixels.shape[:2], dtype=bool)
+    for top, left, bottom, right in verdict.witness_px or ():
+        hidden[top:bottom, left:right] = True
+    title = f"{verdict.decision or 'label'}: {verdict.name}"
+    if verdict.certified_patches is not None:
+        title += f" (further patches that can't change it: {max(verdict.certified_patches, 0)})"
+    return draw_verdict(path, pixels, title, hidden if hidden.any() else None, [each.numpy() for each in verdict.maps])
+
+
+def predictions_table(predictions: Sequence[Prediction]) -> Table:
+    """Return a table of the first predictions; their paths are relative to the folder that holds all of them."""
+    table = Table(box=SIMPLE_HEAD)
+    table.add_column("image", overflow="fold")
+    table.add_column("label", overflow="fold")
+    table.add_column("decision", no_wrap=True)
+    for heading in ("patches", "case", "hidden", "safe"):
+        table.add_column(heading, justify="right", no_wrap=heading != "hidden")
+    # Paths of one list may be relative and absolute.
+    folder = os.path.commonpath([os.path.dirname(os.path.abspath(each.image)) for each in predictions])
+    for prediction in predictions[:_MOST_ROWS]:
+        image, verdict = Text(os.path.relpath(prediction.image, folder)), prediction.verdict
+        if verdict is None:
+            table.add_row(image, "", Text(_UNREADABLE, style="red"))
+            continue
+        table.add_row(
+            image,
+            Text(verdict.name),
+            Text(_decision(prediction), style=_COLOURS.get(_decision(prediction), "")),
+            "" if verdict.certified_patches is None else str(max(verdict.certified_patches, 0)),
+            str(verdict.case),
+            "" if verdict.witness is None else _ranges(verdict.witness),
+            "" if verdict.certified_fraction is None else f"{verdict.certified_fraction:.0%}",
+        )
+    if (more := len(predictions) - _MOST_ROWS) > 0:
+        table.add_row(f"and {more} more", style="dim")
+    return table
+
+
+def predictions_summary(predictions: Sequence[Prediction]) -> str:
+    """Numbers of images by decision, and the mean cost of a verdict."""
+    counts = Counter(map(_decision, predictions))
+    parts = [f"{counts[name]} {name}" for name in (*_COLOURS, _UNREADABLE) if counts[name]]
+    plural = "" if len(predictions) == 1 else "s"
+    text = f"{len(predictions)} image{plural}" + (f": {', '.join(parts)}" if parts else "")
+    verdicts = [each.verdict for each in predictions if each.verdict is not None]
+    if verdicts:
+        mutants = sum(verdict.mutants_evaluated for verdict in verdicts) / len(verdicts)
+        seconds = sum(verdict.seconds for verdict in verdicts) / len(verdicts)
+        text += f" ({mutants:.0f} mutants, {seconds:.2f} s per image)"
+    return text
+
+
+def _decision(prediction: Prediction) -> str:
+    return _UNREADABLE if prediction.verdict is None else str(prediction.verdict.decision or "-")
+
+
+def _ranges(windows: Sequence[int]) -> str:
+    """Numbers with consecutive ones as ranges: ``3-5, 9``; ``none`` if there are none."""
+    ranges: list[list[int]] = []
+    for window in windows:
+        if ranges and window == ranges[-1][1] + 1:
+            ranges[-1][1] = window
+        else:
+            ranges.append([window, window])
+    return ", ".join(str(first) if first == last else f"{first}-{last}" for first, last in ranges) or "none"

@@ -1,0 +1,111 @@
+"""Words and numbers that all views share."""
+
+from collections.abc import Callable, Sequence
+
+from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, SeedAccuracy
+from mrcert_pl.results.seeds import AnyResult, SeedsResult
+
+TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
+_ATTACKED = {ADVERSARIAL: "adv. certified"}
+
+
+def titles(results: Sequence[AnyResult]) -> dict[str, str]:
+    """The accuracies that some results have, by name, with their titles."""
+    attacked = any(ADVERSARIAL in result.accuracy for result in results)
+    return TITLES | (_ATTACKED if attacked else {})
+
+
+def percent(value: float) -> str:
+    """A fraction in per cent, with one digit."""
+    return f"{100 * value:.1f}"
+
+
+def accuracy_text(accuracy: Accuracy | SeedAccuracy | None, n: int) -> str:
+    """An accuracy in per cent with its number of images, or with its spread over seeds, and the published value.
+
+    Args:
+        accuracy: Accuracy of one result, or over seeds.
+        n: Images of the result; the accuracy's own number is named where it differs.
+    """
+    if accuracy is None or accuracy.measured is None:
+        return "n/a"
+    published = "" if accuracy.reported is None else f" [{percent(accuracy.reported)}]"
+    if isinstance(accuracy, SeedAccuracy):
+        spread = "" if accuracy.spread is None else f" ± {percent(accuracy.spread)}"
+        return f"{percent(accuracy.measured)}{spread}{published}"
+    of = "" if accuracy.n == n else f"/{accuracy.n}"
+    return f"{percent(accuracy.measured)} ({accuracy.count}{of}){published}"
+
+
+def gflops_text(gflops: float | None) -> str:
+    """Operations in 10^9, in three significant digits."""
+    return "n/a" if gflops is None else f"{gflops:,.0f}" if gflops >= 1000 else f"{gflops:.3g}"
+
+
+def cells(results: Sequence[AnyResult]) -> tuple[list[str], list[list[str]]]:
+    """Header and rows of a table of defenders."""
+    names, (heading, last) = titles(results), last_column(results)
+    rows = [
+        [
+            result.defender,
+            *(accuracy_text(result.accuracy.get(name), result.n) for name in names),
+            last(result),
+        ]
+        for result in results
+    ]
+    return ["defender", *names.values(), heading], rows
+
+
+def last_column(results: Sequence[AnyResult]) -> tuple[str, Callable[[AnyResult], str]]:
+    """Heading and cells of the column behind the accuracies: mutants per image, or seeds."""
+    return ("seeds", seeds_text) if are_over_seeds(results) else ("mutants", _mutants_text)
+
+
+def are_over_seeds(results: Sequence[AnyResult]) -> bool:
+    """Whether some results combine several seeds."""
+    return any(isinstance(result, SeedsResult) for result in results)
+
+
+def seeds_text(result: AnyResult) -> str:
+    """The seeds of a result."""
+    return ", ".join(map(str, result.seeds))
+
+
+def are_published(results: Sequence[AnyResult]) -> bool:
+    """Whether some accuracy has a published value."""
+    return any(accuracy.reported is not None for result in results for accuracy in result.accuracy.values())
+
+
+def bar_words(results: Sequence[AnyResult]) -> str:
+    """What the bars of a figure are."""
+    return "Bars: one standard deviation over seeds" if are_over_seeds(results) else "Bars: 95 % intervals"
+
+
+def legend(results: Sequence[AnyResult]) -> list[str]:
+    """Explain the numbers of a table, one line each."""
+    seeds = are_over_seeds(results)
+    numbers = "accuracy in %" + (", mean ± standard deviation over seeds" if seeds else " (number of images)")
+    numbers += ", [published value]" if are_published(results) else ""
+    lines = [numbers if seeds else f"{numbers}; mutants: mean per image"]
+    if ADVERSARIAL in titles(results):
+        lines.append(
+            "adv. certified: clean and certified, of the images that the base model misclassifies under attack"
+        )
+    return lines + notes(results)
+
+
+def notes(results: Sequence[AnyResult]) -> list[str]:
+    """Explain what some results lack, one line each."""
+    unpromised = {result.defender: result.round_trip_note for result in results if result.round_trip_note}
+    alike = [r.defender for r in results if isinstance(r, SeedsResult) and len(r.seeds) > r.weights]
+    return [
+        *(f"{defender}, round trip: {note}" for defender, note in unpromised.items()),
+        *(
+            f"{defender}: some seeds have the same weights, so the spread is too small"
+            for defender in dict.fromkeys(alike)
+        ),
+    ]
+
+
+def _mutants_text(result: AnyResult) -> str:
+    return f"{result.mutants_per_image:.0f}"

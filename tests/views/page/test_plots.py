@@ -1,0 +1,85 @@
+"""What figures show is in their alternative texts; what there is nothing of isn't drawn."""
+
+import base64
+from pathlib import Path
+
+import numpy as np
+import pytest
+from result_files import evaluation, priced_result, row
+
+from mrcert_pl.results.labels import labels
+from mrcert_pl.results.locations import Locations
+from mrcert_pl.views.drawing import BLUE, ORANGE
+from mrcert_pl.views.page.maps import limits_of, location_map
+from mrcert_pl.views.page.plots import Labelled, against_patch_size, cases, side_by_side
+
+
+def results(folder: Path, *patches: object, certified: int = 5, **facts: object) -> list:
+    rows = [row(key, certified=key < certified) for key in range(10)]
+    return [
+        evaluation(folder / f"{place}_{facts.get('defender')}", rows, patch=patch, **facts).result
+        for place, patch in enumerate(patches)
+    ]
+
+
+def label(results: list) -> list[Labelled]:
+    return [Labelled(*pair) for pair in zip(labels(results), results, strict=True)]
+
+
+def svg(source: str) -> str:
+    return base64.b64decode(source.split(",")[1]).decode()
+
+
+def test_defenders_side_by_side(tmp_path: Path) -> None:
+    found = results(tmp_path, 16, round_trip_note="none") + results(tmp_path, 16, defender="other", certified=3)
+    picture = side_by_side(label(found))
+    assert "mrcert: base 100.0 %, clean 100.0 %, certified 50.0 %;" in picture.alt
+    assert "other: base 100.0 %, clean 100.0 %, certified 30.0 %, round trip 0.0 %." in picture.alt
+    assert ">other</text>" in svg(picture.source)
+    assert "published" not in picture.caption
+
+
+def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:
+    found = label(results(tmp_path, 16))
+    assert side_by_side(found) == side_by_side(found)
+
+
+def test_patches_are_in_order_of_their_size(tmp_path: Path) -> None:
+    picture = against_patch_size(label(results(tmp_path, "16x48", 32, 8)), "certified")
+    assert picture is not None
+    assert "mrcert: 50.0 % at 8 px, 50.0 % at 32 px, 50.0 % at 16x48" in picture.alt
+    assert against_patch_size(label(results(tmp_path, ["16x48", 8], 8)), "certified") is not None
+
+
+@pytest.mark.parametrize(("patches", "certified"), [((16,), 5), ((16, 32), 0)])
+def test_nothing_to_compare(tmp_path: Path, patches: tuple, certified: int) -> None:
+    assert against_patch_size(label(results(tmp_path, *patches, certified=certified)), "certified") is None
+
+
+def test_cases_are_counted() -> None:
+    picture = cases({"a": [row(0, case=1), row(1, case=4), row(2, case=1)], "b": [row(0, case=2)]})
+    assert "a: Case 1 2, Case 4 1; b: Case 2 1." in picture.alt
+
+
+def test_maps_say_their_range_and_share_colours() -> None:
+    counts = np.full((9, 5), 6)
+    counts[:, 2] = 3
+    maps = [Locations((counts,), 10, (16, 16)), Locations((np.full((9, 9), 9),), 10, (16, 16))]
+    assert limits_of(maps) == (0.3, 0.9)
+    assert limits_of(maps[1:]) == pytest.approx((0.9, 0.95))
+    picture = location_map(maps[0], 0, "mrcert", (0.3, 0.9))
+    assert "mrcert: where a 8x12 px patch is centred" in picture.alt
+    assert "30.0 to 60.0 % of the images by location, 54.0 % on average" in picture.alt
+
+
+def test_a_label_has_one_colour_in_all_figures(tmp_path: Path) -> None:
+    """The first defender certifies no round trip and has no line there; the second one keeps its colour."""
+    found = results(tmp_path / "a", 16, 32, defender="first", round_trip_note="none")
+    found += [priced_result(tmp_path / f"b{patch}", None, 8, defender="second", patch=patch) for patch in (16, 32)]
+    colours = []
+    for name in ("certified", "round_trip"):
+        image = against_patch_size(label(found), name)
+        assert image is not None
+        colours.append(ORANGE.lower() in svg(image.source).lower())
+    assert colours == [True, True]
+    assert BLUE.lower() not in svg(image.source).lower()

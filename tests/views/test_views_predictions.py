@@ -1,0 +1,66 @@
+"""The table of predictions and its summary."""
+
+import io
+from pathlib import Path
+
+import pytest
+from predictions import BROKEN, prediction
+from rich.console import Console
+
+from mrcert_pl.results.predictions import Prediction
+from mrcert_pl.views.predictions import predictions_summary, predictions_table
+
+
+def text_of(rows: list[Prediction]) -> str:
+    console = Console(width=80, record=True, file=io.StringIO())
+    console.print(predictions_table(rows))
+    return console.export_text()
+
+
+def test_the_table_has_a_line_for_each_image() -> None:
+    text = text_of([prediction(), BROKEN, prediction("photos/sub/c.jpg", witness=())])
+    assert "a.jpg" in text
+    assert "photos/" not in text
+    assert "crane [bird]" in text
+    assert "3-5, 9" in text
+    assert "none" in text
+    assert "b [1].jpg" in text
+    assert "unreadable" in text
+
+
+def test_missing_fields_are_empty() -> None:
+    nothing = dict.fromkeys(("decision", "certified_patches", "witness", "certified_fraction"))
+    assert text_of([prediction(**nothing)]).split() == [
+        *("image", "label", "decision", "patches", "case", "hidden", "safe"),
+        *("─" * len(line) for line in text_of([prediction(**nothing)]).split() if line.startswith("─")),
+        *("a.jpg", "crane", "[bird]", "-", "2"),
+    ]
+
+
+def test_relative_and_absolute_paths_stand_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    text = text_of([prediction("a.jpg"), prediction(str(tmp_path / "sub" / "b.jpg"))])
+    assert [line.split()[0] for line in text.splitlines() if ".jpg" in line] == ["a.jpg", "sub/b.jpg"]
+
+
+def test_a_long_table_is_cut() -> None:
+    text = text_of([prediction(f"{number}.jpg") for number in range(25)])
+    assert "19.jpg" in text
+    assert "20.jpg" not in text
+    assert "and 5 more" in text
+
+
+@pytest.mark.parametrize(
+    ("rows", "expected"),
+    [
+        ([prediction()], "1 image: 1 recovered (90 mutants, 0.25 s per image)"),
+        (
+            [prediction(), BROKEN, prediction(decision="accept", mutants_evaluated=10)],
+            "3 images: 1 accept, 1 recovered, 1 unreadable (50 mutants, 0.25 s per image)",
+        ),
+        ([prediction(decision=None)], "1 image (90 mutants, 0.25 s per image)"),
+        ([BROKEN, BROKEN], "2 images: 2 unreadable"),
+    ],
+)
+def test_the_summary(rows: list[Prediction], expected: str) -> None:
+    assert predictions_summary(rows) == expected
