@@ -10,8 +10,15 @@ from pathlib import Path
 from typing import Any
 
 from mrcert_pl.cli.overrides import given, override
-from mrcert_pl.errors import MRCertError
+from mrcert_pl.errors import ConfigurationError, MRCertError
 
+# Settings of earlier versions, and what replaces them.
+_RENAMED = {
+    "want": "it is now output",
+    "model.hidden": "it is now model.hidden_tokens",
+    "recipe.finetuning.worst_of": "it was removed",
+    "recipe.finetuning.consistency": "it was removed",
+}
 # Commands about a trained model.
 _ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "bench")
 
@@ -22,7 +29,11 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
     Args:
         command: name of the configuration.
         arguments: what the user typed.
+
+    Raises:
+        ConfigurationError: for a setting of an earlier version.
     """
+    _check_names(arguments)
     if command not in _ABOUT_A_MODEL:
         return list(arguments)
     settings = given(arguments)
@@ -30,6 +41,14 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
     names = {name.split("@")[0] for name in settings}
     added = [override(name, value) for name, value in implied.items() if name not in names]
     return [*arguments, *added]
+
+
+def _check_names(arguments: Sequence[str]) -> None:
+    """Refuse settings of earlier versions, and those below them."""
+    for name in given(arguments):
+        for earlier, now in _RENAMED.items():
+            if name == earlier or name.startswith(f"{earlier}."):
+                raise ConfigurationError(f"there is no setting {earlier}: {now}")
 
 
 def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
