@@ -1,1 +1,1 @@
-"""What one does with a model: train, evaluate, attack, audit, plan, predict. Plain functions from settings to results."""
+"""Train, evaluate, attack, audit, plan, predict: plain functions from settings to results."""

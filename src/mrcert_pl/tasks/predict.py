@@ -87,8 +87,8 @@ def guard_of(settings: PredictionSettings) -> Guard:
         )
     if settings.model is None or settings.patch is None:
         raise ConfigurationError(
-            "give checkpoint=FILE (a best.ckpt of train.py, or a safetensors file of mrcert convert), or model=blackbox "
-            "with model.backbone= and patch= for a classifier without one"
+            "give checkpoint=FILE (a best.ckpt of train.py, or a safetensors file of mrcert convert), or "
+            "model=blackbox with model.backbone= and patch= for a classifier without one"
         )
     device = device_named(settings.device)
     names = settings.class_names

@@ -102,7 +102,7 @@ class ModelSettings:
     """A base model to be built.
 
     Attributes:
-        name: kind of the model (``vit_srf``, ``masked_vit``, ``column_vit``, ``blackbox``, or that of an outside class).
+        name: kind of the model (``vit_srf``, ``masked_vit``, ``column_vit``, ``blackbox``, or an outside one).
         arguments: arguments of the class, beside the number of classes.
         build: class of the model; default: that of the registry.
     """

@@ -48,8 +48,8 @@ class RecipeSettings:
         epochs: number of epochs.
         batch_size: images per batch and device.
         mask_orders: numbers of masks that may be hidden; default: 0 to twice the number of patches.
-        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly from the
-            distinct unions of these orders.
+        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly
+            from the distinct unions of these orders.
         mask_heaviest: fraction of draws that hide as many different masks as the largest order.
         mask_patch: patch that training masks are made for; default: the one to defend against.
         masks_per_batch: one draw of masks for a whole batch.
