@@ -33,8 +33,12 @@ class WholeCheckpointIO(TorchCheckpointIO):
         # Serialised in memory: a full disk is then an OSError of the write, not an abort inside torch's zip writer.
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        _keep_earlier(Path(path))
-        write_whole(Path(path), lambda partial: partial.write_bytes(content.getbuffer()), "paths.output_dir")
+
+        def write(partial: Path) -> None:
+            partial.write_bytes(content.getbuffer())
+            _keep_earlier(Path(path))
+
+        write_whole(Path(path), write, "paths.output_dir")
 
 
 def _keep_earlier(path: Path) -> None:
