@@ -151,7 +151,7 @@ def test_a_model_outside_the_package_trains_certifies_and_guards(command: Comman
         if "model=patch_encoder" in words:
             command(*words, "trainer=cpu", *(few if words[0] == "train" else ["dataset.limit=2"]))
     (run,) = find_runs([Path("outputs")])
-    assert run.result.mutants.windows == 49
+    assert run.result.mutants.sizes["windows"] == 49
     guard = Guard.from_checkpoint("checkpoints/digits/patch_encoder_p32/best.ckpt", defender="patchcure")
     assert guard([Image.new("RGB", (224, 224))])[0].name in guard.class_names
 

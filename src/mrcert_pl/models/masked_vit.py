@@ -59,4 +59,4 @@ class MaskedViT(WindowedViT):
     def window_prefix(
         self, seen: Float[Tensor, "row visible token dim"], shown: Bool[Tensor, "row visible"] | None
     ) -> Float[Tensor, "row prefix dim"]:
-        return self.prefix(len(seen))
+        return self.prefix(seen.shape[0])
