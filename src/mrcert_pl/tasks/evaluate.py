@@ -267,7 +267,7 @@ def _write(
     result.write(folder / RESULTS)
     if defender.name != "undefended" and not counts["certified"]:
         log.warning(
-            "none of the %d images is certified: the model may need more training with masks, or the patch a smaller size",
+            "none of the %d images is certified: the model may need more training with masks, or a smaller patch",
             counts["n"],
         )
     if isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel):
