@@ -133,7 +133,7 @@ class Evidence:
             if not all(isinstance(mask, str) and _is_mask(mask, windows) for mask in masks):
                 raise self._malformed("mutants.masks")
         else:
-            image_px = mutants.get("image_px")
+            image_px: Any = mutants.get("image_px")
             numbers = [mutants.get(name) for name in ("width", "stride", "votes")]
             if not isinstance(image_px, list) or len(image_px) != 2:
                 raise self._malformed("mutants.image_px")

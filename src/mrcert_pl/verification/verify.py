@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from mrcert_pl.defenders.registry import OWN, Rule, names, rule_of
+from mrcert_pl.defenders.registry import Rule, names, rule_of
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.mutants.shards import Row
 from mrcert_pl.results.schema import ADVERSARIAL, Difference, VerdictRow, VerificationReport
@@ -138,8 +138,7 @@ class _Comparison:
         margin = self.settings.get("margin")
         self.expect(None, "margin", result.margin, None if margin is None else float(margin))
         possible = result.defender not in _NO_ROUND_TRIP and self.settings.get("patches", 2) > 1
-        # A defender from outside the package may have a note or none.
-        if result.defender in OWN and (result.round_trip_note is None) != possible:
+        if (result.round_trip_note is None) != possible:
             self.expect(None, "round_trip_note", result.round_trip_note, None if possible else "a reason")
         # Votes have no masks, hence no placements.
         for placements, shape in zip(self.placements, self.shapes, strict=False):
@@ -305,19 +304,16 @@ class _Comparison:
         written = self.claim.maps
         if counts is None or written is None:
             if (counts is None) != (written is None):
-                stated, due = ("no file" if part is None else "a file" for part in (written, counts))
-                self.expect(None, "locations.npz", stated, due)
+                stated, expected = ("no file" if part is None else "a file" for part in (written, counts))
+                self.expect(None, "locations.npz", stated, expected)
             return
         computed = {f"counts_{shape}": count for shape, count in enumerate(counts)}
         computed |= {"n": np.array(self.images), "image_px": np.array(self.image_px)}
         for name in sorted({*written, *computed}):
-            have, want = written.get(name), computed.get(name)
-            if have is None or want is None or not np.array_equal(have, want):
-                self.differences.append(Difference(None, f"locations.npz: {name}", _summed(have), _summed(want)))
-
-
-def _summed(array: np.ndarray | None) -> str:
-    return "nothing" if array is None else f"an array with sum {int(array.sum())}"
+            one, other = written.get(name), computed.get(name)
+            if one is None or other is None or not np.array_equal(one, other):
+                texts = ["nothing" if array is None else f"an array of sum {int(array.sum())}" for array in (one, other)]
+                self.differences.append(Difference(None, f"locations.npz: {name}", *texts))
 
 
 def _tables_of(claim: Claim) -> Path:
