@@ -129,6 +129,24 @@ def test_a_new_model_trains(command: Command, tmp_path: Path, capsys: pytest.Cap
     command("eval", *following[2:], "trainer=cpu", "dataset.limit=2")
 
 
+def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script of the page, on fewer images and with a smaller model."""
+    monkeypatch.chdir(tmp_path)
+    script = titled("python")["certify.py"]
+    for whole, few in (
+        ('DatasetSettings("digits")', 'DatasetSettings("digits", limit=8)'),
+        ("epochs=10", "epochs=1"),
+        ('"embed_dim": 64', '"embed_dim": 16'),
+    ):
+        assert whole in script
+        script = script.replace(whole, few)
+    exec(compile(script, "certify.py", "exec"), {"__name__": "__main__"})
+    output = capsys.readouterr().out
+    assert "digits, vit_srf, patch 32 px, 8 images" in output
+    assert "of the images are certified" in output
+    assert {run.result.defender for run in find_runs([Path("outputs")])} == {"undefended", "patchcure", "mrcert"}
+
+
 def test_the_batch_script_is_a_script() -> None:
     subprocess.run(["bash", "-n"], input=titled("slurm")["train.sbatch"], text=True, check=True)
 
