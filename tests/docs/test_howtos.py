@@ -166,6 +166,24 @@ def test_the_new_model_plays_its_roles(patch_encoder: Path) -> None:
     assert isinstance(model, TrainableModel)
 
 
+def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script of the page, on fewer images and with a smaller model."""
+    monkeypatch.chdir(tmp_path)
+    script = titled("python")["certify.py"]
+    for whole, few in (
+        ('DatasetSettings("digits")', 'DatasetSettings("digits", limit=8)'),
+        ("epochs=10", "epochs=1"),
+        ('"embed_dim": 64', '"embed_dim": 16'),
+    ):
+        assert whole in script
+        script = script.replace(whole, few)
+    exec(compile(script, "certify.py", "exec"), {"__name__": "__main__"})
+    output = capsys.readouterr().out
+    assert "digits, vit_srf, patch 32 px, 8 images" in output
+    assert "of the images are certified" in output
+    assert {run.result.defender for run in find_runs([Path("outputs")])} == {"undefended", "patchcure", "mrcert"}
+
+
 def test_the_batch_script_is_a_script() -> None:
     subprocess.run(["bash", "-n"], input=titled("slurm")["train.sbatch"], text=True, check=True)
 
