@@ -16,6 +16,7 @@ from mrcert_pl.errors import ConfigurationError, MRCertError
 _RENAMED = {
     "want": "it is now output",
     "model.hidden": "it is now model.hidden_tokens",
+    "defender.certificate": "choose a defender: mrcert, mrcert_sharp, patchcure or patchcure_paper",
     "recipe.finetuning.worst_of": "it was removed",
     "recipe.finetuning.consistency": "it was removed",
 }
@@ -33,9 +34,10 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
         arguments: what the user typed.
 
     Raises:
-        ConfigurationError: for a setting of an earlier version.
+        ConfigurationError: for a setting of an earlier version, or a patch that is none.
     """
     _check_names(arguments)
+    _check_patch(given(arguments).get("patch"))
     if command not in _ABOUT_A_MODEL:
         return list(arguments)
     settings = given(arguments)
@@ -52,6 +54,14 @@ def _check_names(arguments: Sequence[str]) -> None:
         for earlier, now in _RENAMED.items():
             if name == earlier or name.startswith(f"{earlier}."):
                 raise ConfigurationError(f"there is no setting {earlier}: {now}")
+
+
+def _check_patch(patch: object) -> None:
+    """Refuse a patch that is none before any file is looked for that its name depends on."""
+    from mrcert_pl.geometry import PatchSpec
+
+    if isinstance(patch, (int, str)):
+        PatchSpec(patch)
 
 
 def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:

@@ -67,6 +67,12 @@ def help_of(file: Path) -> str:
     return "\n".join(lines)
 
 
+def names() -> list[str]:
+    """Return the names of the groups and settings of all commands."""
+    commands = [file for file in CONF_DIR.glob("*.yaml") if not file.stem.startswith("_")]
+    return sorted({*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))})
+
+
 def settings_of(file: Path) -> list[Setting]:
     """Return the settings of a command, including inherited ones and those of its detailed groups."""
     found: dict[str, Setting] = {}
