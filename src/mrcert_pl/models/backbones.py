@@ -109,7 +109,7 @@ def token_vit(
     def check(model: Any) -> None:
         if reason := _without_tokens(model, _image_px(model, arguments)):
             raise ConfigurationError(
-                f"{name!r} has no tokens that can be dropped: {reason}; take another backbone (docs/backbones.md), or "
+                f"{name!r} has no tokens that could be dropped: {reason}; take another backbone (docs/backbones.md), or "
                 "model=blackbox, which hides pixels of any classifier"
             )
         if model.global_pool not in POOLS:
