@@ -57,16 +57,13 @@ def help_of(file: Path) -> str:
     """Return the help of the command with this configuration: its examples, groups and settings."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(file, name))]
-    lines = [content["hydra"]["help"]["header"].rstrip(), "", "Groups (choose with group=option):"]
+    lines = [*_header(content["hydra"]["help"]["header"]), "Groups (choose with group=option):"]
     for name, about, options in groups:
         lines += _entry(name, f"{about}: {', '.join(options)}")
     lines += ["", "Settings (change with name=value):"]
     for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
-    lines += [
-        "",
-        "--cfg job --resolve shows the whole configuration and does nothing; --hydra-help lists Hydra's flags.",
-    ]
+    lines += ["", *_wrapped("--cfg job --resolve shows the configuration and does nothing; --hydra-help is Hydra's.")]
     return "\n".join(lines)
 
 
@@ -118,9 +115,39 @@ def _settings(file: Path) -> Iterator[Setting]:
             yield Setting(".".join(parents), (match["value"] or "").strip(), match["about"] or "")
 
 
+def _header(text: str) -> Iterator[str]:
+    """Yield the lines of paragraphs and of examples; a description that does not fit stands below its command."""
+    for block in text.strip("\n").split("\n\n"):
+        if not block.startswith("  "):
+            yield from _wrapped(" ".join(block.split()))
+        for line in block.splitlines() if block.startswith("  ") else ():
+            command, _, about = line.strip().partition("  ")
+            if len(line) <= _width():
+                yield line
+            else:
+                yield f"  {command}"
+                yield from _wrapped(about.strip(), " " * 6, " " * 6)
+        yield ""
+
+
 def _entry(name: str, about: str) -> list[str]:
-    width = min(120, shutil.get_terminal_size((100, 24)).columns)
     if "${" in name:
         name = name.split("=")[0]
     first = f"  {name:24}  "
-    return textwrap.wrap(about, width, initial_indent=first, subsequent_indent=" " * 28) or [first.rstrip()]
+    return _wrapped(about, first, " " * 28) or [first.rstrip()]
+
+
+def _wrapped(text: str, first: str = "", others: str = "") -> list[str]:
+    """Return the lines of a text; words are never divided."""
+    return textwrap.wrap(
+        text,
+        _width(),
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _width() -> int:
+    return min(120, shutil.get_terminal_size((100, 24)).columns)
