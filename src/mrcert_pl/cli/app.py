@@ -1,4 +1,4 @@
-"""What all commands share: composition of the configuration, one way to fail."""
+"""Composition of the configuration and error handling, shared by all commands."""
 
 import difflib
 import functools
@@ -84,7 +84,7 @@ def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
 
     Args:
         cfg: the composed configuration.
-        folder: folder of an earlier run that is resumed; default: the one that Hydra made.
+        folder: folder of an earlier run that is resumed; default: that of Hydra.
     """
     job = HydraConfig.get()
     folder = folder or Path(job.runtime.output_dir)

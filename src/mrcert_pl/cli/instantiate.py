@@ -26,7 +26,7 @@ from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings
 from mrcert_pl.tasks.subject import SubjectSettings
 from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings
 
-# Not arguments of the class of a model.
+# Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")
 _TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
 # Images in a table of W&B.
@@ -87,7 +87,7 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
     Args:
         cfg: the completed configuration.
         loggers: whether to make the loggers, and the callbacks.
-        resume: checkpoint to resume; default: what ``ckpt_path`` says.
+        resume: checkpoint to resume; default: that of ``ckpt_path``.
     """
     recipe: Mapping[str, Any] = plain(cfg.recipe)
     finetuning = {name: value for name, value in recipe["finetuning"].items() if name != "_target_"}
@@ -159,7 +159,7 @@ def certificate_audit_settings(cfg: DictConfig) -> CertificateAuditSettings:
 
 
 def numerics_settings(cfg: DictConfig) -> NumericsSettings:
-    """Return the settings of an audit of the arithmetic."""
+    """Return the settings of an audit of rounding."""
     return NumericsSettings(
         **_subject(cfg),
         dataset=dataset_settings(cfg, limit=cfg.images),

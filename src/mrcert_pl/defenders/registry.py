@@ -60,7 +60,7 @@ def build(name: str, patches: int = 2, **settings: Any) -> Defender[Any]:
 
     Args:
         name: one of :func:`names`, or ``module:name`` to import the module that registers it first.
-        patches: number of patches in total, earlier and later ones; ignored by defenders for a fixed number.
+        patches: total number of patches, before and after certification; ignored by defenders for a fixed number.
         settings: further settings of the defender.
 
     Raises:

@@ -1,4 +1,4 @@
-"""What a run is about, logged before it begins."""
+"""Summary of a run, logged before it begins."""
 
 from pathlib import Path
 
