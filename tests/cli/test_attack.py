@@ -13,19 +13,19 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from mrcert_pl.cli.build import build_model
-from mrcert_pl.cli.examples import originals
 from PIL import Image
 from plain_results import read_results, read_verdicts
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
 from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.instantiate import model_settings
 from mrcert_pl.data.attacked import AttackedImages
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
+from mrcert_pl.tasks.examples import _originals
 
 Command = Callable[..., None]
 
@@ -38,7 +38,7 @@ def random_checkpoint(path: Path, overrides: list[str]) -> Path:
     from hydra import compose, initialize_config_dir
 
     with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        model = build_model(compose("eval", overrides=overrides))
+        model: Any = model_settings(compose("eval", overrides=overrides)).make(10)
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -132,14 +132,14 @@ def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
     for name in ("first", "second"):
         images = AttackedImages(Path(name))
         places[name] = {facts.id: Placement(*facts.placement).mask((224, 224))[0] for facts in images.facts}
-    before = originals(Path("second"), list(places["first"]), (224, 224))
+    before = _originals(Path("second"), list(places["first"]), (224, 224))
     for record in images.records("test"):
         patched = places["first"][record.id] | places["second"][record.id]
         same = (np.asarray(images.image(record)) == (before[record.id] * 255).round()).all(2)
         assert same[~patched.numpy()].all()
         assert not same[places["first"][record.id].numpy()].all()
     with pytest.raises(DataError, match=r"digits: there are no images \[99999\]"):
-        originals(Path("first"), [99999], (224, 224))
+        _originals(Path("first"), [99999], (224, 224))
 
 
 def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
@@ -193,7 +193,7 @@ def test_a_vote_on_images_that_were_made_against_another_model(
     (file,), (again,) = (Path(name).rglob("results.json") for name in ("first", "again"))
     result, rows = read_results(file), read_verdicts(file.with_name("verdicts.parquet"))
     assert rows == read_verdicts(again.with_name("verdicts.parquet"))
-    assert (result["model"], result["patch"], result["mutants"]["width"]) == ("column_vit", 32, 40)
+    assert (result["model"], result["patch"], result["mutants"]["sizes"]["width"]) == ("column_vit", 32, 40)
     model, images = rebuild(read_checkpoint(checkpoint)), AttackedImages(Path("here"))
     pixels = [torch.from_numpy(np.array(images.image(r))).permute(2, 0, 1) / 255 for r in images.records("test")]
     assert [row["base_prediction"] for row in rows] == model(torch.stack(pixels)).argmax(1).tolist()
@@ -206,9 +206,9 @@ def test_a_vote_on_images_that_were_made_against_another_model(
     message = failure()
     assert "no checkpoint checkpoints/digits/column_vit_p32/best.ckpt of a column_vit" in message
     assert "python train.py dataset=digits model=column_vit patch=32" in message
-    assert "is of a ViTSRF, and this is an evaluation of model=column_vit" in failure(f"checkpoint={CHECKPOINT}")
+    assert "AblationVote votes over ablations, and ViTSRF has none" in failure(f"checkpoint={CHECKPOINT}")
     message = failure(f"checkpoint={checkpoint}", "model.width=50")
-    assert "width: 40 in the checkpoint, 50 in the configuration" in message
+    assert "model.width: 40 in the checkpoint, 50 given" in message
 
 
 AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]
@@ -276,7 +276,7 @@ def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixt
     assert "unknown space of an attack 'raw'" in failure(*ATTACK, "attack.space=raw")
     assert "dataset=attacked needs dataset.path" in failure("eval", "dataset=attacked")
     assert "there is no attacked set in nowhere" in failure("eval", "dataset=attacked", "dataset.path=nowhere")
-    assert "no earlier run to go on with" in failure(*ATTACK, "store=last", "paths.output_dir=empty")
+    assert "there is no earlier run to resume" in failure(*ATTACK, "store=last", "paths.output_dir=empty")
     header = json.loads(Path("here/attack.json").read_text())
     header["images"].append(12345)
     Path("here/attack.json").write_text(json.dumps(header))

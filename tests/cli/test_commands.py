@@ -66,7 +66,10 @@ def test_train_then_evaluate_with_every_defender_then_report(
     files = sorted(Path("outputs/eval/digits/vit_srf_p32").glob("*/results.json"))
     results = {read_results(file)["defender"]: read_results(file) for file in files}
     assert set(results) == {"undefended", "patchcure", "mrcert"}
-    assert results["mrcert"]["mutants"] == {"masks": 12, "unions": 439, "order": 4, "windows": 14}
+    assert results["mrcert"]["mutants"] == {
+        "kind": "unions",
+        "sizes": {"masks": 12, "unions": 439, "order": 4, "windows": 14},
+    }
     assert results["patchcure"]["round_trip_note"]
     assert results["mrcert"]["environment"]["precision"] == "32-true"
     assert len({result["weights_sha256"] for result in results.values()}) == 1
@@ -76,11 +79,10 @@ def test_train_then_evaluate_with_every_defender_then_report(
         assert accuracy["clean"]["count"] == sum(row["prediction"] == row["label"] for row in rows)
 
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mrcert_pl.cli.stopwatch._SECONDS", 0.0)
-        patch.setattr("mrcert_pl.cli.plan.recommend", lambda rows, *budget: rows[0])
-        patch.setattr("mrcert_pl.cli.plan._price", lambda row: f"gflops {row.gflops}")
-        command("plan", *TINY, "patch=32", "strides=[1]")
-    planned = re.findall(r"[\d.]+", capsys.readouterr().out.split("gflops (")[1].split(")")[0])
+        patch.setattr("mrcert_pl.mutants.stopwatch._SECONDS", 0.0)
+        patch.setattr("mrcert_pl.views.plan._cost", lambda row: f"gflops {row.gflops}")
+        command("plan", *TINY, "patch=32", "strides=[1]", "budget.seconds=null")
+    planned = re.findall(r"[\d.]+", capsys.readouterr().out.split("gflops [")[1].split("]")[0])
     verdict, _, round_trip = map(float, planned)
     assert results["patchcure"]["gflops_per_image"] == pytest.approx(verdict, abs=1e-6)
     assert results["mrcert"]["gflops_per_image"] == pytest.approx(round_trip, abs=1e-6)
@@ -209,7 +211,7 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
         (["batch_size=0"], "batch size must be at least 1"),
         pytest.param(
             ["trainer=gpu"],
-            "wants a GPU, and torch finds none here; take trainer=cpu",
+            "no GPU was found; give trainer=cpu or trainer=ddp_cpu",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="here it gets one"),
         ),
         (["trainr.devices=2"], "Could not override 'trainr.devices'"),
@@ -229,7 +231,7 @@ def test_a_missing_checkpoint_names_the_command_that_makes_it(
 
 
 def test_checkpoints_that_do_not_fit(trained: Command, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:
-    assert "split: 1 in the checkpoint, 2 in the configuration" in failure(trained, capsys, *EVAL, "model.split=2")
+    assert "model.split: 1 in the checkpoint, 2 given" in failure(trained, capsys, *EVAL, "model.split=2")
 
     cut = tmp_path / "cut.ckpt"
     cut.write_bytes(CHECKPOINT.read_bytes()[:5000])
@@ -327,9 +329,9 @@ def test_lazy_evaluation_gives_the_same_rows_from_fewer_mutants(
         gflops = {result["gflops_per_image"] for result in found}
         assert {round(sum(row["gflops"] for row in rows) / len(rows), 6) for rows in (lazy, full)} <= gflops
     message = failure(trained, capsys, *EVAL, "evaluate=some")
-    assert "unknown way to evaluate (evaluate=) 'some'; choose one of: full, lazy" in message
+    assert "unknown evaluation (evaluate=) 'some'; choose one of: full, lazy" in message
     message = failure(trained, capsys, *EVAL, "pictures=[123456]")
-    assert "pictures= names images that are not to be evaluated: [123456]" in message
+    assert "pictures= names images that are not evaluated: [123456]" in message
     message = failure(trained, capsys, *EVAL, "reported={cert: 0.5}")
     assert "unknown accuracy (reported=) 'cert'; choose one of: adversarial_certified, base, " in message
 
@@ -364,7 +366,7 @@ def test_labels_of_something_else_are_refused(trained: Command, capsys: pytest.C
     assert "precision: 32-true in the store, bf16-mixed here" in message
     assert "the table lacks" in failure(trained, capsys, *EVAL, "defender=mrcert", "table=shared")
     assert "there are no tables in nowhere" in failure(trained, capsys, *EVAL, "table=nowhere")
-    assert "no earlier run to go on with" in failure(trained, capsys, *EVAL, "store=last", "paths.output_dir=new")
+    assert "there is no earlier run to resume" in failure(trained, capsys, *EVAL, "store=last", "paths.output_dir=new")
     trained(*TRAIN, "seed=1", "trainer.max_epochs=1")
     assert "weights_sha256" in failure(trained, capsys, *EVAL, "defender=patchcure", "store=shared")
 
@@ -397,7 +399,9 @@ def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.Ca
     assert "is about other weights" in failure(trained, capsys, *EVAL, f"numerics={file}")
     file.write_text("{}")
     assert "is no numerics.json" in failure(trained, capsys, *EVAL, f"numerics={file}")
-    assert "compare at least one, not mutants=0" in failure(trained, capsys, "audit", "numerics", *SMALL, "mutants=0")
+    assert "mutants must be a whole number of at least 1, got 0" in failure(
+        trained, capsys, "audit", "numerics", *SMALL, "mutants=0"
+    )
     with pytest.raises(SystemExit):
         trained("audit", "nothing")
-    assert "no audit 'nothing'" in capsys.readouterr().err
+    assert "no command 'audit nothing'" in capsys.readouterr().err

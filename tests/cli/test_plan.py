@@ -17,7 +17,7 @@ Command = Callable[..., None]
 def plan(command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """What the command prints; nothing is timed for long, and no weights are ever looked for."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("mrcert_pl.cli.stopwatch._SECONDS", 0.0)
+    monkeypatch.setattr("mrcert_pl.mutants.stopwatch._SECONDS", 0.0)
     monkeypatch.setattr("mrcert_pl.models.backbones.hub_weights", lambda name: pytest.fail("weights were asked for"))
 
     def run(*arguments: str) -> str:

@@ -241,7 +241,8 @@ def _subject(cfg: DictConfig) -> dict[str, Any]:
 def required_arguments(cfg: DictConfig) -> dict[str, Any]:
     """Return the arguments of the model that the command line names, by their dotted names, with their values."""
     names = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
-    required = {name.removeprefix("model."): plain(OmegaConf.select(cfg, name)) for name in names if "model." in name}
+    arguments = [name for name in names if name.startswith("model.")]
+    required = {name.removeprefix("model."): plain(OmegaConf.select(cfg, name)) for name in arguments}
     return {**required, "name": cfg.model.name} if "model" in names else required
 
 

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders import build as build_defender
+from mrcert_pl.defenders import names as defender_names
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError
 from mrcert_pl.files import write_json, write_whole
 from mrcert_pl.guard.model_card import MeasuredAccuracy, model_card
@@ -31,9 +32,11 @@ _MAX_CONFIG_BYTES = 10_000_000
 
 
 def _is_defender(value: object) -> bool:
+    # A name of the form module:name would import the module.
     return (
         isinstance(value, dict)
         and isinstance(value.get("name"), str)
+        and value["name"] in defender_names()
         and all(isinstance(setting, str | int | float | bool) for setting in value.values())
     )
 
@@ -61,9 +64,10 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
         ResultsError: for a folder that can't be written.
     """
     model: Any = guard.model
-    if type(model) is not kinds().get(type(model).__name__):
+    kind: type = type(guard.model)
+    if kind is not kinds().get(kind.__name__):
         raise ConfigurationError(
-            f"a {type(model).__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
+            f"a {kind.__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
             "For a timm model use BlackBox(backbone, weights=...); for another module publish the code that wraps it"
         )
     settings = {
@@ -80,7 +84,7 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
     write_whole(
         folder / WEIGHTS, lambda partial: write_weights(partial, model.state_dict(), origin), chosen_by="folder"
     )
-    write_json(folder / CONFIG, {"format": _FORMAT, "model": type(model).__name__, **settings}, chosen_by="folder")
+    write_json(folder / CONFIG, {"format": _FORMAT, "model": kind.__name__, **settings}, chosen_by="folder")
     card = model_card(guard, results, training)
     write_whole(folder / CARD, lambda partial: partial.write_text(card, encoding="utf-8"), chosen_by="folder")
     return folder
@@ -183,9 +187,14 @@ def _described(defender: Defender[Any]) -> dict[str, Any]:
         }
         with suppress(MRCertError, TypeError):
             rebuilt = build_defender(**described) if _is_defender(described) else None
-            if type(rebuilt) is type(defender) and vars(rebuilt) == vars(defender):
+            if type(rebuilt) is type(defender) and _fields(rebuilt) == _fields(defender):
                 return described
     raise ConfigurationError(f"the defender {defender.name!r} can't be saved: it is not a registered one")
+
+
+def _fields(defender: Defender[Any]) -> dict[str, Any]:
+    """Attributes of a defender, except those that say how it was built."""
+    return {name: value for name, value in vars(defender).items() if name != "settings"}
 
 
 def _patch_text(size: object) -> str:

@@ -15,7 +15,7 @@ from torch import Tensor
 from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models.integrity import check_integrity, digest_of, with_digest
 from mrcert_pl.models.patchcure import load_patchcure
-from mrcert_pl.models.protocols import BaseModel
+from mrcert_pl.models.protocols import SavedModel, Weighted
 
 __all__ = [
     "Checkpoint",
@@ -53,7 +53,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
 
 
-def describe_model(model: BaseModel) -> dict[str, Any]:
+def describe_model(model: SavedModel) -> dict[str, Any]:
     """Plain values that identify a model, for a checkpoint."""
     return {"format": _FORMAT, "model": type(model).__name__, "config": model.config}
 
@@ -163,7 +163,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str
     save_file(tensors, path, metadata={"mrcert": json.dumps(with_digest(origin, tensors))})
 
 
-def restore(model: BaseModel, checkpoint: Checkpoint) -> None:
+def restore(model: SavedModel, checkpoint: Checkpoint) -> None:
     """Load the weights of a checkpoint into a model of the same description.
 
     Raises:
@@ -205,6 +205,6 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Iterabl
     ]
 
 
-def weights_digest(model: BaseModel) -> str:
+def weights_digest(model: Weighted) -> str:
     """SHA-256 of a model's state dict; it does not depend on the file of the weights."""
     return digest_of(model.state_dict())

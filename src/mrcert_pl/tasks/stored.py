@@ -25,10 +25,14 @@ def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder:
         ConfigurationError: without a patch.
     """
     description = settings.dataset.describe()
-    given = settings.model
-    if isinstance(given, ModelSettings) and given.build is not None and _is_of(given, stored):
+    given, theirs = settings.model, stored["model"]["model"]
+    model: Any
+    if isinstance(given, ModelSettings) and getattr(given.build, "__name__", None) == theirs:
+        assert given.build is not None
         with torch.device("meta"):
             model = given.build(**stored["model"]["config"])
+    elif type(given).__name__ == theirs:
+        model = given
     else:
         model = geometry_of(stored["model"], folder)
     name = given.name if isinstance(given, ModelSettings) else type(model).__name__
@@ -67,7 +71,3 @@ def decide_stored(
         metric.update(verdicts, label, base=table.labels[:, 0])
         keep(Sample(torch.empty(len(label), 0), label, torch.tensor(images["id"]), images["path"]), table, verdicts)
     return metric.counts()
-
-
-def _is_of(given: ModelSettings, stored: Mapping[str, Any]) -> bool:
-    return getattr(given.build, "__name__", None) == stored["model"]["model"]

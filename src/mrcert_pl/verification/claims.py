@@ -135,8 +135,9 @@ class Evidence:
         else:
             image_px: Any = mutants.get("image_px")
             numbers = [mutants.get(name) for name in ("width", "stride", "votes")]
-            pair = isinstance(image_px, list) and len(image_px) == 2
-            if not pair or not all(type(value) is int and 0 < value <= 1 << 20 for value in [*numbers, *image_px]):
+            if not isinstance(image_px, list) or len(image_px) != 2:
+                raise self._malformed("mutants.image_px")
+            if not all(type(value) is int and 0 < value <= 1 << 20 for value in [*numbers, *image_px]):
                 raise self._malformed("mutants")
             if mutants.get("ablations") not in ("row", "column", "both", "block"):
                 raise self._malformed("mutants.ablations")

@@ -312,10 +312,10 @@ class _Comparison:
         for name in sorted({*written, *computed}):
             one, other = written.get(name), computed.get(name)
             if one is None or other is None or not np.array_equal(one, other):
-                texts = [
-                    "nothing" if array is None else f"an array of sum {int(array.sum())}" for array in (one, other)
-                ]
-                self.differences.append(Difference(None, f"locations.npz: {name}", *texts))
+                stated, expected = (
+                    "nothing" if part is None else f"an array of sum {part.sum()}" for part in (one, other)
+                )
+                self.differences.append(Difference(None, f"locations.npz: {name}", stated, expected))
 
 
 def _tables_of(claim: Claim) -> Path:
