@@ -1,4 +1,4 @@
-"""Docstrings name other objects as Sphinx does, ``:class:`~a.b.C```; on the site the name stays, as code."""
+"""Render Sphinx roles in docstrings, ``:class:`~a.b.C```, as plain code."""
 
 import re
 from typing import Any
@@ -9,7 +9,7 @@ _ROLE = re.compile(r":(?:class|meth|func|attr|data):`(?:~(?:\w+\.)*)?([^`]+)`")
 
 
 class PlainRoles(Extension):
-    """Takes the roles out of every docstring before it is parsed."""
+    """Remove the roles from every docstring before it is parsed."""
 
     def on_instance(self, *, obj: Any, **_: Any) -> None:
         if obj.docstring is not None:

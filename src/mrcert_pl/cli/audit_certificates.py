@@ -30,8 +30,8 @@ def main(cfg: DictConfig) -> None:
     if result.breaks:
         print(
             f"error: {len(result.breaks)} patches break what was certified; each is written with its image and labels, "
-            f"the first one to {result.breaks[0]}. Unless a margin near zero indicates rounding (mrcert audit "
-            "numerics), a rule, a mask or a model violates its theorem",
+            f"the first one to {result.breaks[0]}. Unless a margin near zero indicates rounding "
+            "(mrcert audit numerics), a rule, a mask or a model violates its theorem",
             file=sys.stderr,
         )
         sys.exit(1)

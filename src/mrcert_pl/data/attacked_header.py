@@ -242,7 +242,10 @@ def parse_header(header: Mapping[str, Any]) -> AttackedSetHeader:
         model_name=_name(model.get("name"), "made_from.model.name"),
         model_kind=kind,
         model_settings=settings,
-        checkpoint=_text(made_from.get("checkpoint"), "made_from.checkpoint"),
+        # Empty for weights without a file.
+        checkpoint=""
+        if made_from.get("checkpoint") == ""
+        else _text(made_from.get("checkpoint"), "made_from.checkpoint"),
         attack=plain(_mapping(header.get("attack", {}), "attack"), "attack"),
         model=plain(_mapping(header.get("model", {}), "model"), "model"),
         weights_sha256=_name(header.get("weights_sha256", ""), "weights_sha256", optional=True),

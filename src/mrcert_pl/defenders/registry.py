@@ -50,7 +50,7 @@ def register(name: str, build: Build, rule: Rule | str | None = None) -> None:
     Raises:
         ConfigurationError: for the name of a defender of the package.
     """
-    if name in _OWN:
+    if name in OWN:
         raise ConfigurationError(f"{name!r} is a defender of mrcert_pl; register yours under another name")
     _REGISTRY[name] = _Entry(build, rule)
 
@@ -124,4 +124,5 @@ _REGISTRY |= {
     "vot": _Entry(_one_patch(AblationVote), f"{_RULES}.votes:vote"),
     "vot_sharp": _Entry(_one_patch(AblationVote, certificate="sharp"), f"{_RULES}.votes:vote_sharp"),
 }
-_OWN = frozenset(_REGISTRY)
+OWN = frozenset(_REGISTRY)
+"""Names of the defenders of the package."""

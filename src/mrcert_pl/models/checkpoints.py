@@ -104,7 +104,7 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     origin = _checked_origin(content.get("mrcert"), path, foreign)
     weights = base_weights(content["state_dict"])
     check_integrity(path, origin, weights)
-    return Checkpoint(path, origin, weights)
+    return Checkpoint(path, upgraded(origin), weights)
 
 
 def base_weights(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     )
     origin = _checked_origin(origin, path, strange)
     check_integrity(path, origin, weights)
-    return Checkpoint(path, origin, weights)
+    return Checkpoint(path, upgraded(origin), weights)
 
 
 def _convert(path: Path) -> str:
@@ -144,7 +144,7 @@ def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
             f"{path} has checkpoint format {origin.get('format')}; "
             f"this version reads {_FORMAT}; take the one that made it"
         )
-    return upgraded(origin)
+    return origin
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str, Any], half: bool = False) -> None:

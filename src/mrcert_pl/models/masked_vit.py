@@ -45,7 +45,7 @@ class MaskedViT(WindowedViT):
         window: Sequence[int] = (1, 1),
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
-        head_rows: Sequence[int] | None = None,
+        head_rows: Sequence[Any] | None = None,
         views: str = "one",
     ) -> None:
         arguments = dict(backbone_args or {})

@@ -68,7 +68,7 @@ class ViTSRF(WindowedViT):
         head_order: str = "pool_norm",
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
-        head_rows: Sequence[int] | None = None,
+        head_rows: Sequence[Any] | None = None,
         hidden_tokens: str = "zero",
         views: str = "one",
         hidden: object = None,

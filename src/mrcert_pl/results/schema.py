@@ -445,7 +445,7 @@ class BenchmarkResult(Document):
     """
 
     KIND = "benchmark"
-    COMMAND = "mrcert bench"
+    COMMAND = "python -m benchmarks.labelling"
 
     model: str
     patch: Patch

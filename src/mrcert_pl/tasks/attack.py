@@ -99,7 +99,7 @@ def _attack(settings: AttackSettings) -> Attack:
         model_name=subject.name,
         model_kind=subject.name if subject.name in MODEL_KINDS else "",
         model_settings=subject.model.config,
-        checkpoint=str(settings.checkpoint),
+        checkpoint="" if settings.checkpoint is None else str(settings.checkpoint),
         attack=made.settings(),
         model=describe_model(subject.model),
         weights_sha256=subject.weights_sha256,

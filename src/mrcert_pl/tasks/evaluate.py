@@ -74,6 +74,10 @@ class EvaluationSettings(SubjectSettings):
         check_choice("evaluation (evaluate=)", self.evaluate, list(_LEVELS))
         if isinstance(self.examples, int):
             check_number("pictures", self.examples, 0)
+        elif isinstance(self.examples, str) or not isinstance(self.examples, Sequence):
+            raise ConfigurationError(
+                f"pictures must be a number of images or a list of their ids, got {self.examples!r}"
+            )
         known = (*ACCURACIES, ADVERSARIAL)
         if wrong := [name for name in self.reported if name not in known]:
             raise unknown("accuracy (reported=)", wrong[0], known)
@@ -267,7 +271,7 @@ def _write(
     result.write(folder / RESULTS)
     if defender.name != "undefended" and not counts["certified"]:
         log.warning(
-            "none of the %d images is certified: the model may need more training with masks, or the patch a smaller size",
+            "none of the %d images is certified: the model may need more training with masks, or a smaller patch",
             counts["n"],
         )
     if isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel):

@@ -27,7 +27,7 @@ def announce_run(
     images = len(data.split("train" if split == "train" else "test").records)
     about = [f"{data.description.name}: {images:,} {split} images", model]
     if mutants is not None:
-        about.append(", ".join(f"{value} {name}" for name, value in mutants.summary().items()))
+        about.append(", ".join(f"{name} {value}" for name, value in mutants.summary().items()))
     log.info("%s\n%s, %s, in %s", "; ".join(about), device_of(trainer), trainer.precision, folder)
     for note in data.notes():
         log.info("%s", note)

@@ -188,10 +188,18 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     try:
         trainer.fit(module, data, ckpt_path=resumed)
     except BaseException:
-        if best is not None and best.best_model_path:
-            log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+        _report_what_is_kept(settings, best)
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:
+    """Log what an interrupted training leaves, and how it is resumed."""
+    if best is not None and best.best_model_path:
+        log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+    last = settings.run.folder / "checkpoints" / "last.ckpt"
+    if last.exists():
+        log.warning("the same command with ckpt_path=last resumes after the last finished epoch (%s)", last)
 
 
 def _result(
