@@ -274,7 +274,7 @@ def test_an_upload_that_stalls_times_out(client: "httpx.Client") -> None:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], r"which model\? give checkpoint=FILE"),
+        ([], "give checkpoint=FILE"),
         (["checkpoint=none.ckpt"], "there is no checkpoint none.ckpt"),
         (["checkpoint=srf.ckpt", "port=80"], "port must be a number from 1024 to 65535, got 80"),
         (["checkpoint=srf.ckpt", "host=example.org"], "host must be one of 127.0.0.1"),
