@@ -11,6 +11,7 @@ SOURCE = Path(mrcert_pl.__file__).parent
 ORDER = (
     "errors",
     "files",
+    "plain",
     "geometry",
     "mutants",
     "defenders",

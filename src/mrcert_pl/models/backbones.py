@@ -109,8 +109,8 @@ def token_vit(
     def check(model: Any) -> None:
         if reason := _without_tokens(model, _image_px(model, arguments)):
             raise ConfigurationError(
-                f"{name!r} has no tokens that could be dropped: {reason}; take another backbone (docs/backbones.md), or "
-                "model=blackbox, which hides pixels of any classifier"
+                f"{name!r} has no tokens that could be dropped: {reason}; take another backbone (docs/backbones.md), "
+                "or model=blackbox, which hides pixels of any classifier"
             )
         if model.global_pool not in POOLS:
             raise ConfigurationError(

@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mrcert_pl.errors import ConfigurationError, ResultsError
 from mrcert_pl.geometry.patch import PatchSpec
 from mrcert_pl.mutants.shards import Row, read_shard
-from mrcert_pl.results.codec import FieldError, decode
 from mrcert_pl.results.schema import EvaluationResult, VerdictRow
+from mrcert_pl.results.verdicts import read_verdicts
 
 _ADVICE = "run its evaluation again"
 
@@ -43,7 +41,7 @@ class Claim:
             ResultsError: if a file is missing, damaged or malformed.
         """
         result = EvaluationResult.read(folder / "results.json")
-        return cls(folder, result, _rows(folder / "verdicts.parquet"), _maps(folder / "locations.npz"))
+        return cls(folder, result, tuple(read_verdicts(folder / "verdicts.parquet")), _maps(folder / "locations.npz"))
 
 
 @dataclass(frozen=True)
@@ -164,18 +162,6 @@ def _is_mask(text: str, windows: int) -> bool:
         return 0 < int(text, 16) < 1 << windows
     except ValueError:
         return False
-
-
-def _rows(path: Path) -> tuple[VerdictRow, ...]:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            content = file.read().to_pylist()
-        return tuple(decode(VerdictRow, row, f"row {number}") for number, row in enumerate(content))
-    except FieldError as error:
-        raise ResultsError(f"{path} is malformed ({error}); {_ADVICE}") from error
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ResultsError(f"can't read the verdicts in {path} ({reason}); {_ADVICE}") from error
 
 
 def _maps(path: Path) -> Mapping[str, np.ndarray] | None:
