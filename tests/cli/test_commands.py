@@ -16,7 +16,7 @@ from plain_results import read_results, read_verdicts
 from tiny import TINY
 
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.models.checkpoints import describe_model
+from mrcert_pl.models.checkpoints import base_weights, describe_model, with_digest
 from mrcert_pl.results import read_locations
 
 SMALL = [*TINY, "patch=32", "trainer=cpu"]
@@ -259,10 +259,14 @@ def test_checkpoints_that_do_not_fit(trained: Command, capsys: pytest.CaptureFix
     assert "truncated, damaged" in failure(trained, capsys, *EVAL, f"checkpoint={cut}")
 
     other = torch.load(CHECKPOINT, weights_only=True)
-    other["mrcert"]["config"]["num_classes"] = 100
-    torch.save(other, tmp_path / "classes.ckpt")
-    message = failure(trained, capsys, *EVAL, f"checkpoint={tmp_path / 'classes.ckpt'}")
-    assert "num_classes: 100 in the checkpoint, 10 in the configuration" in message
+    other["mrcert"]["classes"] = [str(label) for label in range(100)]
+    file = tmp_path / "classes.ckpt"
+    torch.save(other, file)
+    assert "is damaged" in failure(trained, capsys, *EVAL, f"checkpoint={file}")
+    other["mrcert"] = with_digest(other["mrcert"], base_weights(other["state_dict"]))
+    torch.save(other, file)
+    message = failure(trained, capsys, *EVAL, f"checkpoint={file}")
+    assert "classes: 100 (0, 1, 2, ...) in the checkpoint, 10 (0, 1, 2, ...) of dataset=digits" in message
 
 
 def test_finished_images_are_kept_when_one_fails(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
