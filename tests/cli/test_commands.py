@@ -203,7 +203,7 @@ def untrained(command: Command, tiny_vit: ViTSRF) -> Command:
     [
         (["defender=mrcrt"], r"Available options in 'defender':(\n\t\w+)*\n\tpatchcure\n\t(\w+\n\t)*undefended"),
         (["dataset=digit"], r"Available options in 'dataset':(\n\t\w+)*\n\tdigits"),
-        (["defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper, sharp"),
+        (["+defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper, sharp"),
         (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
         (["dataset.name=digit"], "unknown data set 'digit'"),
         (["patch=0"], "at least 1 px"),
@@ -423,7 +423,7 @@ def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.Ca
     file.write_text(json.dumps(content | {"weights_sha256": "0" * 64}))
     assert "is about other weights" in failure(trained, capsys, *EVAL, f"numerics={file}")
     file.write_text("{}")
-    assert "is no numerics.json" in failure(trained, capsys, *EVAL, f"numerics={file}")
+    assert "is not a valid result of mrcert audit numerics" in failure(trained, capsys, *EVAL, f"numerics={file}")
     assert "mutants must be a whole number of at least 1, got 0" in failure(
         trained, capsys, "audit", "numerics", *SMALL, "mutants=0"
     )
