@@ -16,6 +16,7 @@ from plain_results import read_results, read_verdicts
 from tiny import TINY
 
 from mrcert_pl.models import ViTSRF
+from mrcert_pl.models.checkpoints import base_weights, describe_model, with_digest
 from mrcert_pl.results import read_locations
 
 SMALL = [*TINY, "patch=32", "trainer=cpu"]
@@ -168,13 +169,12 @@ def test_a_set_of_patch_shapes_stands_in_the_result(trained: Command) -> None:
 
 
 def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="0"):
-        command("train", "--help")
+    command("train", "--help")
     text = capsys.readouterr().out
     assert "Fine-tune a base model" in text
-    assert re.search(r"defender: .*mrcert, mrcert_cascade, mrcert_sharp, patchcure, undefended", text)
+    assert "mrcert, mrcert_cascade, mrcert_sharp, patchcure, patchcure_paper, undefended" in " ".join(text.split())
     command("eval", "--cfg", "job", "--resolve")
-    assert "_target_: mrcert_pl.defenders.MRCert" in capsys.readouterr().out
+    assert "_target_: mrcert_pl.defenders.build\n  name: mrcert\n" in capsys.readouterr().out
     command("--help")
     assert "certify a test set" in capsys.readouterr().out
     command("--version")
@@ -188,12 +188,22 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
     assert "no command 'evaluate'" in capsys.readouterr().err
 
 
+@pytest.fixture
+def untrained(command: Command, tiny_vit: ViTSRF) -> Command:
+    """Commands in a folder with a checkpoint of random weights."""
+    CHECKPOINT.parent.mkdir(parents=True)
+    origin = {**describe_model(tiny_vit), "name": "vit_srf", "dataset": "digits", "classes": list("0123456789")}
+    state = {f"model.{name}": value for name, value in tiny_vit.state_dict().items()}
+    torch.save({"state_dict": state, "mrcert": {**origin, "patch": "32", "stride": 1}}, CHECKPOINT)
+    return command
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["defender=mrcrt"], r"Available options in 'defender':(\n\t\w+)*\n\tpatchcure\n\tundefended"),
+        (["defender=mrcrt"], r"Available options in 'defender':(\n\t\w+)*\n\tpatchcure\n\t(\w+\n\t)*undefended"),
         (["dataset=digit"], r"Available options in 'dataset':(\n\t\w+)*\n\tdigits"),
-        (["defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper, sharp"),
+        (["+defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper, sharp"),
         (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
         (["dataset.name=digit"], "unknown data set 'digit'"),
         (["patch=0"], "at least 1 px"),
@@ -205,10 +215,7 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
         (["defender.patches=0"], "at least one patch"),
         (["stride=0"], "stride must be two whole numbers of at least 1"),
         (["patch=96"], "can hide all 14 windows"),
-        (["model.window=[5,1]"], "doesn't divide the token grid"),
-        (["model.split=9"], "split must be from 0 to the 2 blocks"),
-        (["model.backbone=resnet50"], "can't make 'resnet50'|not a plain ViT"),
-        (["batch_size=0"], "batch size must be at least 1"),
+        (["batch_size=0"], "batch_size must be a whole number of at least 1, got 0"),
         pytest.param(
             ["trainer=gpu"],
             "no GPU was found; give trainer=cpu or trainer=ddp_cpu",
@@ -218,8 +225,22 @@ def test_an_unknown_command_lists_the_known_ones(command: Command, capsys: pytes
         (["paths.output_dir=/dev/null/outputs"], r"Not a directory: /dev/null/outputs.*paths\.output_dir"),
     ],
 )
-def test_bad_settings(command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert re.search(message, failure(command, capsys, *EVAL, *arguments))
+def test_bad_settings(
+    untrained: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
+) -> None:
+    assert re.search(message, failure(untrained, capsys, *EVAL, f"checkpoint={CHECKPOINT}", *arguments))
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["model.window=[5,1]"], "doesn't divide the token grid"),
+        (["model.split=9"], "split must be from 0 to the 2 blocks"),
+        (["model.backbone=resnet50"], "can't make 'resnet50'|not a plain ViT"),
+    ],
+)
+def test_bad_models(command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
+    assert re.search(message, failure(command, capsys, *TRAIN, *arguments))
 
 
 def test_a_missing_checkpoint_names_the_command_that_makes_it(
@@ -238,10 +259,14 @@ def test_checkpoints_that_do_not_fit(trained: Command, capsys: pytest.CaptureFix
     assert "truncated, damaged" in failure(trained, capsys, *EVAL, f"checkpoint={cut}")
 
     other = torch.load(CHECKPOINT, weights_only=True)
-    other["mrcert"]["config"]["num_classes"] = 100
-    torch.save(other, tmp_path / "classes.ckpt")
-    message = failure(trained, capsys, *EVAL, f"checkpoint={tmp_path / 'classes.ckpt'}")
-    assert "num_classes: 100 in the checkpoint, 10 in the configuration" in message
+    other["mrcert"]["classes"] = [str(label) for label in range(100)]
+    file = tmp_path / "classes.ckpt"
+    torch.save(other, file)
+    assert "is damaged" in failure(trained, capsys, *EVAL, f"checkpoint={file}")
+    other["mrcert"] = with_digest(other["mrcert"], base_weights(other["state_dict"]))
+    torch.save(other, file)
+    message = failure(trained, capsys, *EVAL, f"checkpoint={file}")
+    assert "classes: 100 (0, 1, 2, ...) in the checkpoint, 10 (0, 1, 2, ...) of dataset=digits" in message
 
 
 def test_finished_images_are_kept_when_one_fails(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -398,7 +423,7 @@ def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.Ca
     file.write_text(json.dumps(content | {"weights_sha256": "0" * 64}))
     assert "is about other weights" in failure(trained, capsys, *EVAL, f"numerics={file}")
     file.write_text("{}")
-    assert "is no numerics.json" in failure(trained, capsys, *EVAL, f"numerics={file}")
+    assert "is not a valid result of mrcert audit numerics" in failure(trained, capsys, *EVAL, f"numerics={file}")
     assert "mutants must be a whole number of at least 1, got 0" in failure(
         trained, capsys, "audit", "numerics", *SMALL, "mutants=0"
     )

@@ -68,7 +68,8 @@ def test_a_wheel_composes_the_same(in_checkout: str, wheel: Path, tmp_path: Path
 @pytest.mark.parametrize(
     ("model", "dataset", "option"),
     [
-        ("column_vit", "imagenette", "default_column_vit_imagenette"),
+        ("column_vit", "imagenet", "default_column_vit_imagenet"),
+        ("column_vit", "imagenette", "default_column_vit"),
         ("vit_srf", "digits", "default_digits"),
         ("vit_srf", "imagenet", "none"),
     ],

@@ -37,6 +37,11 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (DatasetSettings, {"limit": "8"}, WHOLE.format("dataset.limit", 1, "'8'")),
     (RecipeSettings, {"epochs": 0}, WHOLE.format("recipe.epochs", 1, 0)),
     (RecipeSettings, {"batch_size": 0.5}, WHOLE.format("recipe.batch_size", 1, 0.5)),
+    *(
+        (kind, {"patch": patch}, message)
+        for kind in (EvaluationSettings, AttackSettings, TrainingSettings, PlanSettings, PredictionSettings)
+        for patch, message in ((0, "at least 1 px"), ("wide", "can't read the patch size 'wide'"))
+    ),
     (TrainingSettings, {"patches": 0}, WHOLE.format("patches", 1, 0)),
     (TrainingSettings, {"stage": "two"}, "unknown stage 'two'; choose one of: one, split, srf_vanilla"),
     (TrainingSettings, {"stage": "split", "model": ModelSettings("masked_vit")}, "give stage=one"),

@@ -69,9 +69,9 @@ def test_tables_of_something_else_are_refused(
 
 def test_tables_of_a_model_of_somebody_else(run: Run) -> None:
     four = DatasetSettings(limit=4)
-    done = evaluate(EvaluationSettings(model=Grid(), patch=4, dataset=four, trainer=CPU, run=run("first")))
+    done = evaluate(EvaluationSettings(model=Grid(), patches=1, patch=4, dataset=four, trainer=CPU, run=run("first")))
     for name, model in (("class", ModelSettings("grid", {}, Grid)), ("object", Grid())):
-        again = evaluate(EvaluationSettings(model=model, table=done.tables, patch=4, run=run(name)))
+        again = evaluate(EvaluationSettings(model=model, table=done.tables, patches=1, patch=4, run=run(name)))
         assert again.rows == done.rows
     with pytest.raises(CheckpointError, match="holds a Grid; this version knows AblatedViT"):
-        evaluate(EvaluationSettings(table=done.tables, patch=4, run=run("without")))
+        evaluate(EvaluationSettings(table=done.tables, patches=1, patch=4, run=run("without")))

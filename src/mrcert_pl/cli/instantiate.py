@@ -22,9 +22,9 @@ from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
 from mrcert_pl.tasks.plan import WITHOUT_WEIGHTS, PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings, check_choice
 from mrcert_pl.tasks.subject import SubjectSettings
-from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings
+from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
 
 # Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")
@@ -89,6 +89,8 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
         loggers: whether to make the loggers, and the callbacks.
         resume: checkpoint to resume; default: that of ``ckpt_path``.
     """
+    # Before the monitor of a stage is looked up.
+    check_choice("stage", cfg.stage, STAGES)
     recipe: Mapping[str, Any] = plain(cfg.recipe)
     finetuning = {name: value for name, value in recipe["finetuning"].items() if name != "_target_"}
     published = cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint

@@ -54,6 +54,7 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
+        PatchSpec(self.patch)
         check_number("budget.seconds", self.seconds, 0, whole=False, optional=True)
         check_number("budget.gflops", self.gflops, 0, whole=False, optional=True)
 

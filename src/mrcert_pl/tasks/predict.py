@@ -9,6 +9,7 @@ from mrcert_pl.data.images import ImageError
 from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard import Guard, GuardVerdict, Policy
 from mrcert_pl.tasks.runtime import device_named
@@ -57,6 +58,8 @@ class PredictionSettings:
     track: Track[Any] = field(default=untracked)
 
     def __post_init__(self) -> None:
+        if self.patch is not None:
+            PatchSpec(self.patch)
         check_number("batch_size", self.batch_size, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)
         check_choice("require", self.require, ("certificate", "round_trip"))

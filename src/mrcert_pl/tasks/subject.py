@@ -47,6 +47,8 @@ class SubjectSettings:
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
+        if self.patch is not None:
+            PatchSpec(self.patch)
 
 
 @dataclass(frozen=True)

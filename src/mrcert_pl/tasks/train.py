@@ -119,6 +119,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         check_choice("stage", self.stage, STAGES)
         check_number("patches", self.patches, 1)
+        PatchSpec(self.patch)
         if self.stage != "one" and self.model.name != "vit_srf":
             raise ConfigurationError(f"stage={self.stage} trains one half of a ViT-SRF (model=vit_srf); give stage=one")
 
