@@ -41,7 +41,8 @@ def with_derived(*names: str) -> Any:
                 raise FieldError(name, f"must be {getattr(made, name)}, got {short(repr(content[name]))}")
         return made
 
-    return model_validator(mode="wrap")(classmethod(compare))
+    wrapped: Any = classmethod(compare)
+    return model_validator(mode="wrap")(wrapped)
 
 
 def checked(kind: Any, content: object, field: str = "") -> Any:

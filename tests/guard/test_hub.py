@@ -112,7 +112,7 @@ def changed(folder: Path, **changes: Any) -> None:
         # The registry would import this module.
         ({"defender": {"name": "this:mrcert"}}, "names a module by its defender"),
         ({"defender": {"name": "os.system"}}, "has an invalid setting: unknown defender 'os.system'"),
-        ({"require": "nothing"}, "has an invalid setting: unknown requirement"),
+        ({"require": "nothing"}, "wrote: require: must be 'certificate' or 'round_trip'"),
     ],
     ids=str,
 )

@@ -16,7 +16,7 @@ from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError
 from mrcert_pl.files import write_json, write_whole
 from mrcert_pl.guard.model_card import MeasuredAccuracy, model_card
 from mrcert_pl.guard.origin import Stride
-from mrcert_pl.guard.policy import Policy
+from mrcert_pl.guard.policy import Policy, Requirement
 from mrcert_pl.models.checkpoints import describe_model, write_weights
 from mrcert_pl.models.registry import kinds
 from mrcert_pl.plain import FieldError, Record, checked_json
@@ -43,7 +43,7 @@ class _Config(Record):
     classes: list[str]
     resize: str
     stride: Stride
-    require: str
+    require: Requirement
     exif: str
 
 
@@ -100,9 +100,10 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any]]:
         raise CheckpointError(f"{path} must state a model, one of: {', '.join(sorted(kinds()))}")
     if ":" in str(config.defender.get("name")):
         raise CheckpointError(f"{path} names a module by its defender; nothing that a file names is imported")
+    defender: dict[str, Any] = dict(config.defender)
     try:
         return config.model, {
-            "defender": build_defender(**config.defender),
+            "defender": build_defender(**defender),
             "patch": config.patch,
             "class_names": config.classes,
             "resize": config.resize,
