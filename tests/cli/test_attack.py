@@ -59,7 +59,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    untrained(*ATTACK, "pictures=2")
+    untrained(*ATTACK, "examples=2")
     output = capsys.readouterr().out
     (run,) = Path("outputs/attack/digits/vit_srf_p32").iterdir()
     assert (run / "contact_sheet.png").is_file()
@@ -103,7 +103,7 @@ def test_verdicts_on_an_attacked_set_are_drawn_below_its_images(
 ) -> None:
     """As three rows, or two where the data set that it was made from is not to be had."""
     untrained(*ATTACK, "store=here")
-    evaluate = ["eval", "dataset=attacked", "dataset.path=here", "trainer=cpu", "pictures=3", "defender=patchcure"]
+    evaluate = ["eval", "dataset=attacked", "dataset.path=here", "trainer=cpu", "examples=3", "defender=patchcure"]
     heights = []
     for source in ("digits", "imagenette"):
         header = json.loads(Path("here/attack.json").read_text())

@@ -161,7 +161,7 @@ def test_two_processes_give_the_verdicts_of_one(trained: Command, capfd: pytest.
 
 
 def test_a_set_of_patch_shapes_stands_in_the_result(trained: Command) -> None:
-    rows = evaluated(trained, "patch=[16x32,32x16]", f"checkpoint={CHECKPOINT}", "defender=mrcert_sharp", "pictures=1")
+    rows = evaluated(trained, "patch=[16x32,32x16]", f"checkpoint={CHECKPOINT}", "defender=mrcert_sharp", "examples=1")
     assert len(rows) == 5
     (file,) = Path("outputs/eval").rglob("results.json")
     assert read_results(file)["patch"] == ["16x32", "32x16"]
@@ -355,15 +355,15 @@ def test_lazy_evaluation_gives_the_same_rows_from_fewer_mutants(
         assert {round(sum(row["gflops"] for row in rows) / len(rows), 6) for rows in (lazy, full)} <= gflops
     message = failure(trained, capsys, *EVAL, "evaluate=some")
     assert "unknown evaluation (evaluate=) 'some'; choose one of: full, lazy" in message
-    message = failure(trained, capsys, *EVAL, "pictures=[123456]")
-    assert "pictures= names images that are not evaluated: [123456]" in message
+    message = failure(trained, capsys, *EVAL, "examples=[123456]")
+    assert "examples= names images that are not evaluated: [123456]" in message
     message = failure(trained, capsys, *EVAL, "reported={cert: 0.5}")
     assert "unknown accuracy (reported=) 'cert'; choose one of: adversarial_certified, base, " in message
 
 
 def test_verdicts_can_be_drawn_and_say_where_an_image_is_safe(trained: Command) -> None:
-    rows = evaluated(trained, "defender=mrcert_sharp", "pictures=2")
-    assert len(list(Path("outputs").rglob("pictures/*.png"))) == 2
+    rows = evaluated(trained, "defender=mrcert_sharp", "examples=2")
+    assert len(list(Path("outputs").rglob("examples/*.png"))) == 2
     for row in rows:
         assert len(row["safe_masks"]) == 12
         assert (row["certified_fraction"] == 1) == all(row["safe_masks"]) == row["certified"]

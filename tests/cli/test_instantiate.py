@@ -26,7 +26,7 @@ def of(command: str, *overrides: str) -> Any:
 def test_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(sys, "argv", ["eval.py", *EVALUATION])
     settings = instantiate.evaluation_settings(
-        of("eval", *EVALUATION, "store=last", "trainer=ddp_cpu", "reported={certified: 0.5}", "pictures=[3,1]")
+        of("eval", *EVALUATION, "store=last", "trainer=ddp_cpu", "reported={certified: 0.5}", "examples=[3,1]")
     )
     assert settings.checkpoint == Path("checkpoints/digits/vit_srf_p32/best.ckpt")
     assert (settings.patch, settings.patches, settings.stride, settings.batch_size) == (32, 1, 1, 2)
@@ -82,7 +82,7 @@ def test_a_training(stage: str, published: str) -> None:
 
 
 def test_attacks_and_audits() -> None:
-    attack = instantiate.attack_settings(of("attack", "attack=location", "attack.steps=2", "images=7", "pictures=2"))
+    attack = instantiate.attack_settings(of("attack", "attack=location", "attack.steps=2", "images=7", "examples=2"))
     assert isinstance(attack.attack(PatchSpec(32), seed=0), LocationSearch)
     assert (attack.dataset.limit, attack.examples) == (7, 2)
     audit = instantiate.certificate_audit_settings(of("audit_certificates", "adaptive.steps=3", "images=4"))
@@ -92,8 +92,8 @@ def test_attacks_and_audits() -> None:
 
 
 def test_more_images_are_kept_for_wandb() -> None:
-    given = ("logger=wandb", "pictures=2")
-    assert instantiate.evaluation_settings(of("eval", "pictures=2")).examples == 2
+    given = ("logger=wandb", "examples=2")
+    assert instantiate.evaluation_settings(of("eval", "examples=2")).examples == 2
     cfg = of("eval", *given)
     del cfg.logger.wandb._target_
     cfg.logger = {"csv": cfg.logger.csv, "wandb": cfg.logger.csv}

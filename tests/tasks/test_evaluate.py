@@ -101,7 +101,7 @@ def test_requested_images_come_with_their_evidence(run: Run) -> None:
     assert done.examples[0].image.shape == (32, 32, 3)
     assert done.examples[0].maps[0].shape == (29, 29)
     assert len(evaluate(settings(run("c"), model=_copy(), examples=3)).examples) == 3
-    with pytest.raises(ConfigurationError, match=r"pictures= names images that are not evaluated: \[123456\]"):
+    with pytest.raises(ConfigurationError, match=r"examples= names images that are not evaluated: \[123456\]"):
         evaluate(settings(run("d"), model=_copy(), examples=[123456, ids[0]]))
 
 

@@ -15,6 +15,7 @@ from mrcert_pl.errors import ConfigurationError, MRCertError
 # Settings of earlier versions and their replacements.
 _RENAMED = {
     "want": "it is now output",
+    "pictures": "it is now examples",
     "model.hidden": "it is now model.hidden_tokens",
     "defender.certificate": "choose a defender: mrcert, mrcert_sharp, patchcure or patchcure_paper",
     "recipe.finetuning.worst_of": "it was removed",

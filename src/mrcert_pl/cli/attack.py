@@ -32,8 +32,8 @@ def main(cfg: DictConfig) -> None:
         f"{done.folder / RESULTS}\n"
         f"Evaluate a defender on them with:  python eval.py dataset=attacked {place} defender=mrcert"
     )
-    if cfg.pictures:
-        print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.pictures], done.classes))
+    if cfg.examples:
+        print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.examples], done.classes))
     if run:
         artifacts = attack_artifacts(settings, done)
         log_attack(run, done.result, done.examples[:MOST_EXAMPLES], done.classes, artifacts)

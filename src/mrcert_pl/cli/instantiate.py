@@ -116,7 +116,7 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
 
 def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
     """Return the settings of an evaluation."""
-    pictures = plain(cfg.pictures)
+    examples = plain(cfg.examples)
     return EvaluationSettings(
         **_subject(cfg),
         dataset=dataset_settings(cfg),
@@ -127,7 +127,7 @@ def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
         store=cfg.store,
         table=None if cfg.table is None else Path(cfg.table),
         token_budget=cfg.token_budget,
-        examples=max(pictures, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(pictures, int) else pictures,
+        examples=max(examples, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(examples, int) else examples,
         numerics=None if cfg.numerics is None else Path(cfg.numerics),
         reported=plain(cfg.reported) or {},
     )
@@ -142,7 +142,7 @@ def attack_settings(cfg: DictConfig) -> AttackSettings:
         trainer=trainer_settings(cfg),
         batch_size=cfg.batch_size,
         store=cfg.store,
-        examples=max(cfg.pictures, _LOGGED_IMAGES) if "wandb" in cfg.logger else cfg.pictures,
+        examples=max(cfg.examples, _LOGGED_IMAGES) if "wandb" in cfg.logger else cfg.examples,
     )
 
 

@@ -44,7 +44,7 @@ class AttackSettings(SubjectSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("batch_size", self.batch_size, 1)
-        check_number("pictures", self.examples, 0)
+        check_number("examples", self.examples, 0)
 
 
 @dataclass(frozen=True)

@@ -73,10 +73,10 @@ class EvaluationSettings(SubjectSettings):
         check_number("token_budget", self.token_budget, 1, optional=True)
         check_choice("evaluation (evaluate=)", self.evaluate, list(_LEVELS))
         if isinstance(self.examples, int):
-            check_number("pictures", self.examples, 0)
+            check_number("examples", self.examples, 0)
         elif isinstance(self.examples, str) or not isinstance(self.examples, Sequence):
             raise ConfigurationError(
-                f"pictures must be a number of images or a list of their ids, got {self.examples!r}"
+                f"examples must be a number of images or a list of their ids, got {self.examples!r}"
             )
         known = (*ACCURACIES, ADVERSARIAL)
         if wrong := [name for name in self.reported if name not in known]:
@@ -320,7 +320,7 @@ def _check_examples(examples: int | Sequence[int], ids: Sequence[int]) -> None:
     """Make sure that the requested images are there, before any is evaluated."""
     if not isinstance(examples, int) and (missing := sorted(set(examples) - set(ids))):
         raise ConfigurationError(
-            f"pictures= names images that are not evaluated: {missing}; verdicts.parquet of an earlier run lists the "
+            f"examples= names images that are not evaluated: {missing}; verdicts.parquet of an earlier run lists the "
             "ids, and a number instead of a list draws that many"
         )
 

@@ -74,8 +74,8 @@ def runs(tmp_path: Path) -> list[EvaluationRun]:
     ]
     locations = Locations((np.full((193, 193), 8),), 10, (224, 224))
     write_locations(found[2].folder / "locations.npz", locations)
-    (found[2].folder / "pictures").mkdir()
-    Image.new("RGB", (8, 8)).save(found[2].folder / "pictures" / "3.png")
+    (found[2].folder / "examples").mkdir()
+    Image.new("RGB", (8, 8)).save(found[2].folder / "examples" / "3.png")
     return found
 
 
