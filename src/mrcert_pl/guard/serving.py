@@ -162,7 +162,7 @@ class GuardAPI(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.guard = self.make_guard(device)
 
-    # LitServe makes a FastAPI endpoint of these types.
+    # LitServe makes a FastAPI endpoint of these types; its base class declares requests and answers without them.
     def decode_request(self, request: Annotated[Upload, Depends(received)]) -> Prepared:  # type: ignore[override]
         try:
             image = image_in(request.content, self.limits.formats, int(self.limits.max_megapixels * 1e6))

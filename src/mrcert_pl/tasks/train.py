@@ -212,6 +212,8 @@ def _result(
     if path is not None and settings.publish is not None and trainer.is_global_zero:
         write_whole(settings.publish, lambda partial: shutil.copyfile(path, partial), "paths.checkpoint_dir")
     known = path is not None and best is not None
+    found: Any = best.best_model_score if known and best is not None else None
+    score = None if found is None else float(found)
     result = TrainingResult(
         dataset=dataset,
         model=settings.model.name,
@@ -221,7 +223,7 @@ def _result(
         stage=settings.stage,
         checkpoint=None if path is None else str(path),
         monitor=best.monitor if known and best is not None else None,
-        best_score=float(best.best_model_score) if known and best is not None else None,  # type: ignore[arg-type]
+        best_score=score,
         weights_sha256=None if path is None else digest_of(read_checkpoint(path).weights),
         published=None if settings.publish is None or path is None else str(settings.publish),
         replaced=replaced,
