@@ -41,8 +41,9 @@ def with_derived(*names: str) -> Any:
                 raise FieldError(name, f"must be {getattr(made, name)}, got {short(repr(content[name]))}")
         return made
 
-    wrapped: Any = classmethod(compare)
-    return model_validator(mode="wrap")(wrapped)
+    # A method of the class that the validator stands in.
+    method: Any = classmethod(compare)
+    return model_validator(mode="wrap")(method)
 
 
 def checked(kind: Any, content: object, field: str = "") -> Any:

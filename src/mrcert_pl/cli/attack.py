@@ -11,18 +11,17 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 def main(cfg: DictConfig) -> None:
     """Attack test images; write the attacked set, ``results.json`` and a contact sheet."""
     from mrcert_pl.cli.instantiate import attack_settings
-    from mrcert_pl.cli.lineage import attack_artifacts, describe
-    from mrcert_pl.cli.record import write_config
+    from mrcert_pl.cli.lineage import attack_artifacts
+    from mrcert_pl.cli.record import begun
     from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS
     from mrcert_pl.tasks.attack import attack
     from mrcert_pl.views.figures import draw_attack
     from mrcert_pl.views.terminal import show_attack
-    from mrcert_pl.views.wandb import MOST_EXAMPLES, WandbRun, log_attack
+    from mrcert_pl.views.wandb import MOST_EXAMPLES, log_attack
 
     cfg = completed(cfg)
     settings = attack_settings(cfg)
-    write_config(cfg)
-    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    run = begun(cfg, settings.run)
     done = attack(settings)
     if not is_first_process():
         return

@@ -11,16 +11,15 @@ from mrcert_pl.cli.app import command, completed
 def main(cfg: DictConfig) -> None:
     """Attack certified images on a grid of placements; write ``certificates.json``, and a file per broken one."""
     from mrcert_pl.cli.instantiate import certificate_audit_settings
-    from mrcert_pl.cli.lineage import audit_artifacts, describe
-    from mrcert_pl.cli.record import write_config
+    from mrcert_pl.cli.lineage import audit_artifacts
+    from mrcert_pl.cli.record import begun
     from mrcert_pl.tasks.audit import audit_certificates, check_attacked
     from mrcert_pl.views.terminal import show_audit
-    from mrcert_pl.views.wandb import WandbRun, log_audit
+    from mrcert_pl.views.wandb import log_audit
 
     cfg = completed(cfg)
     settings = certificate_audit_settings(cfg)
-    write_config(cfg)
-    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    run = begun(cfg, settings.run)
     result = audit_certificates(settings)
     show_audit(result)
     print(settings.run.folder / "certificates.json")

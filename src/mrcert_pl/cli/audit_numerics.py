@@ -9,16 +9,15 @@ from mrcert_pl.cli.app import command, completed
 def main(cfg: DictConfig) -> None:
     """Compare the logits of the same mutants by several methods; write a table and ``numerics.json``."""
     from mrcert_pl.cli.instantiate import numerics_settings
-    from mrcert_pl.cli.lineage import audit_artifacts, describe
-    from mrcert_pl.cli.record import write_config
+    from mrcert_pl.cli.lineage import audit_artifacts
+    from mrcert_pl.cli.record import begun
     from mrcert_pl.tasks.audit import audit_numerics
     from mrcert_pl.views.terminal import show_numerics
-    from mrcert_pl.views.wandb import WandbRun, log_audit
+    from mrcert_pl.views.wandb import log_audit
 
     cfg = completed(cfg)
     settings = numerics_settings(cfg)
-    write_config(cfg)
-    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    run = begun(cfg, settings.run)
     result = audit_numerics(settings)
     show_numerics(result)
     print(settings.run.folder / "numerics.json")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from mrcert_pl.cli import usage
 from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError
@@ -20,12 +21,7 @@ _EXAMPLES = """examples:
 
 def main() -> None:
     """Write the safetensors, and the command that evaluates it."""
-    parser = argparse.ArgumentParser(
-        prog="mrcert convert",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = usage.parser("convert", _ABOUT, _EXAMPLES)
     parser.add_argument("source", type=Path, help="checkpoint of train.py, or with --patchcure of PatchCURE")
     parser.add_argument("target", type=Path, help="safetensors file to write")
     parser.add_argument("--half", action="store_true", help="float16 weights: half the size, three digits")

@@ -1,11 +1,11 @@
 """``mrcert dashboard``: the W&B workspace and report of a project, and all results in one run."""
 
-import argparse
 from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrcert_pl.cli import usage
 from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.errors import ResultsError
 
@@ -22,12 +22,7 @@ _EXAMPLES = """examples:
 
 def main() -> None:
     """Write workspace, report and an offline run; with ``--online`` save them in an account."""
-    parser = argparse.ArgumentParser(
-        prog="mrcert dashboard",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = usage.parser("dashboard", _ABOUT, _EXAMPLES)
     parser.add_argument("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
     parser.add_argument("--project", default="mrcert", help="project, as logger.wandb.project (default: %(default)s)")
     parser.add_argument("--entity", help="team or user of the account (default: the account's own)")

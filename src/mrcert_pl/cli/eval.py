@@ -9,18 +9,17 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 def main(cfg: DictConfig) -> None:
     """Certify the test images with one defender; write a table, ``results.json``, verdicts and mutant labels."""
     from mrcert_pl.cli.instantiate import evaluation_settings
-    from mrcert_pl.cli.lineage import describe, evaluation_artifacts
-    from mrcert_pl.cli.record import write_config
+    from mrcert_pl.cli.lineage import evaluation_artifacts
+    from mrcert_pl.cli.record import begun
     from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS, VERDICTS
     from mrcert_pl.tasks.evaluate import evaluate
     from mrcert_pl.views.figures import draw_defence, draw_verdicts
     from mrcert_pl.views.terminal import show_results
-    from mrcert_pl.views.wandb import MOST_EXAMPLES, WandbRun, log_evaluation
+    from mrcert_pl.views.wandb import MOST_EXAMPLES, log_evaluation
 
     cfg = completed(cfg)
     settings = evaluation_settings(cfg)
-    write_config(cfg)
-    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    run = begun(cfg, settings.run)
     done = evaluate(settings)
     if not is_first_process():
         return

@@ -54,16 +54,13 @@ def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettin
     """Return the images of the configuration, or the first ``limit`` of their seeded order."""
     node: Mapping[str, Any] = plain(cfg.dataset)
     root = node.get("path", node.get("root"))
+    same = {name: node[name] for name in ("name", "download", "resize", "workers", "module") if name in node}
     return DatasetSettings(
-        name=node["name"],
         root=None if root is None else Path(root),
-        download=node.get("download", False),
-        resize=node.get("resize"),
-        workers=node.get("workers", 0),
         limit=node.get("limit") if limit is None else limit,
         labels=None if node.get("labels") is None else Path(node["labels"]),
-        module=node.get("module"),
         build=get_class(node["_target_"]),
+        **same,
     )
 
 
@@ -97,20 +94,16 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
     return TrainingSettings(
         dataset=dataset_settings(cfg),
         model=model_settings(cfg),
-        patch=plain(cfg.patch),
-        patches=cfg.patches,
-        stride=plain(cfg.stride),
         recipe=RecipeSettings(**{**recipe, "finetuning": finetuning}),
-        stage=cfg.stage,
         srf_checkpoint=Path(cfg.srf_checkpoint),
         made_by=f"{command_line(cfg, 'train.py')} stage=srf_vanilla",
         defender=defender(cfg),
         callbacks=callbacks(cfg) if loggers else {},
         trainer=trainer_settings(cfg),
-        compile=cfg.compile,
         resume=cfg.ckpt_path if resume is None else str(resume),
         publish=Path(published),
         run=run_settings(cfg, loggers),
+        **_same(cfg, "patch", "patches", "stride", "stage", "compile"),
     )
 
 
@@ -122,14 +115,11 @@ def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
         dataset=dataset_settings(cfg),
         defender=defender(cfg),
         trainer=trainer_settings(cfg),
-        batch_size=cfg.batch_size,
-        evaluate=cfg.evaluate,
-        store=cfg.store,
         table=None if cfg.table is None else Path(cfg.table),
-        token_budget=cfg.token_budget,
         examples=max(examples, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(examples, int) else examples,
         numerics=None if cfg.numerics is None else Path(cfg.numerics),
         reported=plain(cfg.reported) or {},
+        **_same(cfg, "batch_size", "evaluate", "store", "token_budget"),
     )
 
 
@@ -152,11 +142,7 @@ def certificate_audit_settings(cfg: DictConfig) -> CertificateAuditSettings:
         **_subject(cfg),
         dataset=dataset_settings(cfg, limit=cfg.images),
         defender=defender(cfg),
-        step_px=cfg.step_px,
-        exemplars=cfg.exemplars,
-        adaptive=plain(cfg.adaptive),
-        token_budget=cfg.token_budget,
-        device=cfg.device,
+        **_same(cfg, "step_px", "exemplars", "adaptive", "token_budget", "device"),
     )
 
 
@@ -191,16 +177,12 @@ def plan_settings(cfg: DictConfig) -> PlanSettings:
     return PlanSettings(
         dataset=dataset_settings(cfg),
         model=model,
-        patch=plain(cfg.patch),
-        patches=cfg.patches,
         variants=variants,
         # A black box has masks per axis instead.
         strides=() if "masks_per_axis" in model.arguments else plain(cfg.strides),
         seconds=cfg.budget.seconds,
         gflops=cfg.budget.gflops,
-        token_budget=cfg.token_budget,
-        device=cfg.device,
-        seed=cfg.seed,
+        **_same(cfg, "patch", "patches", "token_budget", "device", "seed"),
     )
 
 
@@ -211,19 +193,16 @@ def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> Predict
         checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
         model=None if cfg.get("model") is None else model_settings(cfg),
         defender=defender(cfg),
-        patch=plain(cfg.patch),
-        patches=cfg.patches,
         output=OutputLevel(cfg.output),
-        require=cfg.require,
-        class_names=plain(cfg.class_names),
-        exif=cfg.exif,
-        resize=cfg.resize,
-        stride=plain(cfg.stride),
-        batch_size=cfg.batch_size,
-        token_budget=cfg.token_budget,
-        device=cfg.device,
         track=_track,
+        **_same(cfg, "patch", "patches", "require", "class_names", "exif", "resize", "stride", "batch_size"),
+        **_same(cfg, "token_budget", "device"),
     )
+
+
+def _same(cfg: DictConfig, *names: str) -> dict[str, Any]:
+    """Return settings that have the same name in the configuration."""
+    return {name: plain(cfg[name]) for name in names}
 
 
 def _subject(cfg: DictConfig) -> dict[str, Any]:
@@ -233,10 +212,8 @@ def _subject(cfg: DictConfig) -> dict[str, Any]:
         "model": model_settings(cfg),
         "required": required_arguments(cfg),
         "made_by": command_line(cfg, "train.py"),
-        "patch": plain(cfg.patch),
-        "patches": cfg.patches,
-        "stride": plain(cfg.stride),
         "run": run_settings(cfg),
+        **_same(cfg, "patch", "patches", "stride"),
     }
 
 

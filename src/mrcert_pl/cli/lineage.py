@@ -4,8 +4,6 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from omegaconf import DictConfig
-
 from mrcert_pl.data import Record
 from mrcert_pl.data.attacked_header import read_header
 from mrcert_pl.models.checkpoints import read_checkpoint
@@ -18,7 +16,6 @@ from mrcert_pl.tasks.train import TrainingSettings
 from mrcert_pl.views.wandb import (
     Artifact,
     Artifacts,
-    WandbRun,
     attacked_artifact,
     checkpoint_artifact,
     dataset_artifact,
@@ -26,24 +23,6 @@ from mrcert_pl.views.wandb import (
     tables_artifact,
 )
 from mrcert_pl.views.wandb.charts import accuracies
-
-# Commands about the base model alone.
-_WITHOUT_DEFENDER = ("attack", "audit_numerics")
-
-
-def describe(run: WandbRun, cfg: DictConfig) -> WandbRun:
-    """Name a W&B run by its command and subject, and return it."""
-    if run:
-        about = {
-            "command": cfg.paths.command,
-            "dataset": cfg.dataset.get("source") or cfg.dataset.name,
-            "model": cfg.model.name,
-            "patch": f"p{cfg.patch}",
-        }
-        if cfg.paths.command not in _WITHOUT_DEFENDER:
-            about["defender"] = cfg.defender.get("name") or cfg.defender._target_.rpartition(".")[2]
-        run.describe(about)
-    return run
 
 
 def training_artifacts(settings: TrainingSettings, result: TrainingResult) -> Artifacts:

@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from mrcert_pl.cli import usage
 from mrcert_pl.cli.app import failing_plainly
 
 _EXAMPLES = """examples:
@@ -29,12 +30,7 @@ def main() -> None:
 
 
 def _parse() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(
-        prog="mrcert report",
-        description="Show the results of evaluations side by side.",
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = usage.parser("report", "Show the results of evaluations side by side.", _EXAMPLES)
     add = parser.add_argument
     add("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
     add(

@@ -12,11 +12,11 @@ from mrcert_pl.cli.following import command_line
 def main(cfg: DictConfig) -> None:
     """Train, and publish the best checkpoint for ``eval.py``."""
     from mrcert_pl.cli.instantiate import defender, training_settings
-    from mrcert_pl.cli.lineage import describe, training_artifacts
-    from mrcert_pl.cli.record import write_config
+    from mrcert_pl.cli.lineage import training_artifacts
+    from mrcert_pl.cli.record import begun
     from mrcert_pl.tasks.resume import checkpoint_to_resume, run_of
     from mrcert_pl.tasks.train import train
-    from mrcert_pl.views.wandb import WandbRun, log_training
+    from mrcert_pl.views.wandb import log_training
 
     cfg = completed(cfg)
     draft = training_settings(cfg, loggers=False)
@@ -24,8 +24,7 @@ def main(cfg: DictConfig) -> None:
     if resumed and (folder := run_of(resumed)):
         cfg = completed(cfg, folder)
     settings = training_settings(cfg, resume=resumed)
-    write_config(cfg)
-    run = describe(WandbRun.of(settings.run.loggers), cfg)
+    run = begun(cfg, settings.run)
     result = train(settings)
     if run:
         log_training(run, result, training_artifacts(settings, result))

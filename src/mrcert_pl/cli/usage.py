@@ -1,5 +1,6 @@
-"""``--help`` of the Hydra commands: groups and settings with their descriptions, from the comments of ``conf/``."""
+"""``--help`` of the commands; of the Hydra commands groups and settings, from the comments of ``conf/``."""
 
+import argparse
 import re
 import shutil
 import textwrap
@@ -157,3 +158,9 @@ def _wrapped(text: str, first: str = "", others: str = "") -> list[str]:
 
 def _width() -> int:
     return min(120, shutil.get_terminal_size((100, 24)).columns)
+
+
+def parser(name: str, about: str, examples: str) -> argparse.ArgumentParser:
+    """Return the parser of a command without a configuration."""
+    raw = argparse.RawDescriptionHelpFormatter
+    return argparse.ArgumentParser(prog=f"mrcert {name}", description=about, epilog=examples, formatter_class=raw)

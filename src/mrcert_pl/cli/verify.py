@@ -1,12 +1,12 @@
 """``mrcert verify``: every claim of an evaluation, recomputed by a second implementation."""
 
-import argparse
 import sys
 from functools import partial
 from importlib import import_module
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from mrcert_pl.cli import usage
 from mrcert_pl.cli.app import failing_plainly
 
 if TYPE_CHECKING:
@@ -22,12 +22,7 @@ _EXAMPLES = """examples:
 
 def main() -> None:
     """Verify evaluations; the exit code is 1 if a single value differs."""
-    parser = argparse.ArgumentParser(
-        prog="mrcert verify",
-        description=_ABOUT,
-        epilog=_EXAMPLES,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
+    parser = usage.parser("verify", _ABOUT, _EXAMPLES)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluations (outputs/eval/...), or above them")
     parser.add_argument(
         "--tables",

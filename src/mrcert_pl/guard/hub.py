@@ -3,12 +3,14 @@
 import inspect
 import re
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
+from mrcert_pl.data.images import Exif
+from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders import build as build_defender
 from mrcert_pl.defenders import names as defender_names
@@ -38,13 +40,13 @@ class _Config(Record):
 
     format: Literal[1]
     model: str
-    defender: Mapping[str, str | int | float | bool]
+    defender: dict[str, str | int | float | bool]
     patch: str
     classes: list[str]
-    resize: str
+    resize: Resize
     stride: Stride
     require: Requirement
-    exif: str
+    exif: Exif
 
 
 def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccuracy], training: str | None) -> Path:
@@ -98,9 +100,9 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any]]:
         raise CheckpointError(f"{path} is not a guard that Guard.save_pretrained wrote: {error}") from error
     if config.model not in kinds():
         raise CheckpointError(f"{path} must state a model, one of: {', '.join(sorted(kinds()))}")
-    if ":" in str(config.defender.get("name")):
+    defender: dict[str, Any] = {**config.defender}
+    if ":" in str(defender.get("name")):
         raise CheckpointError(f"{path} names a module by its defender; nothing that a file names is imported")
-    defender: dict[str, Any] = dict(config.defender)
     try:
         return config.model, {
             "defender": build_defender(**defender),

@@ -27,7 +27,7 @@ class Origin(Record):
 
     patch: str | int | None = None
     classes: list[str] | None = None
-    resize: Resize | None = None
+    resize: Resize = "crop"
     stride: Stride = 1
     dataset: str | None = None
 
@@ -39,9 +39,9 @@ class Origin(Record):
             CheckpointError: for a value of another type.
         """
         try:
-            origin: Origin = checked(cls, {f.name: facts[f.name] for f in fields(cls) if f.name in facts})
+            origin: Origin = checked(cls, {f.name: facts[f.name] for f in fields(cls) if facts.get(f.name) is not None})
         except FieldError as error:
             raise CheckpointError(f"{path} states {error}") from error
-        if origin.resize is not None:
+        if origin.dataset is None or facts.get("resize") is not None:
             return origin
-        return replace(origin, resize="crop" if origin.dataset is None else describe(origin.dataset).resize)
+        return replace(origin, resize=describe(origin.dataset).resize)

@@ -2,7 +2,7 @@
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, TypeAlias, TypeVar
@@ -24,6 +24,11 @@ Amount = Annotated[float, Field(ge=0)]
 DocumentT = TypeVar("DocumentT", bound="Document")
 
 
+def no_version_1(content: Mapping[str, Any]) -> dict[str, Any]:
+    """Refuse version 1."""
+    raise FieldError("format", "there is no version 1 of this schema")
+
+
 class Document(Record):
     """A frozen dataclass that one file holds, with the kind and the version of its schema.
 
@@ -31,16 +36,13 @@ class Document(Record):
         KIND: value of the field ``kind`` in the file.
         VERSION: version of the schema that is written.
         COMMAND: command that writes the file, for errors.
+        upgrade: function that translates version 1; anything that it raises counts as a damaged file.
     """
 
     KIND: ClassVar[str]
     VERSION: ClassVar[int] = 2
     COMMAND: ClassVar[str]
-
-    @classmethod
-    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        """Translate the content of version 1 into the present one; anything it raises counts as a damaged file."""
-        raise FieldError("format", "there is no version 1 of this schema")
+    upgrade: ClassVar[Callable[..., dict[str, Any]]] = staticmethod(no_version_1)
 
     def to_json(self) -> str:
         """Return the document as indented JSON."""

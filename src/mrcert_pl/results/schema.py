@@ -169,12 +169,36 @@ class VerdictRow(Record):
         return self.correct and self.round_trip
 
 
+@dataclass(frozen=True, kw_only=True)
+class RunDocument(Document):
+    """What the results of all commands that run a model state.
+
+    Attributes:
+        dataset, model, patch: Subject of the run, by name.
+        checkpoint: File of the weights; ``None`` where stored tables were enough.
+        environment: Where it was computed.
+        seed: Seed of the run.
+        command: Command line.
+        config: Configuration, for the reader.
+    """
+
+    dataset: str
+    model: str
+    patch: Patch
+    seed: int
+    environment: Environment
+    checkpoint: str | None = None
+    command: str = ""
+    config: Settings = field(default_factory=dict)
+
+
 @dataclass(frozen=True)
-class EvaluationResult(Document):
+class EvaluationResult(RunDocument):
     """``results.json`` of an evaluation.
 
     Attributes:
-        dataset, model, patch, defender: What was evaluated, by name.
+        weights_sha256: Digest of the weights.
+        defender: Name of the defender.
         defender_settings: Settings of the defender.
         round_trip_note: Why the defender certifies no round trip; ``None`` if it does.
         n: Number of images.
@@ -182,42 +206,28 @@ class EvaluationResult(Document):
         mutants: Mutants of the defender.
         mutants_per_image: Mean number of evaluated mutants.
         gflops_per_image: Mean operations in 10^9; ``None`` where the model does not count them.
-        checkpoint: File of the weights; ``None`` where stored tables were enough.
         table: Folder of the stored tables.
-        weights_sha256: Digest of the weights.
         margin: Margin of the certificates.
         delta: Largest difference of logits by precision that the margin was chosen by.
         seconds: Duration in seconds.
-        environment: Where it was computed.
-        seed: Seed of the run.
-        command: Command line.
-        config: Configuration, for the reader.
     """
 
     KIND = "evaluation"
     COMMAND = "python eval.py"
 
-    dataset: str
-    model: str
-    patch: Patch
+    weights_sha256: str
     defender: str
     n: Count
     accuracy: Mapping[str, Accuracy]
     mutants_per_image: Amount
-    weights_sha256: str
-    seed: int
-    environment: Environment
     defender_settings: Settings = field(default_factory=dict)
     round_trip_note: str | None = None
     mutants: MutantFacts | None = None
     gflops_per_image: Amount | None = None
-    checkpoint: str | None = None
     table: str | None = None
     margin: Amount | None = None
     delta: Mapping[str, Amount] | None = None
     seconds: Amount | None = None
-    command: str = ""
-    config: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name, accuracy in self.accuracy.items():
@@ -229,53 +239,40 @@ class EvaluationResult(Document):
         """The seed alone."""
         return (self.seed,)
 
-    @classmethod
-    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        return upgrade.evaluation(content)
+    upgrade = staticmethod(upgrade.evaluation)
 
 
 @dataclass(frozen=True)
-class AttackResult(Document):
+class AttackResult(RunDocument):
     """``results.json`` of an attack on the base model.
 
     Attributes:
-        dataset, model, patch: What was attacked, by name.
+        weights_sha256: Digest of the weights.
         attack: Name of the attack.
         attack_settings: Settings of the attack.
         n: Number of images.
         before, after: Accuracy of the base model without and with the patch.
         successes: Images on which the attack reached its goal.
         attacked: Folder of the attacked set.
-        checkpoint, weights_sha256, environment, seed, command, config: As in :class:`EvaluationResult`.
     """
 
     KIND = "attack"
     COMMAND = "mrcert attack"
 
-    dataset: str
-    model: str
-    patch: Patch
+    weights_sha256: str
     attack: str
     n: Count
     before: Accuracy
     after: Accuracy
     successes: Count
     attacked: str
-    weights_sha256: str
-    seed: int
-    environment: Environment
-    checkpoint: str | None = None
     attack_settings: Settings = field(default_factory=dict)
-    command: str = ""
-    config: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if self.successes > self.n:
             raise FieldError("successes", f"must be at most n = {self.n}, got {self.successes}")
 
-    @classmethod
-    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        return upgrade.attack(content)
+    upgrade = staticmethod(upgrade.attack)
 
 
 @dataclass(frozen=True)
@@ -296,11 +293,12 @@ class AttackTally(Record):
 
 
 @dataclass(frozen=True)
-class CertificateAuditResult(Document):
+class CertificateAuditResult(RunDocument):
     """``certificates.json``: attacks on certified images.
 
     Attributes:
-        dataset, model, patch, defender: What was audited, by name.
+        weights_sha256: Digest of the weights.
+        defender: Name of the defender.
         images: Images examined.
         certified, round_trip: Those certified, and round-trip certified.
         placements: Number of patch placements per image.
@@ -309,15 +307,12 @@ class CertificateAuditResult(Document):
         breaks: Files of the breaks.
         seconds: Duration of the attacks.
         mutants_evaluated: Number of mutants evaluated.
-        checkpoint, weights_sha256, environment, seed, command, config: As in :class:`EvaluationResult`.
     """
 
     KIND = "certificate_audit"
     COMMAND = "mrcert audit certificates"
 
-    dataset: str
-    model: str
-    patch: Patch
+    weights_sha256: str
     defender: str
     images: Count
     certified: Count
@@ -326,15 +321,9 @@ class CertificateAuditResult(Document):
     attacks: tuple[AttackTally, ...]
     labels_broken: Count
     certificates_broken: Count
-    weights_sha256: str
-    seed: int
-    environment: Environment
     breaks: tuple[str, ...] = ()
     seconds: Amount | None = None
     mutants_evaluated: Count | None = None
-    checkpoint: str | None = None
-    command: str = ""
-    config: Settings = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         if not self.round_trip <= self.certified <= self.images:
@@ -345,9 +334,7 @@ class CertificateAuditResult(Document):
         """Number of patched images of all attacks."""
         return sum(attack.tried for attack in self.attacks)
 
-    @classmethod
-    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        return upgrade.certificate_audit(content)
+    upgrade = staticmethod(upgrade.certificate_audit)
 
 
 @dataclass(frozen=True)
@@ -370,40 +357,29 @@ class LogitDifference(Record):
 
 
 @dataclass(frozen=True)
-class NumericsResult(Document):
+class NumericsResult(RunDocument):
     """``numerics.json``: how far logits move between methods of computation.
 
     Attributes:
-        dataset, model, patch: What was measured, by name.
+        weights_sha256: Digest of the weights.
         images: Number of images.
         mutants: Number of mutants compared.
         spreads: The methods.
         delta: Largest difference between any two methods, by precision (docs/theory.md, Theorem 6).
         margin: Margin that no such difference exceeds, by precision.
-        checkpoint, weights_sha256, environment, seed, command, config: As in :class:`EvaluationResult`.
     """
 
     KIND = "numerics"
     COMMAND = "mrcert audit numerics"
 
-    dataset: str
-    model: str
-    patch: Patch
+    weights_sha256: str
     images: Count
     mutants: Count
     spreads: tuple[LogitDifference, ...]
     delta: Mapping[str, Amount]
     margin: Mapping[str, Amount]
-    weights_sha256: str
-    seed: int
-    environment: Environment
-    checkpoint: str | None = None
-    command: str = ""
-    config: Settings = field(default_factory=dict)
 
-    @classmethod
-    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        return upgrade.numerics(content)
+    upgrade = staticmethod(upgrade.numerics)
 
 
 @dataclass(frozen=True)
@@ -463,17 +439,14 @@ class BenchmarkResult(Document):
     command: str = ""
     config: Settings = field(default_factory=dict)
 
-    @classmethod
-    def upgrade(cls, content: dict[str, Any]) -> dict[str, Any]:
-        return upgrade.benchmark(content)
+    upgrade = staticmethod(upgrade.benchmark)
 
 
 @dataclass(frozen=True)
-class TrainingResult(Document):
+class TrainingResult(RunDocument):
     """``training.json``.
 
     Attributes:
-        dataset, model, patch: What was trained, by name.
         stage: Stage of the recipe.
         checkpoint: File of the best weights; ``None`` if none was kept.
         monitor: Metric that the checkpoint was chosen by.
@@ -482,27 +455,18 @@ class TrainingResult(Document):
         replaced: Whether it replaced an earlier one there.
         weights_sha256: Digest of the best weights.
         seconds: Duration in seconds.
-        environment, seed, command, config: As in :class:`EvaluationResult`.
     """
 
     KIND = "training"
     COMMAND = "python train.py"
 
-    dataset: str
-    model: str
-    patch: Patch
-    seed: int
-    environment: Environment
     stage: str = "one"
-    checkpoint: str | None = None
     monitor: str | None = None
     best_score: float | None = None
     published: str | None = None
     replaced: bool = False
     weights_sha256: str | None = None
     seconds: Amount | None = None
-    command: str = ""
-    config: Settings = field(default_factory=dict)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.data import ImageSplit
 from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.results.runs import CERTIFICATES, NUMERICS
 from mrcert_pl.results.schema import (
     AttackTally,
@@ -23,7 +24,7 @@ from mrcert_pl.results.schema import (
     LogitDifference,
     NumericsResult,
 )
-from mrcert_pl.tasks.runtime import device_named, opened
+from mrcert_pl.tasks.runtime import opened
 from mrcert_pl.tasks.settings import check_number
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
 

@@ -25,9 +25,8 @@ from mrcert_pl.results.rows import count_locations, verdict_rows
 from mrcert_pl.results.runs import LOCATIONS, RESULTS, VERDICTS, read_deltas
 from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, MutantFacts, VerdictRow
 from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts, read_verdicts
-from mrcert_pl.tasks.cost import announce
+from mrcert_pl.tasks.announce import announce_cost, announce_run
 from mrcert_pl.tasks.examples import defence_examples, image_source
-from mrcert_pl.tasks.header import announce_run
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
@@ -149,7 +148,7 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         if len(store):
             log.info("%s has tables of %d images; their entries are not computed again", store.folder, len(store))
         missing = len(set(ids) - set(store.ids()))
-        announce(subject.model, mutants, missing, settings.token_budget, trainer)
+        announce_cost(subject.model, mutants, missing, settings.token_budget, trainer)
     parts = [run.folder / f".verdicts.{rank}.parquet" for rank in range(trainer.world_size)]
     attacked = subject.description.attacked is not None
     with VerdictWriter(parts[trainer.global_rank]) as writer:

@@ -10,10 +10,10 @@ import torch
 from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.models.flops import TableFlops, window_fractions
 from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants.stopwatch import Stopwatch
-from mrcert_pl.tasks.runtime import device_named
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
 
 # Weights that a training starts from: no plan needs them.

@@ -12,7 +12,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard import Guard, GuardVerdict, Policy
-from mrcert_pl.tasks.runtime import device_named
+from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.tasks.settings import ModelSettings, Track, check_choice, check_number, untracked
 from mrcert_pl.tasks.subject import defender_of
 
@@ -72,21 +72,18 @@ def guard_of(settings: PredictionSettings) -> Guard:
         CheckpointError: for a missing, damaged or unsuitable checkpoint.
         ConfigurationError: for settings that cannot work.
     """
-    policy = Policy(settings.require)
-    defender = defender_of(settings.defender, settings.patches)
+    shared: dict[str, Any] = {
+        "defender": defender_of(settings.defender, settings.patches),
+        "patch": settings.patch,
+        "class_names": settings.class_names,
+        "policy": Policy(settings.require),
+        "batch_size": settings.batch_size,
+        "token_budget": settings.token_budget,
+        "exif": settings.exif,
+    }
     if settings.checkpoint is not None:
         return Guard.from_checkpoint(
-            settings.checkpoint,
-            defender,
-            settings.patch,
-            settings.class_names,
-            settings.resize,
-            policy,
-            settings.stride,
-            settings.batch_size,
-            settings.token_budget,
-            settings.exif,
-            settings.device,
+            settings.checkpoint, resize=settings.resize, stride=settings.stride, device=settings.device, **shared
         )
     if settings.model is None or settings.patch is None:
         raise ConfigurationError(
@@ -98,18 +95,8 @@ def guard_of(settings: PredictionSettings) -> Guard:
     classes = settings.model.arguments.get("num_classes", 1000) if names is None else len(names)
     arguments = {name: value for name, value in settings.model.arguments.items() if name != "num_classes"}
     model: Any = ModelSettings(settings.model.name, arguments, settings.model.build).make(classes).eval()
-    return Guard(
-        model.to(device),
-        defender,
-        settings.patch,
-        names,
-        settings.resize or "crop",
-        policy,
-        1 if settings.stride is None else settings.stride,
-        settings.batch_size,
-        settings.token_budget,
-        settings.exif,
-    )
+    stride = 1 if settings.stride is None else settings.stride
+    return Guard(model.to(device), resize=settings.resize or "crop", stride=stride, **shared)
 
 
 def guard_on(device: str, settings: PredictionSettings) -> Guard:

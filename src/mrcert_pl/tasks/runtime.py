@@ -11,8 +11,7 @@ import lightning as L
 import torch
 from lightning.pytorch.utilities import rank_zero_only
 
-from mrcert_pl.errors import ConfigurationError, ResultsError
-from mrcert_pl.files import run_lock
+from mrcert_pl.files import refuse_finished, run_lock
 from mrcert_pl.tasks.settings import RunSettings
 
 log = logging.getLogger("mrcert_pl")
@@ -31,10 +30,8 @@ def opened(run: RunSettings, leaves: str | None = None) -> Iterator[None]:
     """
     first = not getattr(rank_zero_only, "rank", 0)
     with run_lock(run.folder) if first else nullcontext():
-        if first and leaves is not None and (run.folder / leaves).exists():
-            raise ResultsError(
-                f"{run.folder} has the {leaves} of an earlier run, which is kept; choose another folder, or remove it"
-            )
+        if first and leaves is not None:
+            refuse_finished(run.folder / leaves)
         _begin(run)
         yield
         for logger in run.loggers:
@@ -63,19 +60,6 @@ def _keep_earlier_log(folder: Path) -> None:
     earlier = folder / "csv"
     if earlier.exists():
         earlier.rename(next(path for n in itertools.count(1) if not (path := folder / f"csv_{n}").exists()))
-
-
-def device_named(name: str) -> torch.device:
-    """Return the device ``cpu`` or ``cuda``; ``auto`` is a GPU if there is one.
-
-    Raises:
-        ConfigurationError: for an unknown or missing device.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    if name not in ("cpu", "cuda") or (name == "cuda" and not torch.cuda.is_available()):
-        raise ConfigurationError(f"there is no device {name!r} here; give device=auto, cpu or cuda")
-    return torch.device(name)
 
 
 def device_of(trainer: L.Trainer) -> str:

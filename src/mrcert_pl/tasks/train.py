@@ -24,7 +24,7 @@ from mrcert_pl.models.protocols import AblatableModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
-from mrcert_pl.tasks.header import announce_run
+from mrcert_pl.tasks.announce import announce_run
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import (

@@ -11,7 +11,6 @@ from mrcert_pl.results.compare import Comparison
 from mrcert_pl.results.labels import by_subject, patch_text
 from mrcert_pl.results.schema import (
     AttackResult,
-    BenchmarkResult,
     BenchmarkRow,
     CertificateAuditResult,
     NumericsResult,
@@ -112,19 +111,6 @@ def show_attack(result: AttackResult, console: Console | None = None) -> None:
         highlight=False,
         soft_wrap=True,
     )
-
-
-def show_benchmark(result: BenchmarkResult, subject: str, console: Console | None = None) -> None:
-    """Print one table per part of a benchmark.
-
-    Args:
-        result: The benchmark.
-        subject: Model, weights, precision and device, for the titles.
-        console: Where to print.
-    """
-    console = console or Console()
-    for part in dict.fromkeys(row.part for row in result.rows):
-        console.print(benchmark_table(f"{part}: {subject}", [row for row in result.rows if row.part == part]))
 
 
 def benchmark_table(title: str, rows: Sequence[BenchmarkRow]) -> Table:

@@ -9,7 +9,7 @@ from small_tasks import CPU
 
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.tasks.cost import announce, duration
+from mrcert_pl.tasks.announce import announce_cost, duration
 
 
 @pytest.mark.parametrize(
@@ -27,8 +27,8 @@ def test_a_long_evaluation_is_announced(
     lattice = UnionLattice(tiny_vit.covering_masks(PatchSpec(32)), tiny_vit.windows, 2)
     trainer: Any = CPU.make(tmp_path, (), ())
     with caplog.at_level(logging.INFO, "mrcert_pl"):
-        announce(tiny_vit, lattice, 10, None, trainer)
+        announce_cost(tiny_vit, lattice, 10, None, trainer)
         assert not caplog.records
-        announce(tiny_vit, lattice, 1000, 64, trainer)
+        announce_cost(tiny_vit, lattice, 1000, 64, trainer)
     (record,) = caplog.records
     assert record.getMessage().startswith(f"1,000 images x at most {len(lattice)} mutants: about ")

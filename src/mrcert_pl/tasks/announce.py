@@ -1,0 +1,65 @@
+"""What a run is about and what it costs, logged before it begins."""
+
+from pathlib import Path
+from typing import Any
+
+import lightning as L
+
+from mrcert_pl.data import ImageDataModule
+from mrcert_pl.mutants import MutantSet
+from mrcert_pl.mutants.stopwatch import Stopwatch
+from mrcert_pl.tasks.runtime import device_of, log
+
+# Short evaluations start without an estimate.
+_MANY = 20_000
+
+
+def announce_run(
+    trainer: L.Trainer, data: ImageDataModule, split: str, model: str, mutants: MutantSet | None, folder: Path
+) -> None:
+    """Log data set, number of images, model, mutants, device, precision and folder, and what was decided for the user.
+
+    Args:
+        trainer: gives device and precision.
+        data: images.
+        split: ``train`` or ``test``.
+        model: kind of the model.
+        mutants: mutants of each image; ``None`` where they are not evaluated.
+        folder: folder of the run.
+    """
+    if not trainer.is_global_zero:
+        return
+    images = len(data.split("train" if split == "train" else "test").records)
+    about = [f"{data.description.name}: {images:,} {split} images", model]
+    if mutants is not None:
+        about.append(", ".join(f"{name} {value}" for name, value in mutants.summary().items()))
+    log.info("%s\n%s, %s, in %s", "; ".join(about), device_of(trainer), trainer.precision, folder)
+    for note in data.notes():
+        log.info("%s", note)
+
+
+def announce_cost(model: Any, mutants: MutantSet, images: int, token_budget: int | None, trainer: L.Trainer) -> None:
+    """Log the cost of a long evaluation: the largest number of mutants, and the time measured on this device.
+
+    Args:
+        model: base model.
+        mutants: mutants of an image.
+        images: number of images without stored mutants.
+        token_budget: token budget per batch; default: derived from free device memory.
+        trainer: device and number of processes.
+    """
+    total = images * len(mutants)
+    if total < _MANY:
+        return
+    device = trainer.strategy.root_device
+    watch = Stopwatch(model.to(device), model.image_px, mutants.hidden, device, token_budget)
+    seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / trainer.world_size
+    log.info("%s images x at most %s mutants: about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
+
+
+def duration(seconds: float) -> str:
+    """Return a duration in seconds, minutes or hours, in words."""
+    for unit, length in (("h", 3600), ("min", 60)):
+        if seconds >= length:
+            return f"{seconds / length:.1f} {unit}"
+    return f"{seconds:.0f} s"
