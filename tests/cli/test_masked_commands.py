@@ -56,9 +56,13 @@ def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]
     command("train", *TINY, *TRAIN, *drop, "defender=patchcure")
     command("eval", *TINY, *drop, "dataset.limit=2", "defender=patchcure")
     assert sizes(results("vit_srf_p32"))["windows"] == 49
+    # What is not given is taken from the checkpoint.
+    command("eval", *TINY, "stride=2", "dataset.limit=2", "defender=patchcure", "paths.output_dir=taken")
+    (file,) = Path("taken").rglob("results.json")
+    assert EvaluationResult.read(file).config["model"]["hidden_tokens"] == "drop"
     with pytest.raises(SystemExit):
-        command("eval", *TINY, *drop[1:], "dataset.limit=2", "defender=patchcure")
-    assert "hidden_tokens: 'drop' in the checkpoint, 'zero' given" in capsys.readouterr().err
+        command("eval", *TINY, "model.hidden_tokens=zero", *drop[1:], "dataset.limit=2", "defender=patchcure")
+    assert "model.hidden_tokens: 'drop' in the checkpoint, 'zero' given" in capsys.readouterr().err
 
 
 def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -70,7 +74,7 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
     assert (found.gflops_per_image or 0) > 0
     with pytest.raises(SystemExit):
         command("eval", *box, "dataset.limit=2", "stride=2")
-    assert "model.masks_per_axis instead of stride=2" in capsys.readouterr().err
+    assert "a BlackBox has masks_per_axis instead of stride=2" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
