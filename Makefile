@@ -36,7 +36,7 @@ format: $(INSTALLED) ## put the code in its standard form
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
-bench: $(INSTALLED) ## time the ways to label all mutants against each other
+bench: $(INSTALLED) ## time the methods to label all mutants against each other
 	$(BIN)/python -m benchmarks.labelling -m patch=16,32 model.split=6 'model.backbone_args={embed_dim: 192, depth: 12, num_heads: 3}' images=1 train_batch=8
 
 docs: $(INSTALLED) ## build the documentation site in site/; every warning is an error

@@ -3,15 +3,12 @@
 import sys
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
-
-if TYPE_CHECKING:
-    pass
 
 
 @command("labelling", Path(__file__).parent)
@@ -48,8 +45,7 @@ def main(cfg: DictConfig) -> None:
             measured = compare(part, methods, machine, cfg.rounds, partial(progress.advance, task))
         rows += measured
         facts |= about
-        shown = [row for row in rows if row.part == part]
-        console.print(benchmark_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", shown))
+        console.print(benchmark_table(f"{part}: {_subject(cfg, device, str(trainer.precision))}", measured))
     config: Any = OmegaConf.to_container(cfg, resolve=True)
     result = BenchmarkResult(
         rows=tuple(rows),

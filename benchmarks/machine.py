@@ -1,7 +1,6 @@
 """Peak speed of a machine, and time and memory of work on it."""
 
 import math
-import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, suppress
 from functools import cached_property, partial
@@ -9,6 +8,8 @@ from pathlib import Path
 from typing import TypeVar
 
 import torch
+
+from mrcert_pl.mutants.stopwatch import timed
 
 Result = TypeVar("Result")
 
@@ -34,15 +35,8 @@ class Machine:
         return torch.autocast(self.device.type, torch.bfloat16, enabled=self.dtype == torch.bfloat16)
 
     def timed(self, work: Callable[[], Result]) -> tuple[float, Result]:
-        """Return the seconds until the device has finished some work, and its result.
-
-        The device finishes earlier work before the clock starts.
-        """
-        self._wait()
-        started = time.perf_counter()
-        result = work()
-        self._wait()
-        return time.perf_counter() - started, result
+        """Return the seconds until the device has finished some work, and its result."""
+        return timed(work, self.device)
 
     @cached_property
     def peak_flops(self) -> float:
@@ -73,7 +67,3 @@ class Machine:
                 if line.startswith("VmHWM:"):
                     return int(line.split()[1]) / 2**10
         return math.nan
-
-    def _wait(self) -> None:
-        if self.device.type == "cuda":
-            torch.cuda.synchronize(self.device)

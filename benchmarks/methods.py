@@ -87,7 +87,7 @@ def labelling_methods(
 
 def dense_flops(model: Any, hidden: Tensor) -> float:
     """Return the floating point operations of ``model.classify``, which keeps hidden tokens if they are zeroed."""
-    stays = getattr(model, "hidden_tokens", None) == "zero"
+    stays = model.config.get("hidden_tokens") == "zero"
     return float(model.mutant_flops(torch.zeros_like(hidden) if stays else hidden).sum())
 
 

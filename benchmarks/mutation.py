@@ -14,7 +14,7 @@ import json
 import os
 import random
 import shutil
-import subprocess
+import signal
 import sys
 import tempfile
 import time
@@ -22,6 +22,15 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any, NoReturn
+
+import beartype  # noqa: F401  # imported once, before the tests are forked
+import lightning  # noqa: F401
+import pyarrow.parquet  # noqa: F401
+import pytest
+import timm  # noqa: F401
+import torch
+import torchmetrics  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
 PACKAGES = ("geometry", "defenders", "metrics", "verification")
@@ -71,27 +80,23 @@ class Mutant:
 
 def changes(node: ast.AST) -> Iterator[ast.AST]:
     """Yield changed copies of a node."""
+    changed: Any = copy.deepcopy(node)
     if isinstance(node, ast.Compare) and type(node.ops[0]) in _COMPARISONS:
-        changed = copy.deepcopy(node)
         changed.ops[0] = _COMPARISONS[type(node.ops[0])]()
         yield changed
     elif isinstance(node, ast.BinOp) and type(node.op) in _OPERATORS and not _is_type(node):
-        changed = copy.deepcopy(node)
         changed.op = _OPERATORS[type(node.op)]()
         yield changed
     elif isinstance(node, ast.BoolOp):
-        changed = copy.deepcopy(node)
         changed.op = ast.Or() if isinstance(node.op, ast.And) else ast.And()
         yield changed
     elif isinstance(node, ast.UnaryOp) and isinstance(node.op, (ast.Not, ast.Invert, ast.USub)):
-        yield copy.deepcopy(node.operand)
-    elif isinstance(node, ast.Constant) and type(node.value) is bool:
+        yield changed.operand
+    elif isinstance(node, ast.Constant) and isinstance(node.value, bool):
         yield ast.Constant(not node.value)
-    elif isinstance(node, ast.Constant) and type(node.value) in (int, float):
+    elif isinstance(node, ast.Constant) and isinstance(node.value, (int, float)):
         yield ast.Constant(node.value + 1)
     elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr in _CALLS:
-        changed = copy.deepcopy(node)
-        assert isinstance(changed.func, ast.Attribute)
         changed.func.attr = _CALLS[node.func.attr]
         yield changed
 
@@ -151,15 +156,35 @@ def outcome(mutant: Mutant, copy_of: Path, seconds: float) -> str:
     target = copy_of / "mrcert_pl" / mutant.file
     original = target.read_text()
     target.write_text(mutated(ROOT / "src" / "mrcert_pl" / mutant.file, mutant.number))
-    environment = os.environ | {"PYTHONPATH": str(copy_of), "PYTHONDONTWRITEBYTECODE": "1"}
-    command = [sys.executable, "-m", "pytest", "-x", "-q", "-p", "no:cacheprovider", *tests_of(mutant.file)]
+    child = os.fork()
+    if child == 0:
+        _run_tests(tests_of(mutant.file), copy_of)
     try:
-        done = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, timeout=seconds, check=False)
-    except subprocess.TimeoutExpired:
+        deadline = time.monotonic() + seconds
+        while time.monotonic() < deadline:
+            ended, status = os.waitpid(child, os.WNOHANG)
+            if ended:
+                return "killed" if status else "survived"
+            time.sleep(0.1)
+        os.kill(child, signal.SIGKILL)
+        os.waitpid(child, 0)
         return "timeout"
     finally:
         target.write_text(original)
-    return "killed" if done.returncode else "survived"
+
+
+def _run_tests(files: list[str], copy_of: Path) -> NoReturn:
+    """Run test files in a forked process, which has imported all dependencies and nothing of the package."""
+    status = 1
+    try:
+        nothing = os.open(os.devnull, os.O_WRONLY)
+        os.dup2(nothing, 1)
+        os.dup2(nothing, 2)
+        os.chdir(ROOT)
+        sys.path.insert(0, str(copy_of))
+        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files]))
+    finally:
+        os._exit(status)
 
 
 def main() -> None:
@@ -174,6 +199,8 @@ def main() -> None:
     files = [file for package in options.packages for file in (ROOT / "src" / "mrcert_pl" / package).glob("*.py")]
     every = [mutant for file in sorted(files) for mutant in mutants(file)]
     chosen = every if options.sample is None else random.Random(options.seed).sample(every, options.sample)
+    torch.set_num_threads(1)
+    sys.dont_write_bytecode = True
     outcomes, survivors, started = Counter[str](), [], time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True)

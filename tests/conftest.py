@@ -10,7 +10,7 @@ from jaxtyping import install_import_hook
 from lightning.pytorch import seed_everything
 
 # Before the package is imported: shapes in signatures are checked in tests, and nowhere else.
-SHAPES_CHECKED = ("geometry", "mutants", "defenders", "metrics", "attacks", "training")
+SHAPES_CHECKED = ("geometry", "mutants", "defenders", "metrics", "models", "attacks", "training")
 install_import_hook([f"mrcert_pl.{package}" for package in SHAPES_CHECKED], "beartype.beartype")
 
 from mrcert_pl.models import ViTSRF  # noqa: E402

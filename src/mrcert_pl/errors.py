@@ -39,12 +39,12 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigurationError
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> list[str]:
     """List the values that differ, one line each for an error message; ``where`` names the source of ``theirs``."""
     return [
-        f"{name}: {_short(theirs.get(name))} {where}, {_short(ours.get(name))} here"
+        f"{name}: {short(str(theirs.get(name)))} {where}, {short(str(ours.get(name)))} here"
         for name in sorted({*theirs, *ours})
         if theirs.get(name) != ours.get(name)
     ]
 
 
-def _short(value: object) -> str:
-    text = str(value)
+def short(text: str) -> str:
+    """Return a text cut to at most 80 characters."""
     return text if len(text) <= 80 else f"{text[:77]}..."

@@ -16,11 +16,11 @@ SIX_COLUMNS = {"img_size": 96, "embed_dim": 32, "depth": 3, "num_heads": 2}
 PLACES = [Placement(5, 12, 12, 12), Placement(0, 0, 12, 12), Placement(52, 52, 12, 12), Placement(16, 16, 12, 12)]
 
 
-def picture(px: int) -> torch.Tensor:
+def random_image(px: int) -> torch.Tensor:
     return random_images(1, px)[0].mul(255).round() / 255
 
 
-IMAGE = picture(96)
+IMAGE = random_image(96)
 
 
 def six_columns(split: int) -> ViTSRF:
@@ -56,7 +56,7 @@ def test_a_mutant_shows_the_patch_if_its_logits_can_change(name: str) -> None:
     model = MODELS[name]()
     hidden = hidden_of(model)[::3]
     for placement in PLACES:
-        image = picture(model.image_px[0]).requires_grad_()
+        image = random_image(model.image_px[0]).requires_grad_()
         features = model.encode(image[None]).expand(len(hidden), *[-1] * (model.encode(image[None]).ndim - 1))
         logits = model.classify(features, hidden)
         seen = []

@@ -42,7 +42,7 @@ def test_a_benchmark_leaves_its_rows(benchmark: Command, capsys: pytest.CaptureF
     assert not any(":" in method for method in methods), "random weights say nothing of laziness"
     assert {row["part"] for row in content["rows"]} == {"labels of mutants", "gradients"}
     assert all(method in output for method in methods)
-    assert content["mutants"]["unions"] == 439
+    assert content["mutants"]["sizes"]["unions"] == 439
     assert content["peak_gflops"] == 100
     assert file.with_name("bench.png").read_bytes().startswith(b"\x89PNG")
 
@@ -53,7 +53,7 @@ def test_trained_weights_are_lazy_too(command: Command, benchmark: Command) -> N
     benchmark(*BENCH, checkpoint, "defenders=[mrcert_cascade]", "train_batch=0")
     (file,) = Path("outputs/bench").rglob("bench.json")
     methods = [row["method"] for row in json.loads(file.read_text())["rows"]]
-    assert methods[4:] == [f"mrcert_cascade: {want}" for want in ("label", "certificate", "round trip")]
+    assert methods[4:] == [f"mrcert_cascade: {output}" for output in ("label", "certificate", "round trip")]
 
 
 @pytest.mark.parametrize(

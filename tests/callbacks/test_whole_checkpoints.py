@@ -98,3 +98,14 @@ def test_a_checkpoint_is_on_the_disk_before_it_gets_its_name(tmp_path: Path, mon
     monkeypatch.setattr(Path, "replace", lambda one, other: (order.append("rename"), replace(one, other))[1])
     WholeCheckpointIO().save_checkpoint({"epoch": 1}, tmp_path / "last.ckpt")
     assert order[:2] == ["flush", "rename"]
+
+
+def test_the_earlier_checkpoint_stays_beside_the_last_one(tmp_path: Path) -> None:
+    writer = WholeCheckpointIO()
+    for epoch in (1, 2, 3):
+        writer.save_checkpoint({"epoch": epoch}, tmp_path / "last.ckpt")
+    assert torch.load(tmp_path / "last.ckpt")["epoch"] == 3
+    assert torch.load(tmp_path / "previous.ckpt")["epoch"] == 2
+    writer.save_checkpoint({"epoch": 1}, tmp_path / "best.ckpt")
+    writer.save_checkpoint({"epoch": 2}, tmp_path / "best.ckpt")
+    assert {path.name for path in tmp_path.iterdir()} == {"last.ckpt", "previous.ckpt", "best.ckpt"}

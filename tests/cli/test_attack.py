@@ -68,7 +68,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     assert result["n"] == 4
     assert result["successes"] == 4 - after
     assert re.search(
-        rf"4 images, patch 32: base accuracy .*\({before}\) before the attack, .*\({after}\) after", output
+        rf"4 images, patch 32 px: base accuracy .*\({before}\) before the attack, .*\({after}\) after", output
     )
 
     following = re.search(r"python eval.py (dataset=attacked \S+ defender=mrcert)", output)

@@ -29,7 +29,7 @@ def save(model: torch.nn.Module, path: str) -> None:
 
 @pytest.fixture
 def ready(command: Command) -> Command:
-    """Two checkpoints, and a folder with pictures of several kinds and two that are none."""
+    """Two checkpoints, and a folder with images of several kinds and two other files."""
     save(ViTSRF("vit_tiny_patch16_224", num_classes=10, split=1, backbone_args=SMALL), "srf.ckpt")
     save(AblatedViT("vit_tiny_patch16_224", num_classes=10, width=56, backbone_args=SMALL), "vote.ckpt")
     folder = Path("photos/sub")
@@ -38,7 +38,7 @@ def ready(command: Command) -> Command:
     Image.fromarray(pixels).save("photos/colour.png")
     Image.fromarray(pixels).convert("CMYK").save("photos/sub/print.jpg")
     Path("photos/empty.png").touch()
-    Path("photos/text.jpg").write_text("no picture")
+    Path("photos/text.jpg").write_text("no image")
     return command
 
 

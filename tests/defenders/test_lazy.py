@@ -2,9 +2,9 @@
 
 import pytest
 import torch
-from defender_tables import DEGENERATE, GRIDS, lattice_of, planted_labels, table_of
-from lazy_tables import FIELDS, GIVEN, WANTS, assert_verdicts_of_the_full_table, filled_as_asked
-from patch_game import PatchGame, small_lattice
+from reference.defender_tables import DEGENERATE, GRIDS, lattice_of, planted_labels, table_of
+from reference.lazy_tables import FIELDS, GIVEN, WANTS, assert_verdicts_of_the_full_table, filled_as_asked
+from reference.patch_game import PatchGame, small_lattice
 from torch import Tensor
 
 from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, OutputLevel, PatchCURE, Undefended, Verdicts, masking

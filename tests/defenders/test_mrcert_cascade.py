@@ -4,8 +4,17 @@ import math
 
 import pytest
 import torch
-from defender_reference import cascade_inference, cascade_safe, largest_certified, sets_upto
-from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_labels, planted_table, rows_of, table_of
+from reference.defender_reference import cascade_inference, cascade_safe, largest_certified, sets_upto
+from reference.defender_tables import (
+    DEGENERATE,
+    GRIDS,
+    as_mappings,
+    lattice_of,
+    planted_labels,
+    planted_table,
+    rows_of,
+    table_of,
+)
 from torch import Tensor
 
 from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE, Verdicts, witnesses

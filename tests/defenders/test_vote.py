@@ -1,8 +1,8 @@
 import pytest
 import torch
-from lazy_tables import assert_verdicts_of_the_full_table, filled_as_asked
+from reference.lazy_tables import assert_verdicts_of_the_full_table, filled_as_asked
+from reference.vote_tables import ablations_of, plurality, table_of, unions
 from torch import Tensor
-from vote_tables import ablations_of, plurality, table_of, unions
 
 from mrcert_pl.defenders import AblationVote, MRCert
 from mrcert_pl.errors import ConfigurationError
@@ -250,7 +250,7 @@ def test_bad_settings() -> None:
     with pytest.raises(ConfigurationError, match="unknown vote certificate 'exact'; choose one of: paper, sharp"):
         AblationVote("exact")  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="margin of a certificate can't be negative"):
-        AblationVote(margin=-1)
+        AblationVote(margin=-1.0)
     with pytest.raises(ConfigurationError, match="needs a table with margins"):
         AblationVote(margin=0.1).decide(rows([0] * 20))
     union_table = PredictionTable(UnionLattice([1], 2, 0), torch.zeros(1, 1, dtype=torch.long))

@@ -18,6 +18,9 @@ from tiny import TINY
 from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data import ImageDataModule, catalog
+from mrcert_pl.defenders import registry
+from mrcert_pl.models import GridModel, TrainableModel
+from mrcert_pl.models.registry import _KINDS
 from mrcert_pl.results import find_runs
 
 Command = Callable[..., None]
@@ -36,15 +39,17 @@ def defender(trained: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The folder of somebody who has written the files of the page."""
     write_files("defender", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     yield tmp_path
     for module in ("stable_mask", "test_stable_mask", "verdicts"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+        sys.modules.pop(module, None)
 
 
-def test_a_new_defender_evaluates(command: Command, defender: Path) -> None:
+def test_a_new_defender_evaluates(command: Command, defender: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in commands(ROOT / "docs/howto/defender.md"):
         command(*words, *([*SMALL, "dataset.limit=5"] if words[0] == "eval" else []))
     results = [run.result for run in find_runs([Path("outputs")])]
+    assert capsys.readouterr().out.count("all values agree with the tables") == 3
     assert [result.defender for result in results] == ["stable_mask", "stable_mask", "patchcure"]
     first, again, patchcure = (result.accuracy for result in results)
     assert first == again
@@ -127,6 +132,38 @@ def test_a_new_model_trains(command: Command, tmp_path: Path, capsys: pytest.Cap
     assert Path("checkpoints/digits/small_srf_p32/best.ckpt").is_file()
     following = shlex.split(capsys.readouterr().out.split("Certify it with:  ")[1])
     command("eval", *following[2:], "trainer=cpu", "dataset.limit=2")
+
+
+@pytest.fixture
+def patch_encoder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """The folder with the files of the page on backbones."""
+    write_files("backbone", tmp_path)
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr("mrcert_pl.models.registry._KINDS", dict(_KINDS))
+    yield tmp_path
+    for module in ("patch_encoder", "test_patch_encoder"):
+        monkeypatch.delitem(sys.modules, module, raising=False)
+
+
+def test_a_model_outside_the_package_trains_certifies_and_guards(command: Command, patch_encoder: Path) -> None:
+    few = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
+    for words in commands(ROOT / "docs/howto/backbone.md"):
+        if "model=patch_encoder" in words:
+            command(*words, "trainer=cpu", *(few if words[0] == "train" else ["dataset.limit=2"]))
+    (run,) = find_runs([Path("outputs")])
+    assert run.result.mutants.sizes["windows"] == 49
+    guard = Guard.from_checkpoint("checkpoints/digits/patch_encoder_p32/best.ckpt", defender="patchcure")
+    assert guard([Image.new("RGB", (224, 224))])[0].name in guard.class_names
+
+
+def test_the_test_of_the_new_model(patch_encoder: Path) -> None:
+    importlib.import_module("test_patch_encoder").test_hidden_pixels_have_no_effect()
+
+
+def test_the_new_model_plays_its_roles(patch_encoder: Path) -> None:
+    model = importlib.import_module("patch_encoder").PatchEncoder(num_classes=5)
+    assert isinstance(model, GridModel)
+    assert isinstance(model, TrainableModel)
 
 
 def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -1,3 +1,4 @@
+import inspect
 import re
 from itertools import pairwise
 
@@ -216,7 +217,8 @@ def test_check_agrees_with_the_brute_force_on_damaged_mask_sets(layout, data):
 )
 def test_sizes_that_are_no_whole_numbers_of_at_least_one_are_refused(grid, window_px, stride, named):
     with pytest.raises(ConfigurationError, match=f"the {named} must be"):
-        covering_masks(grid, window_px, PatchSpec(1), stride)
+        # Without the check of types, which only tests have.
+        inspect.unwrap(covering_masks)(grid, window_px, PatchSpec(1), stride)
 
 
 @pytest.mark.parametrize("patch", [25, "1x25", "25x1"])

@@ -1,4 +1,5 @@
 import json
+import pickle
 from datetime import timedelta
 
 import pytest
@@ -21,7 +22,7 @@ def random_results(n, seed=0):
     labels = torch.randint(CLASSES, (3, n), generator=generator)
     certified = torch.rand(n, generator=generator) < 0.6
     round_trip = torch.rand(n, generator=generator) < 0.5
-    verdicts = Verdicts(labels[0], certified, round_trip, case=torch.ones(n), witness=torch.zeros(n))
+    verdicts = Verdicts(labels[0], certified, round_trip, case=torch.ones(n).long(), witness=torch.zeros(n).long())
     return verdicts, labels[1], labels[2]
 
 
@@ -48,6 +49,12 @@ def shares(counts):
     return {name: count / counts["n"] for name, count in counts.items() if name != "n"} | {"n": counts["n"]}
 
 
+def assert_shares(computed, counts):
+    """As torchmetrics' own tester: every value of a dictionary is a tensor."""
+    assert all(isinstance(value, torch.Tensor) and value.shape == () for value in computed.values())
+    assert {name: float(value) for name, value in computed.items()} == pytest.approx(shares(counts), rel=1e-6)
+
+
 @pytest.mark.parametrize("seed", range(5))
 @pytest.mark.parametrize("n", [1, 2, 57])
 def test_counts_in_any_batches(n, seed):
@@ -61,7 +68,7 @@ def test_counts_in_any_batches(n, seed):
         metric.update(verdicts, target, base=base)
     expected = counted_one_by_one(results)
     assert metric.counts() == expected
-    assert metric.compute() == shares(expected)
+    assert_shares(metric.compute(), expected)
 
 
 @pytest.mark.parametrize(
@@ -83,7 +90,7 @@ def test_a_certificate_counts_if_the_label_is_right(label, certified, round_trip
 
 def test_verdicts_without_certificates_are_refused():
     verdicts = Verdicts(torch.tensor([0]), None, None, case=torch.tensor([1]), witness=torch.tensor([0]))
-    with pytest.raises(ConfigurationError, match=r'defender.asked_for\("round_trip"\)'):
+    with pytest.raises(ConfigurationError, match=r'call defender.with_output\("round_trip"\)'):
         CertifiedRecoveryAccuracy().update(verdicts, torch.tensor([0]))
 
 
@@ -103,10 +110,10 @@ def test_on_attacked_images_those_that_the_base_model_misreads_are_counted(seed)
     metric = CertifiedRecoveryAccuracy(attacked=True)
     for indices in torch.arange(57).split(10):
         metric.update(*part(results, indices))
-    misread = [i for i in range(57) if int(base[i]) != int(target[i])]
-    recovered = [i for i in misread if int(verdicts.label[i]) == int(target[i]) and bool(verdicts.certified[i])]
+    misclassified = [i for i in range(57) if int(base[i]) != int(target[i])]
+    recovered = [i for i in misclassified if int(verdicts.label[i]) == int(target[i]) and bool(verdicts.certified[i])]
     assert metric.counts() == counted_one_by_one(results) | {"adversarial_certified": len(recovered)}
-    assert metric.compute()["adversarial_certified"] == len(recovered) / len(misread)
+    assert metric.compute()["adversarial_certified"] == pytest.approx(len(recovered) / len(misclassified))
 
 
 def test_without_a_misread_image_there_is_no_adversarial_share():
@@ -171,7 +178,7 @@ def test_calling_the_metric_gives_the_shares_of_the_batch_and_counts_it():
     metric = CertifiedRecoveryAccuracy()
     for indices in torch.arange(21).split(10):
         batch = part(results, indices)
-        assert metric(*batch) == shares(counted_one_by_one(batch))
+        assert_shares(metric(*batch), counted_one_by_one(batch))
     assert metric.counts() == counted_one_by_one(results)
 
 
@@ -236,7 +243,28 @@ def evaluate_a_part(rank, folder):
             verdicts, target, base = part(results, indices)
             metric.update(verdicts, target, base=base)
         # Twice, since the first result mustn't be counted into the second.
-        report.append({"seen": seen, "shares": metric.compute(), "counts": [metric.counts(), metric.counts()]})
+        report.append(
+            {
+                "seen": seen,
+                "shares": {name: float(value) for name, value in metric.compute().items()},
+                "counts": [metric.counts(), metric.counts()],
+            }
+        )
+
+    # As torchmetrics' tester: the batches of both processes alternate, and the metric is called on each.
+    for every_step in (False, True):
+        results = random_results(24, seed=24)
+        metric = pickle.loads(pickle.dumps(CertifiedRecoveryAccuracy(attacked=True, dist_sync_on_step=every_step)))
+        steps = []
+        for batch in range(rank, 6, WORLD):
+            values = metric(*part(results, torch.arange(4 * batch, 4 * batch + 4)))
+            assert all(isinstance(value, torch.Tensor) for value in values.values())
+            steps.append({name: float(value) for name, value in values.items()})
+        total = {name: float(value) for name, value in metric.compute().items()}
+        counts = metric.counts()
+        metric.reset()
+        assert metric.counts()["n"] == 0
+        report.append({"steps": steps, "total": total, "counts": counts})
 
     # Base labels on one of the processes only.
     metric = CertifiedRecoveryAccuracy()
@@ -267,8 +295,42 @@ def test_two_processes_give_the_result_of_one(processes, case):
     expected = counted_one_by_one(random_results(n, seed=n))
     assert sorted(image for report in reports for image in report["seen"]) == list(range(n))
     for report in reports:
-        assert report["shares"] == shares(expected)
+        assert report["shares"] == pytest.approx(shares(expected), rel=1e-6)
         assert report["counts"] == [expected, expected]
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_two_processes_that_call_the_metric(processes, every_step):
+    """With ``dist_sync_on_step`` a call gives the accuracies of the batches of both processes, else of its own."""
+    results = random_results(24, seed=24)
+    reports = [report[len(SIZES) + every_step] for report in processes]
+    for rank, report in enumerate(reports):
+        assert report["counts"] == attacked_counts(results)
+        assert report["total"] == pytest.approx(attacked_shares(results), rel=1e-6, nan_ok=True)
+        for step, values in enumerate(report["steps"]):
+            first = WORLD * step if every_step else WORLD * step + rank
+            images = torch.arange(4 * first, 4 * (first + (WORLD if every_step else 1)))
+            assert values == pytest.approx(attacked_shares(part(results, images)), rel=1e-6, nan_ok=True)
+
+
+def attacked_counts(results):
+    verdicts, target, base = results
+    recovered = (verdicts.label == target) & verdicts.certified & (base != target)
+    return counted_one_by_one(results) | {"adversarial_certified": int(recovered.sum())}
+
+
+def attacked_shares(results):
+    counts = attacked_counts(results)
+    misclassified = counts["n"] - counts["base"]
+    adversarial = counts.pop("adversarial_certified") / misclassified if misclassified else float("nan")
+    return shares(counts) | {"adversarial_certified": adversarial}
+
+
+def test_a_pickled_metric_keeps_its_counts():
+    results = random_results(20)
+    metric = CertifiedRecoveryAccuracy()
+    metric.update(*results)
+    assert pickle.loads(pickle.dumps(metric)).counts() == counted_one_by_one(results)
 
 
 def test_base_labels_on_one_of_two_processes_are_refused_on_both(processes):

@@ -50,9 +50,9 @@ def test_entries_above_a_margin():
     margins = torch.tensor([[0.0, 0.5, 0.75, torch.nan, 2.0, 0.0, 0.0]])
     table = PredictionTable(LATTICE, torch.zeros(1, MUTANTS, dtype=torch.long), margins)
     assert table.above(0.5).nonzero()[:, 1].tolist() == [2, 4]
-    assert table.above(0).all()
+    assert table.above(0.0).all()
     bare = PredictionTable(LATTICE, table.labels)
-    assert bare.above(0).all()
+    assert bare.above(0.0).all()
     with pytest.raises(ConfigurationError, match=r"margin 0\.5 needs a table with margins"):
         bare.above(0.5)
 

@@ -5,7 +5,7 @@ import torch
 from result_files import row
 
 from mrcert_pl.geometry import PatchSpec, covering_lattice, window_borders
-from mrcert_pl.results.examples import AttackExample, patch_pixels, pixels_of, verdict_examples
+from mrcert_pl.results.examples import patch_pixels, pixels_of, verdict_examples
 
 PATCH = PatchSpec(2)
 BORDERS = window_borders((1, 10), (4, 2))
@@ -35,15 +35,10 @@ def test_a_vote_has_neither() -> None:
     assert (example.hidden, example.maps) == (None, ())
 
 
-def test_an_attacked_image() -> None:
-    facts = {"id": 3, "label": 1, "clean_prediction": 1, "prediction": 0, "success": True, "loss": 2}
-    placement = {"top": 1, "left": 2, "height": 2, "width": 3}
-    example = AttackExample.of({**facts, "placement": placement}, image_of(1), image_of(2))
-    assert (example.image_id, example.before_label, example.after_label, example.loss) == (3, 1, 0, 2.0)
+def test_pixels_of_a_placement() -> None:
     expected = np.zeros((4, 20), dtype=bool)
     expected[1:3, 2:5] = True
-    np.testing.assert_array_equal(example.patch, expected)
-    np.testing.assert_array_equal(patch_pixels(placement, (4, 20)), expected)
+    np.testing.assert_array_equal(patch_pixels({"top": 1, "left": 2, "height": 2, "width": 3}, (4, 20)), expected)
 
 
 def test_pixels_of_a_tensor() -> None:

@@ -165,7 +165,7 @@ def test_removed_and_repeated_rows_are_found(run: Path) -> None:
     assert "10 number of rows" in found(run)
     (run / "results.json").write_text(honest)
     write_rows(run / "verdicts.parquet", [*rows, rows[3]])
-    assert "13 number of rows" in found(run)
+    assert "id: an image stands twice" in found(run)
     write_rows(run / "verdicts.parquet", [*rows, rows[3] | {"id": 99}])
     assert "there are tables of 12 of the 13 images" in found(run)
 

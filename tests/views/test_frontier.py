@@ -27,14 +27,12 @@ def results(tmp_path: Path) -> list[Any]:
 
 def test_what_it_shows_is_in_its_alternative_text(results: list[Any]) -> None:
     first, _ = priced(results)
-    picture = against_cost(first)
-    assert picture == against_cost(first)
-    assert "digits, patch 16 px, 10 images" in picture.alt
-    assert (
-        "certified: vit_srf, patchcure (30.0 % for 0.2 GFLOPs), vit_srf, mrcert (80.0 % for 40 GFLOPs)" in picture.alt
-    )
-    assert "round trip: vit_srf, mrcert (50.0 % for 40 GFLOPs)." in picture.alt
-    svg = base64.b64decode(picture.source.split(",")[1]).decode()
+    figure = against_cost(first)
+    assert figure == against_cost(first)
+    assert "digits, patch 16 px, 10 images" in figure.alt
+    assert "certified: vit_srf, patchcure (30.0 % for 0.2 GFLOPs), vit_srf, mrcert (80.0 % for 40 GFLOPs)" in figure.alt
+    assert "round trip: vit_srf, mrcert (50.0 % for 40 GFLOPs)." in figure.alt
+    svg = base64.b64decode(figure.source.split(",")[1]).decode()
     assert ">certified accuracy</text>" in svg
     assert ">round trip accuracy</text>" in svg
     assert "currentColor" in svg
@@ -45,9 +43,9 @@ def test_what_it_shows_is_in_its_alternative_text(results: list[Any]) -> None:
 
 def test_an_accuracy_that_nothing_has_gets_no_panel(tmp_path: Path) -> None:
     results = [priced_result(tmp_path / str(gflops), gflops, 2, defender=str(gflops)) for gflops in (1.0, 2.0)]
-    picture = against_cost(priced(results)[0])
-    assert "round trip" not in picture.alt
-    assert "round trip" not in base64.b64decode(picture.source.split(",")[1]).decode()
+    figure = against_cost(priced(results)[0])
+    assert "round trip" not in figure.alt
+    assert "round trip" not in base64.b64decode(figure.source.split(",")[1]).decode()
 
 
 @pytest.mark.parametrize("name", ["frontier.svg", "a/frontier.PNG", "frontier.pdf"])

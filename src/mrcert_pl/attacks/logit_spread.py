@@ -4,6 +4,7 @@ import copy
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
+from typing import cast
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -90,8 +91,8 @@ class LogitSpread:
         if isinstance(self.model, DenseModel):
             runs["dense path"] = ("float32", partial(self._dense, self.model))
         if isinstance(self.model, nn.Module) and torch.cuda.is_available():
-            runs["GPU"] = ("float32", partial(self._on_gpu, LogitSpread._whole))
-            runs["GPU, other neighbours"] = ("float32", partial(self._on_gpu, LogitSpread._neighbours))
+            runs["GPU"] = ("float32", partial(self._on_gpu, self.model, LogitSpread._whole))
+            runs["GPU, other neighbours"] = ("float32", partial(self._on_gpu, self.model, LogitSpread._neighbours))
         return {method: partial(self._compare, method, *run) for method, run in runs.items()}
 
     def delta(self, precision: str) -> float:
@@ -125,9 +126,10 @@ class LogitSpread:
         with torch.autocast(self.images.device.type, torch.bfloat16):
             return run()
 
-    def _on_gpu(self, run: Callable[["LogitSpread"], Tensor]) -> Tensor:
+    def _on_gpu(self, model: nn.Module, run: Callable[["LogitSpread"], Tensor]) -> Tensor:
         there = copy.copy(self)
-        there.model, there.images = copy.deepcopy(self.model).cuda(), self.images.cuda()
+        there.model = cast(MaskableModel, copy.deepcopy(model).cuda())
+        there.images = self.images.cuda()
         return run(there)
 
 

@@ -1,6 +1,8 @@
 """Checkpoints that a killed process cannot destroy."""
 
 import io
+import os
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +12,8 @@ from lightning.fabric.plugins.io.torch_io import TorchCheckpointIO
 from lightning.pytorch.callbacks import ModelCheckpoint
 
 from mrcert_pl.files import write_whole
+
+LAST, PREVIOUS = "last.ckpt", "previous.ckpt"
 
 
 class WholeCheckpointIO(TorchCheckpointIO):
@@ -29,7 +33,23 @@ class WholeCheckpointIO(TorchCheckpointIO):
         # Serialised in memory: a full disk is then an OSError of the write, not an abort inside torch's zip writer.
         content = io.BytesIO()
         torch.save(checkpoint, content)
-        write_whole(Path(path), lambda partial: partial.write_bytes(content.getbuffer()), "paths.output_dir")
+
+        def write(partial: Path) -> None:
+            partial.write_bytes(content.getbuffer())
+            _keep_earlier(Path(path))
+
+        write_whole(Path(path), write, "paths.output_dir")
+
+
+def _keep_earlier(path: Path) -> None:
+    """Keep ``last.ckpt`` as ``previous.ckpt``: if a disk damages the one, a training resumes from the other."""
+    if path.name == LAST and path.exists():
+        earlier = path.with_name(PREVIOUS)
+        spare = earlier.with_name(f".{earlier.name}")
+        with suppress(OSError):
+            spare.unlink(missing_ok=True)
+            os.link(path, spare)
+            spare.replace(earlier)
 
 
 class Checkpoint(ModelCheckpoint):

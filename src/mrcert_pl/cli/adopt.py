@@ -1,8 +1,8 @@
-"""Settings that a command takes from the checkpoint, the tables or the attacked set that it is given.
+"""Settings of a command that its checkpoint, tables or attacked set imply.
 
 They become overrides of the command line before Hydra composes the configuration, so that the configuration is never
-changed afterwards. Whatever the user gives takes precedence. Nothing that a file says is used unless it is one of the
-names that this program knows, or parses as a patch or a stride.
+changed afterwards. Settings of the user take precedence. A value of a file is used only if it is a known name, a patch
+or a stride.
 """
 
 from collections.abc import Mapping, Sequence
@@ -12,10 +12,11 @@ from typing import Any
 from mrcert_pl.cli.overrides import given, override
 from mrcert_pl.errors import ConfigurationError, MRCertError
 
-# Settings of earlier versions, and what replaces them.
+# Settings of earlier versions and their replacements.
 _RENAMED = {
     "want": "it is now output",
     "model.hidden": "it is now model.hidden_tokens",
+    "defender.certificate": "choose a defender: mrcert, mrcert_sharp, patchcure or patchcure_paper",
     "recipe.finetuning.worst_of": "it was removed",
     "recipe.finetuning.consistency": "it was removed",
 }
@@ -30,12 +31,13 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
 
     Args:
         command: name of the configuration.
-        arguments: what the user typed.
+        arguments: arguments of the user.
 
     Raises:
-        ConfigurationError: for a setting of an earlier version.
+        ConfigurationError: for a setting of an earlier version, or a patch that is none.
     """
     _check_names(arguments)
+    _check_patch(given(arguments).get("patch"))
     if command not in _ABOUT_A_MODEL:
         return list(arguments)
     settings = given(arguments)
@@ -52,6 +54,14 @@ def _check_names(arguments: Sequence[str]) -> None:
         for earlier, now in _RENAMED.items():
             if name == earlier or name.startswith(f"{earlier}."):
                 raise ConfigurationError(f"there is no setting {earlier}: {now}")
+
+
+def _check_patch(patch: object) -> None:
+    """Refuse a patch that is none before any file is looked for that its name depends on."""
+    from mrcert_pl.geometry import PatchSpec
+
+    if isinstance(patch, (int, str)):
+        PatchSpec(patch)
 
 
 def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
@@ -98,7 +108,7 @@ def _of_attacked_set(settings: Mapping[str, object]) -> dict[str, Any]:
 
 
 def _checked(origin: Mapping[str, Any], settings: Mapping[str, object]) -> dict[str, Any]:
-    """The settings of a file that this program knows; others are left out."""
+    """Return the known settings of a file; others are left out."""
     from mrcert_pl.cli.configuration import CONF_DIR
 
     implied: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""``mrcert attack``: a patch attack on the base model, and the set of attacked images that it leaves."""
+"""``mrcert attack``: a patch attack on the base model, and the attacked set."""
 
 import shlex
 
@@ -9,7 +9,7 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 
 @command("attack")
 def main(cfg: DictConfig) -> None:
-    """Attack test images; leave the attacked set, ``results.json`` and a contact sheet."""
+    """Attack test images; write the attacked set, ``results.json`` and a contact sheet."""
     from mrcert_pl.cli.instantiate import attack_settings
     from mrcert_pl.cli.lineage import attack_artifacts, describe
     from mrcert_pl.cli.record import write_config

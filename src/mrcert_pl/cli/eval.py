@@ -7,7 +7,7 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 
 @command("eval")
 def main(cfg: DictConfig) -> None:
-    """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
+    """Certify the test images with one defender; write a table, ``results.json``, verdicts and mutant labels."""
     from mrcert_pl.cli.instantiate import evaluation_settings
     from mrcert_pl.cli.lineage import describe, evaluation_artifacts
     from mrcert_pl.cli.record import write_config

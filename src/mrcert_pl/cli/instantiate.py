@@ -26,7 +26,7 @@ from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings
 from mrcert_pl.tasks.subject import SubjectSettings
 from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
 
-# Not arguments of the class of a model.
+# Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")
 _TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
 # Images in a table of W&B.
@@ -61,7 +61,8 @@ def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettin
         resize=node.get("resize"),
         workers=node.get("workers", 0),
         limit=node.get("limit") if limit is None else limit,
-        labels=node.get("labels"),
+        labels=None if node.get("labels") is None else Path(node["labels"]),
+        module=node.get("module"),
         build=get_class(node["_target_"]),
     )
 
@@ -86,7 +87,7 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
     Args:
         cfg: the completed configuration.
         loggers: whether to make the loggers, and the callbacks.
-        resume: checkpoint to resume; default: what ``ckpt_path`` says.
+        resume: checkpoint to resume; default: that of ``ckpt_path``.
     """
     # Before the monitor of a stage is looked up.
     check_choice("stage", cfg.stage, STAGES)
@@ -160,7 +161,7 @@ def certificate_audit_settings(cfg: DictConfig) -> CertificateAuditSettings:
 
 
 def numerics_settings(cfg: DictConfig) -> NumericsSettings:
-    """Return the settings of an audit of the arithmetic."""
+    """Return the settings of an audit of rounding."""
     return NumericsSettings(
         **_subject(cfg),
         dataset=dataset_settings(cfg, limit=cfg.images),

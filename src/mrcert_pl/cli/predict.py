@@ -9,14 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
 
-# Beside 0, and the 1 of a command that failed.
+# Exit code if a file could not be read.
 _SOME_UNREADABLE = 3
 _MOST_ERRORS = 10
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
-    """Give every image a verdict; leave ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
+    """Label every image; write ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
     from PIL.Image import DecompressionBombWarning
 
     from mrcert_pl.cli.instantiate import prediction_settings
@@ -31,7 +31,7 @@ def main(cfg: DictConfig) -> None:
     files, skipped = find_images(_requested(cfg))
     if skipped:
         print(f"{len(skipped)} files without the suffix of an image are skipped, the first one is {skipped[0]}")
-    # Their size is the user's own choice.
+    # The user chooses the size of own images.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     cfg = completed(cfg)
     settings = prediction_settings(cfg, files)
@@ -54,7 +54,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def _requested(cfg: DictConfig) -> list[str]:
-    """Return what ``images`` names; ``-`` is one location a line on standard input."""
+    """Return the files named by ``images``; ``-`` reads one path per line from standard input."""
     if cfg.images is None:
         raise ConfigurationError("give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
     if cfg.images == "-":

@@ -13,22 +13,22 @@ from mrcert_pl.cli.configuration import CONF_DIR
 
 _SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<about>.*))?$")
 
-# Groups in the order in which one chooses, and what they are about; internal ones are left out.
+# Groups in order of choice, with descriptions; internal groups are left out.
 _GROUPS = {
     "dataset": "images",
     "model": "base model",
-    "defender": "certified defense; default: that of the model",
-    "recipe": "how the model is trained",
-    "attack": "how patches are made",
+    "defender": "certified defense (default: that of the model)",
+    "recipe": "training recipe",
+    "attack": "patch attack",
     "trainer": "devices",
-    "logger": "where metrics go",
-    "callbacks": "what runs beside the training",
-    "experiment": "a setting of the paper",
-    "debug": "a quick check",
+    "logger": "destination of metrics",
+    "callbacks": "callbacks of the training",
+    "experiment": "data set, model and patch of an experiment",
+    "debug": "smoke test",
 }
-# Options of a group whose own settings a command lists.
+# Group options whose settings a command lists.
 _DETAILED = {"train": ("recipe/default", "trainer/default"), "attack": ("attack/ifgsm",)}
-# Settings of those that users change.
+# Maximum number of options to print, and the printed settings of the trainer.
 _MOST = 12
 _TRAINER = ("precision", "devices", "max_epochs", "check_val_every_n_epoch", "gradient_clip_val")
 
@@ -39,7 +39,7 @@ class Setting:
 
     Attributes:
         name: full name.
-        value: default, as it stands in the file.
+        value: default, as written in the file.
         about: description.
     """
 
@@ -67,8 +67,14 @@ def help_of(file: Path) -> str:
     return "\n".join(lines)
 
 
+def names() -> list[str]:
+    """Return the names of the groups and settings of all commands."""
+    commands = [file for file in CONF_DIR.glob("*.yaml") if not file.stem.startswith("_")]
+    return sorted({*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))})
+
+
 def settings_of(file: Path) -> list[Setting]:
-    """Return the settings of a command, the ones that it inherits and those of its detailed groups included."""
+    """Return the settings of a command, including inherited ones and those of its detailed groups."""
     found: dict[str, Setting] = {}
     for each in _files(file):
         found |= {setting.name: setting for setting in _settings(each)}
@@ -82,14 +88,14 @@ def settings_of(file: Path) -> list[Setting]:
 
 
 def _files(file: Path) -> list[Path]:
-    """Return the files of a command: those that it is based on first."""
+    """Return the configuration files of a command, base files first."""
     defaults = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
     bases = [name for name in defaults if isinstance(name, str) and name != "_self_"]
     return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
 
 
 def _options(command: Path, group: str) -> list[str]:
-    """Return the options of a group that a command has."""
+    """Return the options of a group of a command."""
     names = set()
     for file in _files(command):
         for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
@@ -101,7 +107,7 @@ def _options(command: Path, group: str) -> list[str]:
 
 
 def _settings(file: Path) -> Iterator[Setting]:
-    """Yield the settings of a file that have a description, nested ones with their full names."""
+    """Yield the settings of a file with their full names and descriptions."""
     parents: list[str] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith(("hydra:", "defaults:")):

@@ -1,4 +1,4 @@
-"""``mrcert verify``: every claim of an evaluation once more, by a second implementation."""
+"""``mrcert verify``: every claim of an evaluation, recomputed by a second implementation."""
 
 import argparse
 import sys
@@ -33,7 +33,7 @@ def main() -> None:
         "--tables",
         type=Path,
         metavar="FOLDER",
-        help="folder of the mutants' labels (default: the folder that the run used)",
+        help="folder of the mutant labels (default: that of the run)",
     )
     parser.add_argument(
         "--import",
@@ -54,7 +54,7 @@ def main() -> None:
 
 
 def _verify(paths: list[Path], tables: Path | None) -> int:
-    """Verify evaluations, print what came out, and return the number of values that differ."""
+    """Verify evaluations, print the outcome, and return the number of differing values."""
     from rich.console import Console
     from rich.progress import Progress
 

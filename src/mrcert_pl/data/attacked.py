@@ -16,7 +16,6 @@ from mrcert_pl.data.attacked_header import (
     HEADER_FILE,
     AttackedFacts,
     AttackedSetHeader,
-    InvalidValueError,
     parse_facts,
     read_header,
 )
@@ -25,6 +24,7 @@ from mrcert_pl.data.images import ImageError, check_size
 from mrcert_pl.data.records import Record, Split
 from mrcert_pl.errors import ConfigurationError, DataError, differences
 from mrcert_pl.files import write_json, write_whole
+from mrcert_pl.plain import FieldError
 
 _FACTS = "mrcert"
 _CHOSEN_BY = "store or paths.output_dir"
@@ -172,14 +172,14 @@ def read_facts(file: Path, header: AttackedSetHeader) -> AttackedFacts:
             with safe_open(file, framework="pt") as content:
                 text, shape = content.metadata()[_FACTS], content.get_slice("image").get_shape()
                 if len(shape) != 3 or shape[0] != 3:
-                    raise InvalidValueError(f"an image has the shape [3, height, width], got {list(shape)}")
+                    raise FieldError("", f"an image has the shape [3, height, width], got {list(shape)}")
                 size = (shape[1], shape[2])
                 check_size((size[1], size[0]))
                 image_values = content.get_tensor("image")
                 if not image_values.is_floating_point() or not bool(image_values.isfinite().all()):
-                    raise InvalidValueError("its values must be finite floating-point numbers")
+                    raise FieldError("", "its values must be finite floating-point numbers")
         return parse_facts(text, int(file.stem), header, size)
-    except InvalidValueError as error:
+    except FieldError as error:
         raise ImageError(f"{file}: {error}; do not use this set unless you know where it comes from") from error
     except (
         *(OSError, SyntaxError, SafetensorError, KeyError, TypeError, ValueError),

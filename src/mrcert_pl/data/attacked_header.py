@@ -4,17 +4,19 @@ An attacked set may come from anybody. Its header (``attack.json``) and the fact
 checked types and ranges, which name nothing that is imported, fetched or opened without the user's word.
 """
 
-import json
 import math
 import re
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path, PureWindowsPath
-from typing import Any, NamedTuple, get_args
+from typing import Annotated, Any, Literal, NamedTuple
+
+from pydantic import AfterValidator, ConfigDict, Field
 
 from mrcert_pl.data.preprocessing import Resize
-from mrcert_pl.errors import ConfigurationError, DataError
+from mrcert_pl.errors import ConfigurationError, DataError, short
 from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.plain import FieldError, Record, checked, checked_json
 
 HEADER_FILE = "attack.json"
 FORMAT = 1
@@ -23,15 +25,52 @@ MODEL_KINDS = {"blackbox": "BlackBox", "column_vit": "AblatedViT", "masked_vit":
 
 _MODULE = "mrcert_pl.models."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-_ABOVE_IDS = 2**63
+# Unknown fields of a file are not read.
+_OPEN = Record.__pydantic_config__ | ConfigDict(extra="ignore")
 # Settings that only a training uses: they would load or fetch weights.
 _START = {"pretrained": False, "weights": None, "head_rows": None}
 # Arguments of timm.create_model that open files or the network.
 _OPENS = ("cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "weights")
 
 
-class InvalidValueError(DataError, ValueError):
-    """A value that a header or a fact may not have; the caller adds the name of the file."""
+def _printable(text: str) -> str:
+    if not text or not text.isprintable():
+        raise FieldError("", f"must be printable text, got {short(repr(text))}")
+    return text
+
+
+def _distinct(values: tuple[Any, ...]) -> tuple[Any, ...]:
+    if not values or len(set(values)) != len(values):
+        raise FieldError("", "must be a list of different values, and not empty")
+    return values
+
+
+def plain(value: Any) -> Any:
+    """Check that a value consists of scalars, lists and mappings, without any instruction for Hydra or OmegaConf.
+
+    Raises:
+        FieldError: for a key that starts with ``_`` (``_target_``), an interpolation (``${``) or another type.
+    """
+    if isinstance(value, Mapping):
+        if bad := [key for key in value if not isinstance(key, str) or key.startswith("_") or "${" in key]:
+            raise FieldError("", f"has the key {bad[0]!r}, which is not allowed")
+        return {key: plain(each) for key, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [plain(each) for each in value]
+    if isinstance(value, str) and "${" in value:
+        raise FieldError("", f"has the interpolation {value!r}, which is not allowed")
+    if value is None or isinstance(value, str | int) or (isinstance(value, float) and math.isfinite(value)):
+        return value
+    raise FieldError("", f"must hold plain values, got {short(repr(value))}")
+
+
+_Text = Annotated[str, AfterValidator(_printable)]
+_Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9_.+-]*$")]
+_NameOrNone = Annotated[str, Field(pattern=r"^([A-Za-z0-9][A-Za-z0-9_.+-]*)?$")]
+_Plain = Annotated[Mapping[str, Any], AfterValidator(plain)]
+_Id = Annotated[int, Field(ge=0, lt=2**63)]
+_Number = Annotated[int, Field(ge=0, lt=2**31)]
+_Side = Annotated[int, Field(ge=1, lt=2**31)]
 
 
 @dataclass(frozen=True)
@@ -131,14 +170,14 @@ class AttackedSetHeader:
 class PatchBox(NamedTuple):
     """Top left pixel and size of a patch in px."""
 
-    top: int
-    left: int
-    height: int
-    width: int
+    top: _Number
+    left: _Number
+    height: _Side
+    width: _Side
 
 
 @dataclass(frozen=True)
-class AttackedFacts:
+class AttackedFacts(Record):
     """What the attack recorded about an image.
 
     Attributes:
@@ -154,16 +193,18 @@ class AttackedFacts:
         step: Step of that restart.
     """
 
-    id: int
-    label: int
-    path: str
+    __pydantic_config__ = _OPEN
+
+    id: _Id
+    label: _Number
+    path: _Text
     placement: PatchBox
     loss: float
-    clean_prediction: int
-    prediction: int
+    clean_prediction: _Number
+    prediction: _Number
     success: bool
-    start: int
-    step: int
+    start: _Id
+    step: _Id
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "placement": self.placement._asdict()}
@@ -193,73 +234,11 @@ def _below_here(text: str, what: str) -> Path:
     return path
 
 
-def read_header(folder: Path) -> AttackedSetHeader:
-    """Read what an attacked set was made by.
-
-    Raises:
-        DataError: if there is no attacked set of this version, or a value is not what it must be.
-    """
-    path = folder / HEADER_FILE
-    try:
-        header = parse_json(path.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise DataError(f"there is no attacked set in {folder} (no {HEADER_FILE}); mrcert attack makes one") from error
-    except ValueError as error:
-        raise DataError(f"{path} is damaged ({error}); make the set again with mrcert attack") from error
-    if not isinstance(header, dict) or header.get("format") != FORMAT:
-        raise DataError(
-            f"{path} is not the header of an attacked set of this version; make it again with mrcert attack"
-        )
-    try:
-        return parse_header(header)
-    except (InvalidValueError, ConfigurationError) as error:
-        raise DataError(f"{path}: {error}; do not use this set unless you know where it comes from") from error
-
-
-def parse_header(header: Mapping[str, Any]) -> AttackedSetHeader:
-    """Check the content of ``attack.json``.
-
-    Raises:
-        InvalidValueError: for a value of another type or range.
-        ConfigurationError: for a patch that is none.
-    """
-    made_from = _mapping(header.get("made_from"), "made_from")
-    model = _mapping(made_from.get("model"), "made_from.model")
-    classes = tuple(_text(name, "a class name") for name in _list(header.get("classes"), "classes"))
-    images = tuple(
-        _integer(each, "an id of images", below=_ABOVE_IDS) for each in _list(header.get("images"), "images")
-    )
-    for what, values in (("classes", classes), ("images", images)):
-        if not values or len(set(values)) != len(values):
-            raise InvalidValueError(f"{what} must be a list of different values, and not empty")
-    kind, settings = _model(model)
-    return AttackedSetHeader(
-        source=_name(header.get("dataset"), "dataset"),
-        classes=classes,
-        images=images,
-        quantize=_boolean(header.get("quantize"), "quantize"),
-        patch=_patch(plain(made_from.get("patch"), "made_from.patch")),
-        model_name=_name(model.get("name"), "made_from.model.name"),
-        model_kind=kind,
-        model_settings=settings,
-        # Empty for weights without a file.
-        checkpoint=""
-        if made_from.get("checkpoint") == ""
-        else _text(made_from.get("checkpoint"), "made_from.checkpoint"),
-        attack=plain(_mapping(header.get("attack", {}), "attack"), "attack"),
-        model=plain(_mapping(header.get("model", {}), "model"), "model"),
-        weights_sha256=_name(header.get("weights_sha256", ""), "weights_sha256", optional=True),
-        precision=_name(header.get("precision", ""), "precision", optional=True),
-        device=_name(header.get("device", ""), "device", optional=True),
-        source_settings=_source(_mapping(made_from.get("dataset", {}), "made_from.dataset")),
-    )
-
-
 def _patch(size: Any) -> int | str:
     """Return a patch as text (or the side of a square), parsed and written again."""
-    size = _tuples(size)
+    size = _tuples(plain(size))
     if isinstance(size, bool) or not isinstance(size, int | str | tuple):
-        raise InvalidValueError(f"can't read the patch size {_shown(size)}")
+        raise FieldError("", f"can't read the patch size {short(repr(size))}")
     parsed = PatchSpec(size).size
     several = isinstance(parsed, tuple) and any(not isinstance(side, int) for side in parsed)
     shapes: list[Any] = list(parsed) if several and isinstance(parsed, tuple) else [parsed]
@@ -272,20 +251,91 @@ def _tuples(size: Any) -> Any:
     return tuple(_tuples(each) for each in size) if isinstance(size, list) else size
 
 
-def _source(given: Mapping[str, Any]) -> dict[str, str]:
-    settings = {
-        name: _text(given[name], f"made_from.dataset.{name}")
-        for name in ("root", "labels", "resize")
-        if given.get(name) is not None
-    }
-    if settings.get("resize", "crop") not in get_args(Resize):
-        raise InvalidValueError(f"made_from.dataset.resize must be one of {', '.join(get_args(Resize))}")
-    return settings
+@dataclass(frozen=True)
+class _Source(Record):
+    """``made_from.dataset`` of a header."""
+
+    __pydantic_config__ = _OPEN
+
+    root: _Text | None = None
+    labels: _Text | None = None
+    resize: Resize | None = None
+
+
+@dataclass(frozen=True)
+class _MadeFrom(Record):
+    """``made_from`` of a header."""
+
+    __pydantic_config__ = _OPEN
+
+    model: Mapping[str, Any]
+    patch: Annotated[Any, AfterValidator(_patch)]
+    checkpoint: _Text | Literal[""]  # empty for weights without a file
+    dataset: _Source = _Source()
+
+
+@dataclass(frozen=True)
+class _Content(Record):
+    """``attack.json``."""
+
+    __pydantic_config__ = _OPEN
+
+    format: Literal[1]
+    dataset: _Name
+    classes: Annotated[tuple[_Text, ...], AfterValidator(_distinct)]
+    images: Annotated[tuple[_Id, ...], AfterValidator(_distinct)]
+    quantize: bool
+    made_from: _MadeFrom
+    attack: _Plain = field(default_factory=dict)
+    model: _Plain = field(default_factory=dict)
+    weights_sha256: _NameOrNone = ""
+    precision: _NameOrNone = ""
+    device: _NameOrNone = ""
+
+    def header(self) -> AttackedSetHeader:
+        kind, settings = _model(self.made_from.model)
+        return AttackedSetHeader(
+            source=self.dataset,
+            classes=self.classes,
+            images=self.images,
+            quantize=self.quantize,
+            patch=self.made_from.patch,
+            model_name=checked(_Name, self.made_from.model.get("name"), "made_from.model.name"),
+            model_kind=kind,
+            model_settings=settings,
+            checkpoint=self.made_from.checkpoint,
+            attack=self.attack,
+            model=self.model,
+            weights_sha256=self.weights_sha256,
+            precision=self.precision,
+            device=self.device,
+            source_settings={
+                name: value for name, value in asdict(self.made_from.dataset).items() if value is not None
+            },
+        )
+
+
+def read_header(folder: Path) -> AttackedSetHeader:
+    """Read what an attacked set was made by.
+
+    Raises:
+        DataError: if there is no attacked set of this version, or a value is not what it must be.
+    """
+    path = folder / HEADER_FILE
+    try:
+        content: _Content = checked_json(_Content, path.read_bytes())
+        return content.header()
+    except OSError as error:
+        raise DataError(f"there is no attacked set in {folder} (no {HEADER_FILE}); mrcert attack makes one") from error
+    except (FieldError, ConfigurationError) as error:
+        raise DataError(
+            f"{path}: {error}; make the set again with mrcert attack, use none of unknown origin"
+        ) from error
 
 
 def _model(model: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return kind and settings of a model; nothing of one that is not ours or would open files or the network."""
-    settings = plain({key: value for key, value in model.items() if key not in ("name", "_target_")}, "made_from.model")
+    settings = plain({key: value for key, value in model.items() if key not in ("name", "_target_")})
     settings |= {key: value for key, value in _START.items() if key in settings}
     kinds = {kind: kind for kind in MODEL_KINDS} | {f"{_MODULE}{name}": kind for kind, name in MODEL_KINDS.items()}
     kind = kinds.get(str(model.get("_target_", model.get("name"))), "")
@@ -320,118 +370,19 @@ def parse_facts(text: object, file_id: int, header: AttackedSetHeader, size: tup
     Raises:
         ValueError: for malformed JSON, or a value that is not what it must be.
     """
-    facts = _mapping(parse_json(_text(text, "the facts")), "the facts")
-    box = _mapping(facts.get("placement"), "placement")
-    placement = PatchBox(*(_integer(box.get(name), f"placement.{name}") for name in PatchBox._fields))
-    labels = {
-        name: _integer(facts.get(name), name, below=len(header.classes))
-        for name in ("label", "clean_prediction", "prediction")
-    }
-    if min(placement.height, placement.width) < 1 or any(
-        start + side > whole for start, side, whole in zip(placement[:2], placement[2:], size, strict=True)
-    ):
-        raise InvalidValueError(f"the placement {tuple(placement)} is not inside the image of {size[0]} x {size[1]} px")
-    result = AttackedFacts(
-        id=_integer(facts.get("id"), "id", below=_ABOVE_IDS),
-        path=_text(facts.get("path"), "path"),
-        placement=placement,
-        loss=_number(facts.get("loss"), "loss"),
-        success=_boolean(facts.get("success"), "success"),
-        start=_integer(facts.get("start"), "start", below=_ABOVE_IDS),
-        step=_integer(facts.get("step"), "step", below=_ABOVE_IDS),
-        **labels,
-    )
+    if not isinstance(text, str):
+        raise FieldError("", "it has no facts about its image")
+    result: AttackedFacts = checked_json(AttackedFacts, text)
+    for name in ("label", "clean_prediction", "prediction"):
+        if (label := getattr(result, name)) >= len(header.classes):
+            raise FieldError(name, f"must be less than {len(header.classes)}, got {label}")
+    placement = result.placement
+    if any(start + side > whole for start, side, whole in zip(placement[:2], placement[2:], size, strict=True)):
+        raise FieldError("placement", f"{tuple(placement)} is not inside the image of {size[0]} x {size[1]} px")
     if result.id != file_id:
-        raise InvalidValueError(f"it is the image {result.id} under the id {file_id}")
+        raise FieldError("", f"it is the image {result.id} under the id {file_id}")
     if result.success != (result.prediction != result.label):
-        raise InvalidValueError(
-            f"success={result.success} contradicts label {result.label} and prediction {result.prediction}"
+        raise FieldError(
+            "success", f"{result.success} contradicts label {result.label} and prediction {result.prediction}"
         )
     return result
-
-
-def parse_json(text: str) -> Any:
-    """Parse JSON without NaN and infinity.
-
-    Raises:
-        ValueError: for anything else, nested too deeply included.
-    """
-
-    def refuse(name: str) -> None:
-        raise InvalidValueError(f"{name} is no number")
-
-    try:
-        return json.loads(text, parse_constant=refuse)
-    except RecursionError as error:
-        raise InvalidValueError("it is nested too deeply") from error
-
-
-def plain(value: Any, where: str) -> Any:
-    """Check that a value consists of scalars, lists and mappings, without any instruction for Hydra or OmegaConf.
-
-    Raises:
-        InvalidValueError: for a key that starts with ``_`` (``_target_``), an interpolation (``${``) or another type.
-    """
-    if isinstance(value, Mapping):
-        for key in value:
-            if not isinstance(key, str) or key.startswith("_") or "${" in key:
-                raise InvalidValueError(f"{where} has the key {key!r}, which is not allowed")
-        return {key: plain(each, f"{where}.{key}") for key, each in value.items()}
-    if isinstance(value, list | tuple):
-        return [plain(each, where) for each in value]
-    if isinstance(value, str):
-        if "${" in value:
-            raise InvalidValueError(f"{where} has the interpolation {value!r}, which is not allowed")
-        return value
-    if value is None or isinstance(value, bool | int) or (isinstance(value, float) and math.isfinite(value)):
-        return value
-    raise InvalidValueError(f"{where} must be a plain value, got {type(value).__name__}")
-
-
-def _mapping(value: Any, what: str) -> Mapping[str, Any]:
-    if not isinstance(value, Mapping):
-        raise InvalidValueError(f"{what} must be a mapping, got {_shown(value)}")
-    return value
-
-
-def _list(value: Any, what: str) -> list[Any]:
-    if not isinstance(value, list):
-        raise InvalidValueError(f"{what} must be a list, got {_shown(value)}")
-    return value
-
-
-def _text(value: Any, what: str) -> str:
-    if not isinstance(value, str) or not value or not value.isprintable():
-        raise InvalidValueError(f"{what} must be printable text, got {_shown(value)}")
-    return value
-
-
-def _name(value: Any, what: str, optional: bool = False) -> str:
-    if optional and value == "":
-        return ""
-    if not _NAME.fullmatch(_text(value, what)):
-        raise InvalidValueError(f"{what} must consist of letters, digits, '.', '_', '+' and '-', got {_shown(value)}")
-    return value
-
-
-def _integer(value: Any, what: str, below: int = 2**31) -> int:
-    if isinstance(value, bool) or not isinstance(value, int) or not 0 <= value < below:
-        raise InvalidValueError(f"{what} must be a whole number from 0 to {below - 1}, got {_shown(value)}")
-    return value
-
-
-def _number(value: Any, what: str) -> float:
-    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
-        raise InvalidValueError(f"{what} must be a finite number, got {_shown(value)}")
-    return float(value)
-
-
-def _boolean(value: Any, what: str) -> bool:
-    if not isinstance(value, bool):
-        raise InvalidValueError(f"{what} must be true or false, got {_shown(value)}")
-    return value
-
-
-def _shown(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 80 else f"{text[:77]}..."

@@ -9,6 +9,7 @@ import torch
 from torch import Tensor
 
 from mrcert_pl.data import ImageError, Preprocessing
+from mrcert_pl.data.images import Exif
 from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.defenders import build as build_defender
@@ -21,7 +22,7 @@ from mrcert_pl.guard.explain import guard_verdicts
 from mrcert_pl.guard.model_card import MeasuredAccuracy
 from mrcert_pl.guard.origin import Origin
 from mrcert_pl.guard.policy import Policy
-from mrcert_pl.guard.sources import Exif, ImageInput, listed, photo_or_tensor
+from mrcert_pl.guard.sources import ImageInput, listed, photo_or_tensor
 from mrcert_pl.guard.verdict import GuardVerdict, meaning_of
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
@@ -80,7 +81,7 @@ class Guard:
         if batch_size < 1:
             raise ConfigurationError(f"batch_size must be at least 1, got {batch_size}")
         if exif not in get_args(Exif):
-            raise unknown("treatment of EXIF rotations", exif, get_args(Exif))
+            raise unknown("exif", exif, get_args(Exif))
         self.class_names = tuple(names)
         self.defender = build_defender(defender) if isinstance(defender, str) else defender
         self.patch = patch if isinstance(patch, PatchSpec) else PatchSpec(patch)
@@ -131,7 +132,7 @@ class Guard:
             defender,
             patch,
             trained.classes if class_names is None else class_names,
-            trained.resize if resize is None else resize,
+            resize or trained.resize or "crop",
             policy,
             trained.stride if stride is None else stride,
             batch_size,
@@ -325,7 +326,7 @@ class Guard:
                 [0, 1] of the model's size.
 
         Raises:
-            ImageError: for a photo that can't be decoded, or with an extreme aspect ratio.
+            ImageError: for a photo that can't be decoded, is too large or too long.
             DataError: for an array or tensor of another shape, type or range.
         """
         return self.preprocessing(photo_or_tensor(source, self.exif))

@@ -1,23 +1,25 @@
 """Guards in folders and on the Hugging Face hub: safetensors, plain JSON and a model card."""
 
 import inspect
-import json
 import re
 import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders import build as build_defender
+from mrcert_pl.defenders import names as defender_names
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError
 from mrcert_pl.files import write_json, write_whole
 from mrcert_pl.guard.model_card import MeasuredAccuracy, model_card
-from mrcert_pl.guard.origin import is_names, is_stride
-from mrcert_pl.guard.policy import Policy
+from mrcert_pl.guard.origin import Stride
+from mrcert_pl.guard.policy import Policy, Requirement
 from mrcert_pl.models.checkpoints import describe_model, write_weights
 from mrcert_pl.models.registry import kinds
+from mrcert_pl.plain import FieldError, Record, checked_json
 
 if TYPE_CHECKING:
     from mrcert_pl.guard.guard import Guard
@@ -30,27 +32,19 @@ _REPO = re.compile(r"[\w-][\w.-]{0,95}/[\w-][\w.-]{0,95}", re.ASCII)
 _MAX_CONFIG_BYTES = 10_000_000
 
 
-def _is_defender(value: object) -> bool:
-    return (
-        isinstance(value, dict)
-        and isinstance(value.get("name"), str)
-        and all(isinstance(setting, str | int | float | bool) for setting in value.values())
-    )
+@dataclass(frozen=True)
+class _Config(Record):
+    """Content of ``config.json``."""
 
-
-def _is_text(value: object) -> bool:
-    return isinstance(value, str)
-
-
-_SETTINGS: dict[str, Callable[[object], bool]] = {
-    "defender": _is_defender,
-    "patch": _is_text,
-    "classes": is_names,
-    "resize": _is_text,
-    "stride": is_stride,
-    "require": _is_text,
-    "exif": _is_text,
-}
+    format: Literal[1]
+    model: str
+    defender: Mapping[str, str | int | float | bool]
+    patch: str
+    classes: list[str]
+    resize: str
+    stride: Stride
+    require: Requirement
+    exif: str
 
 
 def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccuracy], training: str | None) -> Path:
@@ -61,9 +55,10 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
         ResultsError: for a folder that can't be written.
     """
     model: Any = guard.model
-    if type(model) is not kinds().get(type(model).__name__):
+    kind: type = type(guard.model)
+    if kind is not kinds().get(kind.__name__):
         raise ConfigurationError(
-            f"a {type(model).__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
+            f"a {kind.__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
             "For a timm model use BlackBox(backbone, weights=...); for another module publish the code that wraps it"
         )
     settings = {
@@ -80,7 +75,7 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
     write_whole(
         folder / WEIGHTS, lambda partial: write_weights(partial, model.state_dict(), origin), chosen_by="folder"
     )
-    write_json(folder / CONFIG, {"format": _FORMAT, "model": type(model).__name__, **settings}, chosen_by="folder")
+    write_json(folder / CONFIG, {"format": _FORMAT, "model": kind.__name__, **settings}, chosen_by="folder")
     card = model_card(guard, results, training)
     write_whole(folder / CARD, lambda partial: partial.write_text(card, encoding="utf-8"), chosen_by="folder")
     return folder
@@ -96,30 +91,25 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any]]:
     try:
         if path.stat().st_size > _MAX_CONFIG_BYTES:
             raise CheckpointError(f"{path} is larger than {_MAX_CONFIG_BYTES:,} bytes")
-        content = json.loads(path.read_text(encoding="utf-8"))
+        config: _Config = checked_json(_Config, path.read_bytes())
     except FileNotFoundError as error:
         raise CheckpointError(f"there is no {path}; Guard.save_pretrained writes it") from error
-    except (OSError, ValueError, RecursionError) as error:
-        raise CheckpointError(f"{path} can't be read as JSON: {error}") from error
-    if not isinstance(content, dict) or content.pop("format", None) != _FORMAT:
-        raise CheckpointError(f"{path} is not a guard of format {_FORMAT}; Guard.save_pretrained writes one")
-    kind = content.pop("model", None)
-    if not isinstance(kind, str) or kind not in kinds():
+    except (OSError, FieldError) as error:
+        raise CheckpointError(f"{path} is not a guard that Guard.save_pretrained wrote: {error}") from error
+    if config.model not in kinds():
         raise CheckpointError(f"{path} must state a model, one of: {', '.join(sorted(kinds()))}")
-    wrong = sorted(content.keys() ^ _SETTINGS.keys())
-    wrong += [name for name, is_valid in _SETTINGS.items() if name in content and not is_valid(content[name])]
-    if wrong:
-        raise CheckpointError(f"{path} has missing, unknown or invalid settings: {', '.join(map(repr, wrong))}")
+    if ":" in str(config.defender.get("name")):
+        raise CheckpointError(f"{path} names a module by its defender; nothing that a file names is imported")
+    defender: dict[str, Any] = dict(config.defender)
     try:
-        stride = content["stride"]
-        return kind, {
-            "defender": build_defender(**content["defender"]),
-            "patch": content["patch"],
-            "class_names": content["classes"],
-            "resize": content["resize"],
-            "stride": stride if isinstance(stride, int) else tuple(stride),
-            "policy": Policy(content["require"]),
-            "exif": content["exif"],
+        return config.model, {
+            "defender": build_defender(**defender),
+            "patch": config.patch,
+            "class_names": config.classes,
+            "resize": config.resize,
+            "stride": config.stride,
+            "policy": Policy(config.require),
+            "exif": config.exif,
         }
     except (ConfigurationError, TypeError) as error:
         raise CheckpointError(f"{path} has an invalid setting: {error}") from error
@@ -182,10 +172,15 @@ def _described(defender: Defender[Any]) -> dict[str, Any]:
             **{name: settings[name] for name in settings if name in kept},
         }
         with suppress(MRCertError, TypeError):
-            rebuilt = build_defender(**described) if _is_defender(described) else None
-            if type(rebuilt) is type(defender) and vars(rebuilt) == vars(defender):
+            rebuilt = build_defender(**described) if defender.name in defender_names() else None
+            if type(rebuilt) is type(defender) and _fields(rebuilt) == _fields(defender):
                 return described
     raise ConfigurationError(f"the defender {defender.name!r} can't be saved: it is not a registered one")
+
+
+def _fields(defender: Defender[Any]) -> dict[str, Any]:
+    """Attributes of a defender, except those that say how it was built."""
+    return {name: value for name, value in vars(defender).items() if name != "settings"}
 
 
 def _patch_text(size: object) -> str:

@@ -1,17 +1,20 @@
 """What a checkpoint states about its training, as checked values."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeAlias
 
 from mrcert_pl.data import describe
 from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.errors import CheckpointError
+from mrcert_pl.plain import FieldError, Record, checked
+
+Stride: TypeAlias = int | tuple[int, int]
 
 
 @dataclass(frozen=True)
-class Origin:
+class Origin(Record):
     """Facts of a training that a guard needs; ``None`` where the checkpoint does not state them.
 
     Attributes:
@@ -19,12 +22,14 @@ class Origin:
         classes: Class names.
         resize: Method that resized the images.
         stride: Stride of the masks.
+        dataset: Name of the data set.
     """
 
-    patch: str | int | None
-    classes: list[str] | None
-    resize: Resize
-    stride: int | tuple[int, int]
+    patch: str | int | None = None
+    classes: list[str] | None = None
+    resize: Resize | None = None
+    stride: Stride = 1
+    dataset: str | None = None
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], path: Path) -> "Origin":
@@ -33,33 +38,10 @@ class Origin:
         Raises:
             CheckpointError: for a value of another type.
         """
-
-        def checked(name: str, right: bool, expected: str) -> None:
-            if not right:
-                raise CheckpointError(f"{path} states {name}={facts.get(name)!r}, which should be {expected}")
-
-        patch, classes, stride = facts.get("patch"), facts.get("classes"), facts.get("stride", 1)
-        dataset, resize = facts.get("dataset"), facts.get("resize")
-        checked("patch", patch is None or is_whole(patch) or isinstance(patch, str), "a patch size")
-        checked("classes", classes is None or is_names(classes), "a list of names")
-        checked("stride", is_stride(stride), "a whole number or two")
-        checked("dataset", dataset is None or isinstance(dataset, str), "a name")
-        if resize is None:
-            resize = "crop" if dataset is None else describe(dataset).resize
-        checked("resize", isinstance(resize, str), "a method to resize")
-        return cls(patch, classes, resize, stride if isinstance(stride, int) else (stride[0], stride[1]))
-
-
-def is_whole(value: object) -> bool:
-    """True for an integer that is not a bool."""
-    return isinstance(value, int) and not isinstance(value, bool)
-
-
-def is_names(value: object) -> bool:
-    """True for a list of strings."""
-    return isinstance(value, list) and all(isinstance(name, str) for name in value)
-
-
-def is_stride(value: object) -> bool:
-    """True for an integer or a list of two."""
-    return is_whole(value) or (isinstance(value, list | tuple) and len(value) == 2 and all(map(is_whole, value)))
+        try:
+            origin: Origin = checked(cls, {f.name: facts[f.name] for f in fields(cls) if f.name in facts})
+        except FieldError as error:
+            raise CheckpointError(f"{path} states {error}") from error
+        if origin.resize is not None:
+            return origin
+        return replace(origin, resize="crop" if origin.dataset is None else describe(origin.dataset).resize)

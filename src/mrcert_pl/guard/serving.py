@@ -228,10 +228,11 @@ def serve(
     guard.defender.with_output(level)
     server = guard_server(guard, make_guard, level, limits, "cuda" if place.type == "cuda" else "cpu")
     del guard
-    print(
+    _log.info(
         "Once /health says ok (Ctrl-C stops the server):\n"
-        f"curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg http://localhost:{port}{PATH}",
-        flush=True,
+        "curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg http://localhost:%d%s",
+        port,
+        PATH,
     )
     with _signals_stop_once():
         try:

@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 import torch
@@ -12,14 +11,10 @@ from PIL import Image, ImageOps
 from torch import Tensor
 
 from mrcert_pl.data import ImageError
-from mrcert_pl.data.images import rgb
+from mrcert_pl.data.images import Exif, check_size, image_suffixes, read_image, rgb
 from mrcert_pl.errors import DataError
 
 ImageInput = str | Path | bytes | Image.Image | np.ndarray | Tensor
-Exif = Literal["apply", "ignore"]
-
-# Beyond it a resize to the model's size needs gigabytes for a file of a hundred bytes.
-MAX_ASPECT = 32
 _KINDS = "a path, encoded bytes, a Pillow image, a NumPy array or a tensor"
 
 
@@ -49,61 +44,31 @@ def photo_or_tensor(source: object, exif: Exif) -> Image.Image | Tensor:
         exif: Apply or ignore the rotation in an image's EXIF data.
 
     Raises:
-        ImageError: for a file, bytes or an image that can't be decoded, or one with an aspect ratio above the limit.
+        ImageError: for a file, bytes or an image that can't be decoded, or one that is too large or too long.
         DataError: for another type, or an array or tensor of another dtype, layout or range.
     """
     if isinstance(source, np.ndarray):
         source = _from_array(source)
     if isinstance(source, Tensor):
         return _checked(source)
-    if isinstance(source, str | Path | bytes):
-        source = _opened(source)
-    if not isinstance(source, Image.Image):
+    if isinstance(source, str | Path):
+        return read_image(Path(source), exif)
+    if not isinstance(source, bytes | Image.Image):
         raise DataError(f"an image must be {_KINDS}, got {type(source).__name__}")
-    check_aspect(source)
     try:
-        return rgb(_upright(source) if exif == "apply" else source)
+        image = source if isinstance(source, Image.Image) else Image.open(BytesIO(source), formats=image_formats())
+        check_size(image.size)
+        return rgb(_upright(image) if exif == "apply" else image)
     except ImageError:
         raise
     except Exception as error:  # decoders raise errors of any type; a closed image raises ValueError
-        raise ImageError(f"the image can't be decoded: {error}") from error
+        reason = "it is empty (0 bytes)" if source == b"" else str(error)
+        raise ImageError(f"the image can't be decoded: {reason}") from error
 
 
-def check_aspect(image: Image.Image) -> None:
-    """Check that the longer side is at most :data:`MAX_ASPECT` times the shorter one.
-
-    Raises:
-        ImageError: for a longer image, or one without pixels.
-    """
-    shorter, longer = sorted(image.size)
-    if shorter < 1 or longer > MAX_ASPECT * shorter:
-        raise ImageError(
-            f"the image has {image.width:,} x {image.height:,} pixels; the longer side may be at most "
-            f"{MAX_ASPECT} times the shorter one"
-        )
-
-
-def _opened(source: str | Path | bytes) -> Image.Image:
-    """Open and decode a file or encoded bytes."""
-    name = "the image" if isinstance(source, bytes) else str(source)
-    try:
-        image = Image.open(BytesIO(source) if isinstance(source, bytes) else source)
-        check_aspect(image)
-        image.load()
-    except FileNotFoundError as error:
-        raise ImageError(f"{name} is missing: there is no such file") from error
-    except Image.DecompressionBombError as error:
-        raise ImageError(f"{name} has more pixels than Pillow opens ({error})") from error
-    except Exception as error:  # decoders raise errors of any type
-        reason = "it is empty (0 bytes)" if _is_empty(source) else str(error)
-        raise ImageError(f"{name} can't be read as an image: {reason}. Replace it by an intact copy") from error
-    return image
-
-
-def _is_empty(source: str | Path | bytes) -> bool:
-    if isinstance(source, bytes):
-        return not source
-    return Path(source).is_file() and not Path(source).stat().st_size
+def image_formats() -> list[str]:
+    """Pillow's names of the formats that are decoded."""
+    return sorted(set(image_suffixes().values()))
 
 
 def _upright(image: Image.Image) -> Image.Image:

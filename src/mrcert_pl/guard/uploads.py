@@ -7,8 +7,8 @@ from io import BytesIO
 from PIL import Image
 
 from mrcert_pl.data import ImageError
+from mrcert_pl.data.images import check_size
 from mrcert_pl.errors import DataError
-from mrcert_pl.guard.sources import check_aspect
 
 
 class UploadError(DataError):
@@ -49,7 +49,7 @@ def image_in(content: bytes, formats: Sequence[str], max_pixels: int) -> Image.I
             413, f"the image has {image.width:,} x {image.height:,} pixels; at most {max_pixels:,} are accepted"
         )
     try:
-        check_aspect(image)
+        check_size(image.size)
         image.load()
     except ImageError as error:
         raise UploadError(422, str(error)) from error

@@ -2,7 +2,7 @@
 
 import difflib
 import logging
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import lightning as L
@@ -129,6 +129,7 @@ class MaskedFinetuning(L.LightningModule):
         lr, derivation = effective_lr(self.optimizer["lr"], self.lr_scaling, batch)
         if self.global_rank == 0:
             _log.info(derivation)
+        assert isinstance(self.model, nn.Module)
         optimizer = create_optimizer_v2(self.model, **{**self.optimizer, "lr": lr})
         # In (fractions of) epochs: asking Lightning for the number of steps would start the loader early, and a resumed
         # run would get the images of the first epoch again.
@@ -159,10 +160,10 @@ def _check_optimizer(settings: Mapping[str, Any]) -> None:
         ConfigurationError: For an unknown optimizer, an unknown argument or a value out of range.
     """
     name, lr, decay = settings.get("opt", "sgd"), settings.get("lr"), settings.get("layer_decay")
-    known = list_optimizers()
+    known = [str(name) for name in list_optimizers()]
     plain = str(name).lower().removeprefix("lookahead_")
     if plain not in known:
-        close = difflib.get_close_matches(plain, known, n=5) or ["adamw", "sgd", "momentum", "muon"]
+        close: Sequence[str] = difflib.get_close_matches(plain, known, n=5) or ["adamw", "sgd", "momentum", "muon"]
         raise ConfigurationError(f"timm has no optimizer {name!r}; similar names: {', '.join(close)}")
     if isinstance(lr, bool) or not isinstance(lr, (int, float)) or not lr > 0:
         raise ConfigurationError(f"optimizer.lr must be a positive number, got {lr!r}")

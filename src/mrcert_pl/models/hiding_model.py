@@ -18,8 +18,8 @@ class HidingModel(nn.Module, ABC):
 
     A mutant is classified in one or two views: with ``flip``, the logits of a mutant and of its mirror image are
     averaged. The mirror image hides the mirrored pixels, so the average is still a function of the visible pixels, and
-    every theorem holds for it (docs/theory.md, section 13). It costs twice the operations. In training mode there is
-    one view.
+    every theorem holds for it (docs/theory.md, Theorem 14, corollary). It costs twice the operations. In training mode
+    there is one view.
 
     Args:
         image_px: ``(height, width)`` of the images in px.

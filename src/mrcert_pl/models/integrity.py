@@ -10,7 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcert_pl.errors import CheckpointError
+from mrcert_pl.errors import CheckpointError, short
 
 _log = logging.getLogger(__name__)
 _WEIGHTS, _DESCRIPTION = "weights_sha256", "description_sha256"
@@ -71,12 +71,14 @@ def check_integrity(path: Path, origin: Mapping[str, Any], weights: Mapping[Any,
     for name, kinds in _TYPES.items():
         if name in origin and type(origin[name]) not in kinds:
             expected = " or ".join(kind.__name__ for kind in kinds)
-            raise CheckpointError(f"{path} is malformed: {name} must be {expected}, got {_short(origin[name])}")
+            raise CheckpointError(f"{path} is malformed: {name} must be {expected}, got {short(repr(origin[name]))}")
     if wrong := next(_not_plain(origin), None):
-        raise CheckpointError(f"{path} is malformed: its description must hold plain values, got {_short(wrong[0])}")
+        raise CheckpointError(
+            f"{path} is malformed: its description must hold plain values, got {short(repr(wrong[0]))}"
+        )
     for name, value in weights.items():
         if not (isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided):
-            raise CheckpointError(f"{path} is malformed: {_short(name)} is not a dense tensor with a name")
+            raise CheckpointError(f"{path} is malformed: {short(repr(name))} is not a dense tensor with a name")
         if value.dtype not in _DTYPES:
             raise CheckpointError(
                 f"{path} has {name} in {value.dtype}; weights must be float32, float16 or bfloat16, since another type "
@@ -113,8 +115,3 @@ def _not_plain(value: Any, depth: int = 0) -> Any:
             yield from _not_plain(part, depth + 1)
     elif type(value) not in (str, int, float, bool, type(None)):
         yield (value,)
-
-
-def _short(value: object) -> str:
-    text = repr(value)
-    return text if len(text) <= 60 else f"{text[:57]}..."

@@ -83,7 +83,7 @@ class WrappedClassifier(HidingModel):
         """Return the masks, which cover the patch that they are made for and smaller ones, as bitsets over the cells.
 
         Raises:
-            ConfigurationError: for another patch that they don't cover, or a stride: it follows from the number of masks.
+            ConfigurationError: for a patch that they don't cover, or a stride: it follows from the number of masks.
         """
         if stride not in (1, (1, 1)):
             raise ConfigurationError(

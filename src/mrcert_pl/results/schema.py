@@ -6,8 +6,11 @@ from dataclasses import dataclass, field
 from importlib.metadata import version
 from typing import Annotated, Any, TypeAlias
 
+from pydantic import Field
+
+from mrcert_pl.plain import FieldError, Record, with_derived
 from mrcert_pl.results import upgrade
-from mrcert_pl.results.codec import Amount, Count, Document, FieldError, Fraction, Range, Settings
+from mrcert_pl.results.codec import Amount, Count, Document, Fraction, Settings
 
 Patch: TypeAlias = int | str | tuple[int | str, ...]
 """A patch as the configuration gives it: pixels of a square, another shape as text, or several of these."""
@@ -18,7 +21,7 @@ _PACKAGES = ("mrcert_pl", "torch", "torchvision", "lightning", "timm", "torchmet
 
 
 @dataclass(frozen=True)
-class Accuracy:
+class Accuracy(Record):
     """Fraction of images that have a property.
 
     Attributes:
@@ -28,6 +31,7 @@ class Accuracy:
     """
 
     DERIVED = ("measured",)
+    compared = with_derived(*DERIVED)
 
     count: Count
     n: Count
@@ -44,7 +48,7 @@ class Accuracy:
 
 
 @dataclass(frozen=True)
-class SeedAccuracy:
+class SeedAccuracy(Record):
     """One accuracy over several seeds.
 
     Attributes:
@@ -66,7 +70,7 @@ class SeedAccuracy:
 
 
 @dataclass(frozen=True)
-class Environment:
+class Environment(Record):
     """Where a result was computed.
 
     Attributes:
@@ -89,7 +93,7 @@ class Environment:
 
 
 @dataclass(frozen=True)
-class MutantFacts:
+class MutantFacts(Record):
     """Which mutants a defender looks at, from their ``summary()``.
 
     Attributes:
@@ -107,7 +111,7 @@ class MutantFacts:
 
 
 @dataclass(frozen=True)
-class VerdictRow:
+class VerdictRow(Record):
     """The verdict on one image, as ``verdicts.parquet`` holds it.
 
     Attributes:
@@ -131,14 +135,14 @@ class VerdictRow:
     id: Count
     path: str
     label: Count
-    base_prediction: Annotated[int, Range(-1)]
+    base_prediction: Annotated[int, Field(ge=-1)]
     prediction: Count
-    case: Annotated[int, Range(1)]
-    witness: Annotated[int, Range(-1)]
+    case: Annotated[int, Field(ge=1)]
+    witness: Annotated[int, Field(ge=-1)]
     certified: bool
     round_trip: bool
-    certified_patches: Annotated[int, Range(-1)] | None = None
-    level: Annotated[int, Range(0)] | None = None
+    certified_patches: Annotated[int, Field(ge=-1)] | None = None
+    level: Count | None = None
     safe_masks: tuple[bool, ...] | None = None
     certified_fraction: Fraction | None = None
     mutants_evaluated: Count = 0
@@ -275,7 +279,7 @@ class AttackResult(Document):
 
 
 @dataclass(frozen=True)
-class AttackTally:
+class AttackTally(Record):
     """One kind of patch in an audit of certificates.
 
     Attributes:
@@ -347,7 +351,7 @@ class CertificateAuditResult(Document):
 
 
 @dataclass(frozen=True)
-class LogitDifference:
+class LogitDifference(Record):
     """One method to compute logits, against computing every mutant alone.
 
     Attributes:
@@ -403,7 +407,7 @@ class NumericsResult(Document):
 
 
 @dataclass(frozen=True)
-class BenchmarkRow:
+class BenchmarkRow(Record):
     """One method of a benchmark; medians per image.
 
     Attributes:
@@ -445,7 +449,7 @@ class BenchmarkResult(Document):
     """
 
     KIND = "benchmark"
-    COMMAND = "mrcert bench"
+    COMMAND = "python -m benchmarks.labelling"
 
     model: str
     patch: Patch
@@ -502,7 +506,7 @@ class TrainingResult(Document):
 
 
 @dataclass(frozen=True)
-class Difference:
+class Difference(Record):
     """A value of a result that its tables contradict.
 
     Attributes:

@@ -2,15 +2,13 @@
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated, Any, get_args, get_origin, get_type_hints
 
-import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
-from mrcert_pl.results.codec import FieldError, Range
+from mrcert_pl.plain import FieldError, checked
 from mrcert_pl.results.schema import VerdictRow
 
 # Rows that are kept in memory before they are written.
@@ -104,54 +102,24 @@ def read_verdicts(path: Path) -> list[VerdictRow]:
     """Read verdict rows.
 
     Raises:
-        ResultsError: If the file is missing or damaged, or a column is missing, unknown, of another type, or has a
-            value out of its range.
+        ResultsError: If the file is missing or damaged, or a column is missing, unknown, or has a value of another type
+            or out of its range.
     """
     try:
-        table = pq.read_table(path, page_checksum_verification=True)
-        _check(table)
-        columns = [table[name].to_pylist() for name in SCHEMA.names]
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            table = file.read()
+        if sorted(table.column_names) != sorted(SCHEMA.names):
+            other = sorted(set(table.column_names) ^ set(SCHEMA.names)) or ["one stands twice"]
+            raise FieldError("columns", f"missing or unknown: {', '.join(other)}")
+        rows: list[VerdictRow] = checked(list[VerdictRow], table.to_pylist(), "row ")
+        if len({row.id for row in rows}) != len(rows):
+            raise FieldError("id", "an image stands twice")
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise ResultsError(f"can't read the verdicts in {path} ({error}); run its evaluation again") from error
-    safe = SCHEMA.names.index("safe_masks")
-    columns[safe] = [None if masks is None else tuple(masks) for masks in columns[safe]]
-    return [VerdictRow(*values) for values in zip(*columns, strict=True)]
+    return rows
 
 
 def _table(rows: Sequence[VerdictRow]) -> pa.Table:
     columns = list(zip(*(tuple(getattr(row, name) for name in SCHEMA.names) for row in rows), strict=True))
     arrays = [pa.array(column, field.type) for column, field in zip(columns, SCHEMA, strict=True)] if rows else None
     return SCHEMA.empty_table() if arrays is None else pa.Table.from_arrays(arrays, schema=SCHEMA)
-
-
-def _check(table: pa.Table) -> None:
-    """Raise a FieldError for a table that is not one of verdict rows."""
-    hints = get_type_hints(VerdictRow, include_extras=True)
-    if other := sorted(set(table.column_names) ^ set(SCHEMA.names)):
-        raise FieldError(other[0], "missing column" if other[0] in hints else "unknown column")
-    if len(table.column_names) > len(SCHEMA):
-        raise FieldError("columns", "one stands twice")
-    for field in SCHEMA:
-        column, (kind, optional) = table[field.name], _parts(hints[field.name])
-        if column.type != field.type:
-            raise FieldError(field.name, f"{field.type} is expected, found {column.type}")
-        if column.null_count and not optional:
-            raise FieldError(field.name, f"{column.null_count} values are missing")
-        if isinstance(kind, Range) and column.null_count < len(column):
-            # NaN is neither below nor above a bound: it fails both comparisons.
-            values = column.drop_null().to_numpy()
-            if not ((values >= kind.low) & (values <= kind.high)).all():
-                raise FieldError(field.name, f"a value is out of the range {kind.low:g} to {kind.high:g}")
-    if len(np.unique(table["id"].to_numpy())) != len(table):
-        raise FieldError("id", "an image stands twice")
-    if any(chunk.flatten().null_count for chunk in table["safe_masks"].chunks):
-        raise FieldError("safe_masks", "a value is missing")
-
-
-def _parts(hint: Any) -> tuple[Any, bool]:
-    """The range of a field's type, if it has one, and whether it admits ``None``."""
-    alternatives = [hint] if get_origin(hint) is Annotated else get_args(hint) or [hint]
-    optional = type(None) in alternatives
-    if get_origin(alternatives[0]) is Annotated:
-        return get_args(alternatives[0])[1], optional
-    return None, optional

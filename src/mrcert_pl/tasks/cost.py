@@ -1,4 +1,4 @@
-"""What an evaluation costs: measured on the device before it begins."""
+"""Cost of an evaluation, measured on the device before it begins."""
 
 from typing import Any
 
@@ -17,10 +17,10 @@ def announce(model: Any, mutants: MutantSet, images: int, token_budget: int | No
 
     Args:
         model: base model.
-        mutants: mutants of each image.
-        images: number of images whose mutants are not stored yet.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
-        trainer: gives the device and the number of processes.
+        mutants: mutants of an image.
+        images: number of images without stored mutants.
+        token_budget: token budget per batch; default: derived from free device memory.
+        trainer: device and number of processes.
     """
     total = images * len(mutants)
     if total < _MANY:

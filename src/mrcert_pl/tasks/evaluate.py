@@ -27,6 +27,7 @@ from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, Mu
 from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts, read_verdicts
 from mrcert_pl.tasks.cost import announce
 from mrcert_pl.tasks.examples import defence_examples, image_source
+from mrcert_pl.tasks.header import announce_run
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
@@ -39,20 +40,20 @@ _LEVELS = {"full": OutputLevel("table"), "lazy": OutputLevel("map")}
 
 @dataclass(frozen=True)
 class EvaluationSettings(SubjectSettings):
-    """Settings of :func:`evaluate`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+    """Settings of :func:`evaluate`, in addition to those of :class:`mrcert_pl.tasks.subject.SubjectSettings`.
 
     Attributes:
         defender: defender, or its name in the registry.
         trainer: devices and precision.
         batch_size: images per batch and device.
-        evaluate: ``full`` labels all mutants, for other defenders to share; ``lazy`` those that can change a verdict.
-        store: folder for the labels of the mutants, or ``last`` for that of the newest earlier run; default: in the
-            run's folder.
-        table: folder of stored labels to decide on, without weights and images.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
-        examples: number of images, or their ids, to return with their evidence.
-        numerics: ``numerics.json`` of an audit of the same weights, recorded beside the margin.
-        reported: published accuracies by name, recorded beside the measured ones.
+        evaluate: ``full`` (all mutants) or ``lazy`` (only mutants that can change a verdict; same verdicts).
+        store: folder of mutant labels, shared by defenders, or ``last`` for that of the newest earlier run; default: in
+            the run folder.
+        table: folder of stored mutant labels to decide on, without model and images.
+        token_budget: token budget per batch; default: derived from free device memory.
+        examples: number of images, or image ids, to return with their verdicts.
+        numerics: ``numerics.json`` of an audit of the same weights, recorded in results.
+        reported: published accuracies by name, recorded in results.
     """
 
     defender: Defender[Any] | str = "mrcert"
@@ -84,16 +85,16 @@ class EvaluationSettings(SubjectSettings):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate` returns, on every process.
+    """Result of :func:`evaluate`, the same on every process.
 
     Attributes:
-        result: accuracies and how they were measured; ``results.json`` in the folder.
+        result: accuracies and facts about their measurement; ``results.json`` in the folder.
         rows: one verdict per image; ``verdicts.parquet`` in the folder.
         locations: numbers of images by location of the patch; ``locations.npz``, if the defender has a map.
         folder: folder of the run.
-        tables: folder of the labels of the mutants.
+        tables: folder of the mutant labels.
         classes: names of the classes.
-        examples: the requested images with their evidence.
+        examples: the requested images with their verdicts.
         defences: the same beside the originals, for an attacked set.
     """
 
@@ -108,7 +109,7 @@ class Evaluation:
 
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
-    """Certify the test images with one defender; leave the result and one verdict per image in the run's folder.
+    """Certify the test images with one defender; write the result and one verdict per image to the run folder.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -143,6 +144,7 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         names={"dataset": subject.description.name, "model": subject.name},
     )
     store = TableStore(store_folder(settings.store, run.folder), header)
+    announce_run(trainer, data, "test", subject.name, mutants, run.folder)
     if trainer.is_global_zero:
         if len(store):
             log.info("%s has tables of %d images; their entries are not computed again", store.folder, len(store))
@@ -195,7 +197,7 @@ def _reapply(settings: EvaluationSettings, folder: Path) -> Evaluation:
     here = {"dataset": settings.dataset.name, "model": describe_model(subject.model), "mutants": mutants.identity()}
     store = TableStore(folder, {**stored, **here})
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
-    # Only the data set knows which images a limit leaves; without a limit its files are not needed.
+    # With a limit the data set determines the images; without a limit its files are not needed.
     only = None if settings.dataset.limit is None else {record.id for record in data.split("test").records}
     attacked = subject.description.attacked is not None
     started = time.perf_counter()
@@ -267,6 +269,11 @@ def _write(
         **facts,
     )
     result.write(folder / RESULTS)
+    if defender.name != "undefended" and not counts["certified"]:
+        log.warning(
+            "none of the %d images is certified: the model may need more training with masks, or a smaller patch",
+            counts["n"],
+        )
     if isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel):
         counted = count_locations(rows, mutants.masks, subject.model.borders, subject.patch)
         if counted is not None:

@@ -1,13 +1,16 @@
-"""Where a training or an evaluation that was stopped is resumed."""
+"""Checkpoint or store from which a stopped training or evaluation is resumed."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mrcert_pl.callbacks.whole_checkpoints import LAST, PREVIOUS
 from mrcert_pl.errors import CheckpointError, ResultsError, differences
 from mrcert_pl.files import write_json
+from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.mutants.store import newest_store
+from mrcert_pl.tasks.runtime import log
 
 _RECORD = "settings.json"
 
@@ -17,7 +20,7 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
 
     Args:
         resume: ``None``, a file, or ``last`` for the newest run beside ``folder`` whose settings agree.
-        identity: settings that the earlier run must share.
+        identity: settings that must equal those of the earlier run.
         folder: folder of this run, or of the resumed one.
 
     Raises:
@@ -32,7 +35,9 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
         found = [path]
     else:
         runs = folder.parent
-        found = sorted(runs.glob("*/checkpoints/last.ckpt"), key=lambda path: -path.stat().st_mtime)
+        both = [*runs.glob(f"*/checkpoints/{LAST}"), *runs.glob(f"*/checkpoints/{PREVIOUS}")]
+        # Within one run last.ckpt comes first; both files may have the same time stamp.
+        found = sorted(both, key=lambda path: (-path.stat().st_mtime, path.name))
         if not found:
             raise CheckpointError(
                 f"there is no training to resume in {runs}: no run has finished an epoch there; "
@@ -45,11 +50,29 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
             + "\n  ".join(_differences(identity, found[0]))
             + "\ngive the settings that it was started with, or start a new training without ckpt_path"
         )
-    return fitting[0]
+    return _first_readable(fitting)
+
+
+def _first_readable(checkpoints: Sequence[Path]) -> Path:
+    """Return the first undamaged checkpoint, and log the damaged ones.
+
+    Raises:
+        CheckpointError: if all are damaged.
+    """
+    for path in checkpoints:
+        try:
+            read_checkpoint(path)
+        except CheckpointError as error:
+            if path == checkpoints[-1]:
+                raise
+            log.warning("%s is skipped: %s", path, str(error).splitlines()[0])
+        else:
+            return path
+    raise CheckpointError("there is no checkpoint to resume")
 
 
 def record_settings(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write the settings that a resumed training must share into the run's folder."""
+    """Write the settings that a resumed training must have to the run folder."""
     write_json(folder / _RECORD, identity)
 
 

@@ -18,10 +18,10 @@ from mrcert_pl.tasks.subject import Subject, SubjectSettings
 
 
 def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder: Path) -> Subject:
-    """Return what the tables of a store are about; the model has no weights.
+    """Return the model, without weights, the patch and the data set of a store.
 
     Raises:
-        ResultsError: for a model that this version does not know.
+        ResultsError: for an unknown kind of model.
         ConfigurationError: without a patch.
     """
     description = settings.dataset.describe()
@@ -58,8 +58,8 @@ def decide_stored(
         mutants: mutants of the defender.
         defender: defender.
         attacked: count the images that the base model misclassifies separately.
-        only: ids of the images; default: all that have a table.
-        keep: takes ids, tables and verdicts of every batch.
+        only: image ids; default: all images with a table.
+        keep: callback with the ids, tables and verdicts of every batch.
 
     Raises:
         ConfigurationError: if the tables lack labels that the defender needs.

@@ -24,6 +24,7 @@ from mrcert_pl.models.protocols import AblatableModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
+from mrcert_pl.tasks.header import announce_run
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import (
@@ -42,17 +43,17 @@ STAGES = ("one", "srf_vanilla", "split")
 
 @dataclass(frozen=True)
 class RecipeSettings:
-    """How a model is trained.
+    """Training of a model: schedule, masks, augmentation.
 
     Attributes:
         epochs: number of epochs.
         batch_size: images per batch and device.
-        mask_orders: numbers of masks that may be hidden; default: 0 to twice the number of patches.
-        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly
-            from the distinct unions of these orders.
-        mask_heaviest: fraction of draws that hide as many different masks as the largest order.
-        mask_patch: patch that training masks are made for; default: the one to defend against.
-        masks_per_batch: one draw of masks for a whole batch.
+        mask_orders: numbers of masks in a union; default: 0 to twice the number of patches.
+        mask_draws: ``masks`` (draw an order, then masks with replacement) or ``distinct`` (uniform over the distinct
+            unions of these orders).
+        mask_heaviest: fraction of draws of the largest order, without repeated masks.
+        mask_patch: patch size of the training masks; default: the patch to defend against.
+        masks_per_batch: one union per batch instead of one per image.
         augmentation: arguments of timm's training transform; default: the preprocessing of evaluation.
         finetuning: further arguments of :class:`mrcert_pl.lit.MaskedFinetuning`.
     """
@@ -80,17 +81,18 @@ class TrainingSettings:
         dataset: images.
         model: base model.
         patch: patch to defend against.
-        patches: number of patches in total, earlier and later ones.
+        patches: total number of patches, before and after certification.
         stride: stride of the masks in windows, of votes in px.
-        recipe: how the model is trained.
+        recipe: schedule, masks and augmentation.
         stage: ``one``; or ``srf_vanilla`` (no masks), then ``split`` (masks; the SRF half from ``srf_checkpoint``).
         srf_checkpoint: checkpoint of the first stage.
-        made_by: command that makes the checkpoint of the first stage, for the error if it is missing.
-        defender: defender that judges the model during validation.
-        callbacks: Lightning callbacks by name; default: certified accuracies of 64 validation images, the best
-            checkpoint by them, the last checkpoint, seeds for every batch.
+        made_by: command that creates the checkpoint of the first stage, for the error if it is missing.
+        defender: defender for certified accuracies during validation.
+        validation_images: number of validation images to certify, for the default callbacks.
+        callbacks: Lightning callbacks by name; default: certified accuracies during validation, the best checkpoint by
+            them, the last checkpoint, seeds for every batch.
         trainer: devices, precision and length.
-        compile: compile the model.
+        compile: compilation of the model with ``torch.compile``.
         resume: checkpoint of a run to resume, or ``last`` for the newest one beside this run's folder.
         publish: file for a copy of the best checkpoint; default: none.
         run: folder, seed and record of the run.
@@ -106,6 +108,7 @@ class TrainingSettings:
     srf_checkpoint: Path | None = None
     made_by: str | None = None
     defender: Defender[Any] | str = "mrcert"
+    validation_images: int = 64
     callbacks: Mapping[str, Callback] | None = None
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     compile: bool = False
@@ -121,7 +124,7 @@ class TrainingSettings:
             raise ConfigurationError(f"stage={self.stage} trains one half of a ViT-SRF (model=vit_srf); give stage=one")
 
     def identity(self) -> dict[str, Any]:
-        """Return what a resumed training must share with the one that it continues, as plain values by name."""
+        """Return the settings that a resumed training must have, as plain values by name."""
         start = ("pretrained", "weights", "head_rows")
         return {
             "dataset.name": self.dataset.name,
@@ -139,7 +142,7 @@ class TrainingSettings:
 
 
 def train(settings: TrainingSettings) -> TrainingResult:
-    """Fine-tune a base model on masked images; leave its best and its last checkpoint in the run's folder.
+    """Fine-tune a base model on masked images; write its best and its last checkpoint to the run folder.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -155,7 +158,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     run = settings.run
     resumed = checkpoint_to_resume(settings.resume, settings.identity(), run.folder)
     description = settings.dataset.describe()
-    # Whatever is missing of the data is reported before any weights are fetched.
+    # Missing data is reported before weights are downloaded.
     description.open(settings.dataset.root)
     model: Any = settings.model.make(len(description.classes))
     data = settings.dataset.load(
@@ -175,26 +178,35 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         run.loggers,
         [*callbacks.values(), Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])],
         max_epochs=epochs,
-        # A short training is validated once, at its end, so that there is a best checkpoint.
-        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 1), epochs),
+        # A short training is validated once, at its end, to choose a best checkpoint.
+        check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 10), epochs),
     )
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
+    announce_run(trainer, data, "train", settings.model.name, None, run.folder)
     best = _best(callbacks)
     started = time.perf_counter()
     try:
         trainer.fit(module, data, ckpt_path=resumed)
     except BaseException:
-        if best is not None and best.best_model_path:
-            log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+        _report_what_is_kept(settings, best)
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:
+    """Log the checkpoints of an interrupted training and the command that resumes it."""
+    if best is not None and best.best_model_path:
+        log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
+    last = settings.run.folder / "checkpoints" / "last.ckpt"
+    if last.exists():
+        log.warning("the same command with ckpt_path=last resumes after the last finished epoch (%s)", last)
 
 
 def _result(
     settings: TrainingSettings, dataset: str, best: Checkpoint | None, trainer: L.Trainer, seconds: float
 ) -> TrainingResult:
-    """Copy the best checkpoint to where it is published, and return the result."""
+    """Publish the best checkpoint and return the result."""
     path = Path(best.best_model_path) if best is not None and best.best_model_path else None
     replaced = settings.publish is not None and settings.publish.exists()
     if path is not None and settings.publish is not None and trainer.is_global_zero:
@@ -234,7 +246,10 @@ def _default_callbacks(settings: TrainingSettings) -> dict[str, Callback]:
     never_numbered: dict[str, Any] = {"dirpath": folder, "enable_version_counter": False}
     return {
         "mutant_predictions": MutantPredictions(
-            defender_of(settings.defender, settings.patches), settings.patch, settings.stride
+            defender_of(settings.defender, settings.patches),
+            settings.patch,
+            settings.stride,
+            settings.validation_images,
         ),
         "checkpoint": Checkpoint(
             filename="best", monitor=monitor, mode="max", auto_insert_metric_name=False, **never_numbered
@@ -269,7 +284,7 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
 
 
 def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
-    """Return the sampler of what training hides: all but one ablation of a vote, else masks of the recipe's size."""
+    """Return the sampler of hidden windows: all but one ablation for votes, else the masks of the recipe."""
     recipe = settings.recipe
     if isinstance(model, AblatableModel):
         if not isinstance(settings.stride, int):

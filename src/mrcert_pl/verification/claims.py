@@ -7,14 +7,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
 
 from mrcert_pl.errors import ConfigurationError, ResultsError
 from mrcert_pl.geometry.patch import PatchSpec
 from mrcert_pl.mutants.shards import Row, read_shard
-from mrcert_pl.results.codec import FieldError, decode
 from mrcert_pl.results.schema import EvaluationResult, VerdictRow
+from mrcert_pl.results.verdicts import read_verdicts
 
 _ADVICE = "run its evaluation again"
 
@@ -43,7 +41,7 @@ class Claim:
             ResultsError: if a file is missing, damaged or malformed.
         """
         result = EvaluationResult.read(folder / "results.json")
-        return cls(folder, result, _rows(folder / "verdicts.parquet"), _maps(folder / "locations.npz"))
+        return cls(folder, result, tuple(read_verdicts(folder / "verdicts.parquet")), _maps(folder / "locations.npz"))
 
 
 @dataclass(frozen=True)
@@ -107,7 +105,7 @@ class Evidence:
         borders = self.header.get("borders")
         if borders is None:
             return None
-        axes = borders if isinstance(borders, list) and len(borders) == 2 else [None]
+        axes: list[Any] = borders if isinstance(borders, list) and len(borders) == 2 else [None]
         for axis in axes:
             if not (isinstance(axis, list) and len(axis) > 1 and all(type(px) is int for px in axis)):
                 raise self._malformed("borders")
@@ -133,10 +131,11 @@ class Evidence:
             if not all(isinstance(mask, str) and _is_mask(mask, windows) for mask in masks):
                 raise self._malformed("mutants.masks")
         else:
-            image_px = mutants.get("image_px")
+            image_px: Any = mutants.get("image_px")
             numbers = [mutants.get(name) for name in ("width", "stride", "votes")]
-            pair = isinstance(image_px, list) and len(image_px) == 2
-            if not pair or not all(type(value) is int and 0 < value <= 1 << 20 for value in [*numbers, *image_px]):
+            if not isinstance(image_px, list) or len(image_px) != 2:
+                raise self._malformed("mutants.image_px")
+            if not all(type(value) is int and 0 < value <= 1 << 20 for value in [*numbers, *image_px]):
                 raise self._malformed("mutants")
             if mutants.get("ablations") not in ("row", "column", "both", "block"):
                 raise self._malformed("mutants.ablations")
@@ -153,7 +152,7 @@ def shapes_px(result: EvaluationResult, image_px: tuple[int, int]) -> tuple[tupl
         ResultsError: if the patch can't be read or is larger than the image.
     """
     try:
-        return PatchSpec(result.patch).shapes_px(image_px)  # type: ignore[arg-type]  # checked by PatchSpec
+        return PatchSpec(result.patch).shapes_px(image_px)
     except (ConfigurationError, ValueError, OverflowError) as error:
         raise ResultsError(f"the result states the patch {result.patch!r}, which is none: {error}") from error
 
@@ -163,18 +162,6 @@ def _is_mask(text: str, windows: int) -> bool:
         return 0 < int(text, 16) < 1 << windows
     except ValueError:
         return False
-
-
-def _rows(path: Path) -> tuple[VerdictRow, ...]:
-    try:
-        with pq.ParquetFile(path, page_checksum_verification=True) as file:
-            content = file.read().to_pylist()
-        return tuple(decode(VerdictRow, row, f"row {number}") for number, row in enumerate(content))
-    except FieldError as error:
-        raise ResultsError(f"{path} is malformed ({error}); {_ADVICE}") from error
-    except (OSError, pa.ArrowException, ValueError, KeyError, TypeError, OverflowError, MemoryError) as error:
-        reason = str(error).strip().split("\n")[0]
-        raise ResultsError(f"can't read the verdicts in {path} ({reason}); {_ADVICE}") from error
 
 
 def _maps(path: Path) -> Mapping[str, np.ndarray] | None:

@@ -31,7 +31,10 @@ class Placements:
     def uncovered(self) -> tuple[int, int] | None:
         """Return the first placement (top, left) that no mask hides, ``None`` if all are covered."""
         missing = ~self._at(self._hidden.any(0))
-        return tuple(np.argwhere(missing)[0].tolist()) if missing.any() else None  # type: ignore[return-value]  # a pair
+        if not missing.any():
+            return None
+        top, left = np.argwhere(missing)[0].tolist()
+        return top, left
 
     def safe(self, safe_masks: np.ndarray) -> np.ndarray:
         """Return ``[image, row set, column set]``: whether a safe mask hides what the placement touches."""

@@ -85,7 +85,7 @@ def show_audit(result: CertificateAuditResult, console: Console | None = None) -
 
 
 def show_numerics(result: NumericsResult, console: Console | None = None) -> None:
-    """Print how far logits move between methods of computation, and the margins that follow."""
+    """Print the spread of logits between methods of computation, and the resulting margins."""
     console = console or Console()
     table = _table(f"Logits of {result.mutants} mutants against each computed alone")
     _columns(table, "computed differently", "largest difference", "other labels")
@@ -142,11 +142,11 @@ def benchmark_table(title: str, rows: Sequence[BenchmarkRow]) -> Table:
 
 
 def show_verification(report: VerificationReport, console: Console | None = None) -> None:
-    """Print what a second implementation says of an evaluation."""
+    """Print the outcome of the verification of an evaluation."""
     console = console or Console()
     for difference in report.differences[:_MOST_DIFFERENCES]:
         where = "results.json" if difference.image_id is None else f"image {difference.image_id}"
-        line = f"  {where}: {difference.field} is {difference.written}, and follows from the tables as {difference.computed}"
+        line = f"  {where}: {difference.field} is {difference.written}, the tables give {difference.computed}"
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     if (more := len(report.differences) - _MOST_DIFFERENCES) > 0:
         console.print(f"  and {more} more", highlight=False)

@@ -2,11 +2,11 @@
 
 import pytest
 import torch
-import wrong_claims
-from defender_tables import GRIDS, lattice_of, supersets
 from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis import strategies as st
-from patch_game import Rule, kept_entries
+from reference import wrong_claims
+from reference.defender_tables import GRIDS, lattice_of, supersets
+from reference.patch_game import Rule, kept_entries
 from torch import Tensor
 
 from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE

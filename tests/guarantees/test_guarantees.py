@@ -7,8 +7,8 @@ from operator import or_
 
 import pytest
 import torch
-import wrong_claims
-from patch_game import SMALL_GRIDS, PatchGame, Rule, kept_entries, small_lattice
+from reference import wrong_claims
+from reference.patch_game import SMALL_GRIDS, PatchGame, Rule, kept_entries, small_lattice
 from torch import Tensor
 
 from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Verdicts

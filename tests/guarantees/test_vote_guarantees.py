@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from vote_tables import ablations_of, all_tables, changeable, plurality, table_of, unions
+from reference.vote_tables import ablations_of, all_tables, changeable, plurality, table_of, unions
 
 from mrcert_pl.defenders import AblationVote
 from mrcert_pl.geometry import PatchedAblations

@@ -61,7 +61,7 @@ class PatchGame:
         return (grid.amax(free, keepdim=True) != grid.amin(free, keepdim=True)).expand_as(grid).flatten()
 
     def attackable(self, verdict: Tensor, patches: int = 1) -> Tensor:
-        """``[table]``: whether some placement of so many patches, with some content, changes the verdict."""
+        """``[table]``: whether some placement of the patches, with some content, changes the verdict."""
         places = self.lattice.unions[1 : self.lattice.size(patches)]
         return torch.stack([self.changed(verdict, kept_entries(self.lattice, place)) for place in places]).any(0)
 

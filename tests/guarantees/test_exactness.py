@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from patch_game import SMALL_GRIDS, PatchGame, kept_entries
+from reference.patch_game import SMALL_GRIDS, PatchGame, kept_entries
 
 from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE, Verdicts
 from mrcert_pl.geometry import UnionLattice
