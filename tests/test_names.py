@@ -28,7 +28,7 @@ SIGNATURES: dict[str, list[str]] = {
     "metrics.CertifiedRecoveryAccuracy": ["attacked"],
     "models.ViTSRF.encode": ["self", "images"],
     "models.ViTSRF.classify": ["self", "features", "hidden"],
-    "models.checkpoints.load_patchcure": ["path"],
+    "models.checkpoints.load_patchcure": ["weights"],
     "guard.Guard.from_checkpoint": ["checkpoint", "defender", "patch"],
     "train": ["settings"],
     "evaluate": ["settings"],

@@ -2,7 +2,7 @@
 
 from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
-from omegaconf import DictConfig
+from omegaconf import DictConfig, open_dict
 
 import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
 from mrcert_pl.cli.configuration import CONF_DIR
@@ -17,4 +17,7 @@ def composed(command: str, *overrides: str, folder: str = "run") -> DictConfig:
             return_hydra_config=True,
         )
     HydraConfig.instance().set_config(cfg)
+    # A command gets the rest.
+    with open_dict(cfg):
+        del cfg["hydra"]
     return cfg

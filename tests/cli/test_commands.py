@@ -237,10 +237,17 @@ def test_bad_settings(
         (["model.window=[5,1]"], "doesn't divide the token grid"),
         (["model.split=9"], "split must be from 0 to the 2 blocks"),
         (["model.backbone=resnet50"], "can't make 'resnet50'|not a plain ViT"),
+        (["patch=300"], "larger than the image of 224x224 px"),
+        (["patch=96"], "can hide all 14 windows"),
+        (["stride=0"], "stride must be two whole numbers of at least 1"),
     ],
 )
-def test_bad_models(command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str) -> None:
-    assert re.search(message, failure(command, capsys, *TRAIN, *arguments))
+@pytest.mark.parametrize("which", [TRAIN, EVAL], ids=["train", "eval"])
+def test_bad_models(
+    command: Command, capsys: pytest.CaptureFixture[str], which: list[str], arguments: list[str], message: str
+) -> None:
+    """Whether there is a checkpoint or not."""
+    assert re.search(message, failure(command, capsys, *which, *arguments))
 
 
 def test_a_missing_checkpoint_names_the_command_that_makes_it(

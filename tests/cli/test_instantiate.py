@@ -40,7 +40,7 @@ def test_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.run.seed == 3
     assert settings.run.folder == Path("run")
     assert settings.run.command == f"eval.py {' '.join(EVALUATION)}"
-    assert settings.run.config["defender"]["certificate"] == "sharp"
+    assert settings.run.config["defender"]["name"] == "mrcert_sharp"
     assert [type(logger) for logger in settings.run.loggers] == [CSVLogger]
     assert settings.made_by == "python train.py dataset=digits model=vit_srf patch=32 patches=1"
 

@@ -56,9 +56,13 @@ def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]
     command("train", *TINY, *TRAIN, *drop, "defender=patchcure")
     command("eval", *TINY, *drop, "dataset.limit=2", "defender=patchcure")
     assert sizes(results("vit_srf_p32"))["windows"] == 49
+    # What is not given is taken from the checkpoint.
+    command("eval", *TINY, "stride=2", "dataset.limit=2", "defender=patchcure", "paths.output_dir=taken")
+    (file,) = Path("taken").rglob("results.json")
+    assert EvaluationResult.read(file).config["model"]["hidden_tokens"] == "drop"
     with pytest.raises(SystemExit):
         command("eval", *TINY, "model.hidden_tokens=zero", *drop[1:], "dataset.limit=2", "defender=patchcure")
-    assert "hidden_tokens: 'drop' in the checkpoint, 'zero' given" in capsys.readouterr().err
+    assert "model.hidden_tokens: 'drop' in the checkpoint, 'zero' given" in capsys.readouterr().err
 
 
 def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -79,7 +83,7 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
         (["model=masked_vit", "stride=6"], "the nearest that works: stride=4"),
         (["model.window=[14,2]", "model.split=1"], "the nearest that works: model.window=[14,1] stride=1"),
         (["model=masked_vit", "patch=112"], "no stride and no windows of vit_tiny_patch16_224 work here"),
-        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that could be dropped"),
+        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that can be dropped"),
         (
             ["model=blackbox", "model.masks_per_axis=2", "defender=mrcert"],
             "the nearest that works: model.masks_per_axis=3",

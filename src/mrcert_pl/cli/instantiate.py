@@ -20,7 +20,7 @@ from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
-from mrcert_pl.tasks.plan import WITHOUT_WEIGHTS, PlanSettings
+from mrcert_pl.tasks.plan import PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings, check_choice
 from mrcert_pl.tasks.subject import SubjectSettings
@@ -158,12 +158,7 @@ def numerics_settings(cfg: DictConfig) -> NumericsSettings:
 
 def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
     """Return the model of a benchmark, with random weights if there is no checkpoint, and its images."""
-    model = model_settings(cfg)
-    arguments = {
-        **model.arguments,
-        **{name: value for name, value in WITHOUT_WEIGHTS.items() if name in model.arguments},
-    }
-    subject = {**_subject(cfg), "model": ModelSettings(model.name, arguments, model.build)}
+    subject = {**_subject(cfg), "model": model_settings(cfg).untrained()}
     return SubjectSettings(**subject, dataset=dataset_settings(cfg, limit=images))
 
 

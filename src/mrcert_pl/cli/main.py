@@ -17,7 +17,7 @@ _COMMANDS = {
     "plan": "compare masks by cost and visible area, before anything is trained",
     "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
     "verify": "recompute all verdicts of evaluations by a second implementation, and compare",
-    "report": "show results side by side: tables, an HTML page, two evaluations image by image",
+    "report": "show results side by side: tables, a page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 # Commands of earlier versions.

@@ -91,8 +91,8 @@ def audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditRe
 def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditResult:
     run = settings.run
     device = device_named(settings.device)
-    subject = load_subject(settings)
     defender = defender_of(settings.defender, settings.patches)
+    subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     placements = placement_grid(subject.patch, subject.model.image_px, settings.step_px)
     split = settings.dataset.load(subject.model.image_px, run.seed).split("test")

@@ -124,7 +124,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 def _evaluate(settings: EvaluationSettings) -> Evaluation:
     run = settings.run
     defender = defender_of(settings.defender, settings.patches).with_output(_LEVELS[settings.evaluate])
-    subject = load_subject(settings)
+    subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
     ids = [record.id for record in data.split("test").records]

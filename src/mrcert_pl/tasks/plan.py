@@ -1,7 +1,7 @@
 """Costs and visible areas of masks, before anything is trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -15,9 +15,6 @@ from mrcert_pl.models.flops import TableFlops, window_fractions
 from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
-
-# Weights that a training starts from: no plan needs them.
-WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
 
 
 @dataclass(frozen=True)
@@ -128,12 +125,11 @@ def _variants(settings: PlanSettings) -> list[dict[str, Any]]:
 def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
     """Return the rows of one model: one for each stride."""
     named = {f"model.{name}": value for name, value in variant.items()}
-    arguments = {**settings.model.arguments, **variant}
-    arguments |= {name: value for name, value in WITHOUT_WEIGHTS.items() if name in arguments}
+    varied = replace(settings.model, arguments={**settings.model.arguments, **variant})
     torch.manual_seed(settings.seed)
     classes = len(settings.dataset.describe().classes)
     try:
-        model: Any = ModelSettings(settings.model.name, arguments, settings.model.build).make(classes).eval()
+        model: Any = varied.untrained().make(classes).eval()
     except MRCertError as error:
         if not variant:
             raise

@@ -1,7 +1,7 @@
 """Settings shared by tasks: frozen dataclasses, validated on construction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -15,6 +15,9 @@ from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
+
+# Arguments that name the weights which a training starts from.
+_WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
@@ -114,6 +117,11 @@ class ModelSettings:
     name: str = "vit_srf"
     arguments: Mapping[str, Any] = field(default_factory=dict)
     build: Callable[..., BaseModel] | None = None
+
+    def untrained(self) -> "ModelSettings":
+        """Return the same model with random weights, which need neither a file nor a network."""
+        start = {name: value for name, value in _WITHOUT_WEIGHTS.items() if name in self.arguments}
+        return replace(self, arguments={**self.arguments, **start})
 
     def make(self, num_classes: int) -> BaseModel:
         """Build the model with the weights named in its arguments.

@@ -5,6 +5,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from mrcert_pl.data import DatasetDescription
 from mrcert_pl.defenders import Defender, registry
 from mrcert_pl.errors import CheckpointError, ConfigurationError
@@ -81,8 +83,13 @@ class Subject:
         return {**config, "model": {"name": self.name, **self.model.config}}
 
 
-def load_subject(settings: SubjectSettings) -> Subject:
+def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = None) -> Subject:
     """Open the checkpoint and build the model that it holds.
+
+    Args:
+        settings: checkpoint, model, patch and images.
+        defender: defender whose mutants will be asked for. Where the checkpoint is missing, settings that cannot work
+            are reported first: no training makes a checkpoint for them.
 
     Raises:
         CheckpointError: for a missing, damaged or foreign checkpoint; a checkpoint that contradicts the settings.
@@ -95,6 +102,8 @@ def load_subject(settings: SubjectSettings) -> Subject:
         origin: Mapping[str, Any] = {}
         model = _model_without_checkpoint(settings, classes)
     else:
+        if not Path(settings.checkpoint).is_file():
+            _check_geometry(settings, classes, defender)
         checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
         origin = checkpoint.origin
         _check_agreement(checkpoint, settings, description)
@@ -125,6 +134,16 @@ def _setting(size: Any) -> Any:
     if all(isinstance(side, int) for side in size):
         return f"{size[0]}x{size[1]}"
     return tuple(_setting(shape) for shape in size)
+
+
+def _check_geometry(settings: SubjectSettings, classes: int, defender: Defender[Any] | None) -> None:
+    """Validate the settings of the model, and its masks for the patch, without weights."""
+    if not isinstance(settings.model, ModelSettings):
+        return
+    with torch.device("meta"):
+        model = settings.model.untrained().make(classes)
+    if defender is not None and settings.patch is not None:
+        defender.mutants(model, _patch(settings, {}), _stride(settings, {}))
 
 
 def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseModel:
