@@ -10,7 +10,8 @@ import torch.nn.functional as F
 from noisy_srf import random_images
 
 from mrcert_pl.errors import CheckpointError, ConfigurationError
-from mrcert_pl.models.checkpoints import describe_model, load_patchcure
+from mrcert_pl.models.checkpoints import describe_model
+from mrcert_pl.models.patchcure import load_patchcure
 
 DIM, HEADS, DEPTH, CLASSES, PATCH, TOKENS = 24, 2, 3, 6, 16, 4
 BACKBONE = {
