@@ -11,7 +11,6 @@ from result_files import priced_result
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.pareto import priced
 from mrcert_pl.views import frontier
-from mrcert_pl.views.drawing import percent_ticks
 from mrcert_pl.views.frontier import _place, against_cost, write_frontier
 
 
@@ -86,7 +85,3 @@ def test_numbers_of_close_points_do_not_overlap(tmp_path: Path, monkeypatch: pyt
     assert [len(panel) for panel in boxes] == [7, 7]
     for panel in boxes:
         assert not any(one.overlaps(other) for place, one in enumerate(panel) for other in panel[:place])
-
-
-def test_ticks_are_not_rounded() -> None:
-    assert [percent_ticks()(value, 0) for value in (0, 0.075, 0.1, 0.625, 1)] == ["0%", "7.5%", "10%", "62.5%", "100%"]

@@ -145,7 +145,9 @@ def show_verification(report: VerificationReport, console: Console | None = None
 
 
 def _table(title: str | None = None) -> Table:
-    return Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    return Table(
+        title=None if title is None else escape(title), box=SIMPLE_HEAD, title_justify="left", title_style="bold"
+    )
 
 
 def _columns(table: Table, first: str, *others: str) -> None:

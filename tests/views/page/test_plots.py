@@ -3,14 +3,11 @@
 import base64
 from pathlib import Path
 
-import numpy as np
 import pytest
 from result_files import evaluation, priced_result, row
 
 from mrcert_pl.results.labels import labels
-from mrcert_pl.results.locations import Locations
 from mrcert_pl.views.drawing import BLUE, ORANGE
-from mrcert_pl.views.page.maps import limits_of, location_map
 from mrcert_pl.views.page.plots import Labelled, against_patch_size, cases, side_by_side
 
 
@@ -59,17 +56,6 @@ def test_nothing_to_compare(tmp_path: Path, patches: tuple, certified: int) -> N
 def test_cases_are_counted() -> None:
     figure = cases({"a": [row(0, case=1), row(1, case=4), row(2, case=1)], "b": [row(0, case=2)]})
     assert "a: Case 1 2, Case 4 1; b: Case 2 1." in figure.alt
-
-
-def test_maps_say_their_range_and_share_colours() -> None:
-    counts = np.full((9, 5), 6)
-    counts[:, 2] = 3
-    maps = [Locations((counts,), 10, (16, 16)), Locations((np.full((9, 9), 9),), 10, (16, 16))]
-    assert limits_of(maps) == (0.3, 0.9)
-    assert limits_of(maps[1:]) == pytest.approx((0.9, 0.95))
-    figure = location_map(maps[0], 0, "mrcert", (0.3, 0.9))
-    assert "mrcert: where a 8x12 px patch is centred" in figure.alt
-    assert "30.0 to 60.0 % of the images by location, 54.0 % on average" in figure.alt
 
 
 def test_a_label_has_one_colour_in_all_figures(tmp_path: Path) -> None:
