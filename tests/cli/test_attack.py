@@ -6,52 +6,26 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from plain_results import read_results, read_verdicts
+from small_checkpoint import CHECKPOINT, random_checkpoint
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
-from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.cli.instantiate import model_settings
 from mrcert_pl.data.attacked import AttackedImages
-from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
-from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
+from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.tasks.examples import _originals
 
 Command = Callable[..., None]
 
 ATTACK = ["attack", *TINY, "patch=32", "trainer=cpu", "images=4", "attack.starts=3", "attack.steps=2"]
-CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
-
-
-def random_checkpoint(path: Path, overrides: list[str]) -> Path:
-    """A checkpoint of random weights."""
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        model: Any = model_settings(compose("eval", overrides=overrides)).make(10)
-    for parameter in model.parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, path)
-    return path
-
-
-@pytest.fixture
-def untrained(command: Command) -> Command:
-    """Commands in a folder with a checkpoint of random weights."""
-    random_checkpoint(CHECKPOINT, TINY)
-    return command
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -209,50 +183,6 @@ def test_a_vote_on_images_that_were_made_against_another_model(
     assert "AblationVote votes over ablations, and ViTSRF has none" in failure(f"checkpoint={CHECKPOINT}")
     message = failure(f"checkpoint={checkpoint}", "model.width=50")
     assert "model.width: 40 in the checkpoint, 50 given" in message
-
-
-AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]
-
-
-def test_certificates_are_attacked(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    untrained(*AUDIT, "defender=patchcure")
-    output = capsys.readouterr().out
-    (file,) = Path("outputs/audit").rglob("certificates.json")
-    content = json.loads(file.read_text())
-    assert content["images"] == 3
-    assert content["certified"] > 0
-    assert content["placements"] == 9
-    tried = {tally["name"]: tally["tried"] for tally in content["attacks"]}
-    assert tried["adaptive"] == tried["random"] == 9 * content["certified"]
-    assert (content["labels_broken"], content["certificates_broken"], content["breaks"]) == (0, 0, [])
-    assert f"patchcure: {content['certified']} certified of 3 images" in output
-
-
-def test_a_broken_certificate_is_written_and_the_command_fails(
-    untrained: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def credulous(self: PatchCURE, table: Any) -> Verdicts:
-        """Certifies whatever the base model says."""
-        verdicts = decide(self, table)
-        return replace(verdicts, certified=torch.ones_like(verdicts.certified), label=table.labels[:, 0].long())
-
-    decide = PatchCURE.decide_complete
-    wide = ["patch=224x48", "step_px=90", "adaptive.steps=20", f"checkpoint={CHECKPOINT}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PatchCURE, "decide_complete", credulous)
-        with pytest.raises(SystemExit, match="1"):
-            untrained(*AUDIT, *wide, "defender=patchcure")
-    written = list(Path("outputs/audit").rglob("breaks/*.npz"))
-    assert written
-    message = capsys.readouterr().err
-    assert f"{len(written)} patches break what was certified" in message
-    assert "Traceback" not in message
-
-
-def test_an_audit_of_nothing_is_no_success(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        untrained(*AUDIT, "defender=undefended")
-    assert "none of the 3 images is certified" in capsys.readouterr().err
 
 
 def test_two_processes_make_the_files_of_one(untrained: Command) -> None:

@@ -118,3 +118,12 @@ def test_hostile_tables_run_nothing(untrained: Command, refused: Callable[..., s
         (Path("tables") / name).write_bytes(pickle.dumps(Payload()))
     assert "tables" in refused(*EVAL, "table=tables")
     assert not Path("executed").exists()
+
+
+def test_a_path_of_an_attacked_set_is_not_interpolated(untrained: Command, refused: Callable[..., str]) -> None:
+    made_from = HEADER["made_from"] | {"checkpoint": "${oc.env:HOME}"}
+    Path("set").mkdir()
+    Path("set/attack.json").write_text(json.dumps(HEADER | {"made_from": made_from}))
+    message = refused("eval", "dataset=attacked", "dataset.path=set", "trainer=cpu")
+    assert "names the checkpoint '${oc.env:HOME}'" in message
+    assert "is not read" in message
