@@ -5,7 +5,7 @@ import pickle
 import pytest
 import torch
 
-from mrcert_pl.defenders import MRCert, OutputLevel, Verdicts
+from mrcert_pl.defenders import OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError
 
 NAMES = ["label", "certificate", "round_trip", "map", "table"]
@@ -52,8 +52,3 @@ def test_parts_are_concatenated() -> None:
     both = Verdicts.cat([limited, limited])
     assert both.label.tolist() == [0, 1, 2, 0, 1, 2]
     assert both.round_trip is None
-
-
-def test_the_former_name_warns() -> None:
-    with pytest.warns(DeprecationWarning, match="use with_output"):
-        assert MRCert().asked_for("map").output is OutputLevel.MAP
