@@ -21,7 +21,7 @@ demo: $(INSTALLED) ## train on real images, certify them with five defenders, sh
 	$(BIN)/python train.py paths.output_dir=outputs/demo
 	@rm -rf outputs/demo/mutants # of the model of an earlier demo
 	$(BIN)/python eval.py defender=undefended paths.output_dir=outputs/demo
-	$(BIN)/python eval.py -m defender=patchcure,mrcert,mrcert_sharp,mrcert_cascade store=outputs/demo/mutants pictures=4 paths.output_dir=outputs/demo
+	$(BIN)/python eval.py -m defender=patchcure,mrcert,mrcert_sharp,mrcert_cascade store=outputs/demo/mutants examples=4 paths.output_dir=outputs/demo
 	@echo; $(BIN)/mrcert report outputs/demo --html outputs/demo/report.html
 
 test: $(INSTALLED) ## run the tests

@@ -45,11 +45,11 @@ def audit(
     model = noisy_srf(seed, split=1, window=(columns, 1), backbone_args=size).requires_grad_(False)
     patch = PatchSpec((px, 12))
     lattice = lattice or defender.mutants(model, patch)
-    pictures = random_images(images, px)
-    attacks = [AdaptivePatch(lattice.hidden, steps=8, step_size=0.2, mutants=8), CheapPatches(pictures[:1])]
+    pixels = random_images(images, px)
+    attacks = [AdaptivePatch(lattice.hidden, steps=8, step_size=0.2, mutants=8), CheapPatches(pixels[:1])]
     found = CertificateAudit(model, lattice, defender, placement_grid(patch, (px, px), step_px), attacks)
-    for key, picture in enumerate(pictures):
-        found.image(picture, key)
+    for image_id, image in enumerate(pixels):
+        found.image(image, image_id)
     return found.findings
 
 

@@ -108,21 +108,6 @@ def test_the_authors_space_is_the_published_loop(
         check(model, attack, image_id, *authors_loop(model, image, image_id, patch, **SMALL, clip=clip))
 
 
-def test_the_range_is_one_scalar_pair_of_all_normalised_images(model: ViTSRF) -> None:
-    normalised = [(image - model.mean[0]) / model.std[0] for image in IMAGES]
-    expected = (min(x.min().item() for x in normalised), max(x.max().item() for x in normalised))
-    assert normalised_range(IMAGES, model) == pytest.approx(expected)
-
-
-def test_the_authors_space_needs_its_range(model: ViTSRF) -> None:
-    attack = PatchIFGSM(PatchSpec(12), **SMALL, space="authors")
-    assert attack.needs_clip
-    assert not PatchIFGSM(PatchSpec(12)).needs_clip
-    assert not PatchIFGSM(PatchSpec(12), space="authors", clip=[-2.0, 2.0]).needs_clip
-    with pytest.raises(ConfigurationError, match=r"give clip=\(low, high\)"):
-        attack.attack(model, IMAGES[0], LABEL, 0)
-
-
 def same(one: AttackedImage, other: AttackedImage) -> bool:
     rest = [{k: v for k, v in vars(attacked).items() if k != "image"} for attacked in (one, other)]
     return torch.equal(one.image, other.image) and rest[0] == rest[1]
@@ -194,23 +179,6 @@ def test_every_model_can_be_attacked(other: object) -> None:
     args = {"img_size": 64, "embed_dim": 16, "depth": 1, "num_heads": 2}
     found = PatchIFGSM(PatchSpec(12), **SMALL).attack(other(args).eval(), IMAGES[0], LABEL, 0)  # type: ignore[operator]
     assert found.loss > 0
-
-
-@pytest.mark.parametrize(
-    ("settings", "message"),
-    [
-        ({"space": "normalised"}, "unknown space of an attack 'normalised'; choose one of: authors, pixel"),
-        ({"starts": 0}, "the starts of an attack must be at least 1"),
-        ({"steps": -1}, "the steps of an attack must be at least 0"),
-        ({"token_budget": 0}, "token budget"),
-        ({"step_size": 0.0}, "must be positive"),
-        ({"clip": (-1.0, 1.0)}, "clip= belongs to space=authors"),
-        ({"space": "authors", "clip": (1.0, -1.0)}, "a lower and a larger upper value"),
-    ],
-)
-def test_bad_settings(settings: dict, message: str) -> None:
-    with pytest.raises(ConfigurationError, match=message):
-        PatchIFGSM(PatchSpec(12), **settings)
 
 
 def test_a_model_in_training_mode_and_a_large_patch_are_refused(model: ViTSRF) -> None:

@@ -41,7 +41,7 @@ def fit(folder: Path, epochs: int, resume: Path | None = None, plugin: TorchChec
 
 def test_checkpoints_come_back_and_training_goes_on_from_them(tmp_path: Path) -> None:
     fit(tmp_path, epochs=2)
-    assert [file.name for file in tmp_path.iterdir()] == ["last.ckpt"]
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
     assert fit(tmp_path, epochs=3, resume=tmp_path / "last.ckpt").global_step == 12
 
 

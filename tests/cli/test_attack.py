@@ -6,52 +6,26 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from mrcert_pl.cli.build import build_model
-from mrcert_pl.cli.examples import originals
 from PIL import Image
 from plain_results import read_results, read_verdicts
+from small_checkpoint import CHECKPOINT, random_checkpoint
 from tiny import TINY
 
 from mrcert_pl.attacks import PatchIFGSM, Placement
-from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data.attacked import AttackedImages
-from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import DataError
-from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
+from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
+from mrcert_pl.tasks.examples import _originals
 
 Command = Callable[..., None]
 
 ATTACK = ["attack", *TINY, "patch=32", "trainer=cpu", "images=4", "attack.starts=3", "attack.steps=2"]
-CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
-
-
-def random_checkpoint(path: Path, overrides: list[str]) -> Path:
-    """A checkpoint of random weights."""
-    from hydra import compose, initialize_config_dir
-
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
-        model = build_model(compose("eval", overrides=overrides))
-    for parameter in model.parameters():
-        parameter.data += 0.3 * torch.randn_like(parameter)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    weights = {f"model.{name}": value for name, value in model.state_dict().items()}
-    torch.save({"state_dict": weights, "mrcert": describe_model(model)}, path)
-    return path
-
-
-@pytest.fixture
-def untrained(command: Command) -> Command:
-    """Commands in a folder with a checkpoint of random weights."""
-    random_checkpoint(CHECKPOINT, TINY)
-    return command
 
 
 def contents(folder: Path) -> dict[str, bytes]:
@@ -59,7 +33,7 @@ def contents(folder: Path) -> dict[str, bytes]:
 
 
 def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    untrained(*ATTACK, "pictures=2")
+    untrained(*ATTACK, "examples=2")
     output = capsys.readouterr().out
     (run,) = Path("outputs/attack/digits/vit_srf_p32").iterdir()
     assert (run / "contact_sheet.png").is_file()
@@ -68,7 +42,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
     assert result["n"] == 4
     assert result["successes"] == 4 - after
     assert re.search(
-        rf"4 images, patch 32: base accuracy .*\({before}\) before the attack, .*\({after}\) after", output
+        rf"4 images, patch 32 px: base accuracy .*\({before}\) before the attack, .*\({after}\) after", output
     )
 
     following = re.search(r"python eval.py (dataset=attacked \S+ defender=mrcert)", output)
@@ -103,7 +77,7 @@ def test_verdicts_on_an_attacked_set_are_drawn_below_its_images(
 ) -> None:
     """As three rows, or two where the data set that it was made from is not to be had."""
     untrained(*ATTACK, "store=here")
-    evaluate = ["eval", "dataset=attacked", "dataset.path=here", "trainer=cpu", "pictures=3", "defender=patchcure"]
+    evaluate = ["eval", "dataset=attacked", "dataset.path=here", "trainer=cpu", "examples=3", "defender=patchcure"]
     heights = []
     for source in ("digits", "imagenette"):
         header = json.loads(Path("here/attack.json").read_text())
@@ -132,14 +106,14 @@ def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
     for name in ("first", "second"):
         images = AttackedImages(Path(name))
         places[name] = {facts.id: Placement(*facts.placement).mask((224, 224))[0] for facts in images.facts}
-    before = originals(Path("second"), list(places["first"]), (224, 224))
+    before = _originals(Path("second"), list(places["first"]), (224, 224))
     for record in images.records("test"):
         patched = places["first"][record.id] | places["second"][record.id]
         same = (np.asarray(images.image(record)) == (before[record.id] * 255).round()).all(2)
         assert same[~patched.numpy()].all()
         assert not same[places["first"][record.id].numpy()].all()
     with pytest.raises(DataError, match=r"digits: there are no images \[99999\]"):
-        originals(Path("first"), [99999], (224, 224))
+        _originals(Path("first"), [99999], (224, 224))
 
 
 def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
@@ -193,7 +167,7 @@ def test_a_vote_on_images_that_were_made_against_another_model(
     (file,), (again,) = (Path(name).rglob("results.json") for name in ("first", "again"))
     result, rows = read_results(file), read_verdicts(file.with_name("verdicts.parquet"))
     assert rows == read_verdicts(again.with_name("verdicts.parquet"))
-    assert (result["model"], result["patch"], result["mutants"]["width"]) == ("column_vit", 32, 40)
+    assert (result["model"], result["patch"], result["mutants"]["sizes"]["width"]) == ("column_vit", 32, 40)
     model, images = rebuild(read_checkpoint(checkpoint)), AttackedImages(Path("here"))
     pixels = [torch.from_numpy(np.array(images.image(r))).permute(2, 0, 1) / 255 for r in images.records("test")]
     assert [row["base_prediction"] for row in rows] == model(torch.stack(pixels)).argmax(1).tolist()
@@ -204,54 +178,11 @@ def test_a_vote_on_images_that_were_made_against_another_model(
         return capsys.readouterr().err
 
     message = failure()
-    assert "no checkpoint checkpoints/digits/column_vit_p32/best.ckpt of a column_vit" in message
+    assert "there is no checkpoint checkpoints/digits/column_vit_p32/best.ckpt" in message
     assert "python train.py dataset=digits model=column_vit patch=32" in message
-    assert "is of a ViTSRF, and this is an evaluation of model=column_vit" in failure(f"checkpoint={CHECKPOINT}")
+    assert "AblationVote votes over ablations, and ViTSRF has none" in failure(f"checkpoint={CHECKPOINT}")
     message = failure(f"checkpoint={checkpoint}", "model.width=50")
-    assert "width: 40 in the checkpoint, 50 in the configuration" in message
-
-
-AUDIT = ["audit", "certificates", *TINY, "patch=32", "images=3", "step_px=100", "adaptive.steps=2", "device=cpu"]
-
-
-def test_certificates_are_attacked(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    untrained(*AUDIT, "defender=patchcure")
-    output = capsys.readouterr().out
-    (file,) = Path("outputs/audit").rglob("certificates.json")
-    content = json.loads(file.read_text())
-    assert content["images"] == 3
-    assert content["certified"] > 0
-    assert content["placements"] == 9
-    assert content["attacks"]["adaptive"] == content["attacks"]["random"] == 9 * content["certified"]
-    assert (content["labels_broken"], content["certificates_broken"], content["breaks"]) == (0, 0, [])
-    assert f"patchcure: {content['certified']} certified of 3 images" in output
-
-
-def test_a_broken_certificate_is_written_and_the_command_fails(
-    untrained: Command, capsys: pytest.CaptureFixture[str]
-) -> None:
-    def credulous(self: PatchCURE, table: Any) -> Verdicts:
-        """Certifies whatever the base model says."""
-        verdicts = decide(self, table)
-        return replace(verdicts, certified=torch.ones_like(verdicts.certified), label=table.labels[:, 0].long())
-
-    decide = PatchCURE.decide_complete
-    wide = ["patch=224x48", "step_px=90", "adaptive.steps=20", f"checkpoint={CHECKPOINT}"]
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(PatchCURE, "decide_complete", credulous)
-        with pytest.raises(SystemExit, match="1"):
-            untrained(*AUDIT, *wide, "defender=patchcure")
-    written = list(Path("outputs/audit").rglob("breaks/*.npz"))
-    assert written
-    message = capsys.readouterr().err
-    assert f"{len(written)} patches break what was certified" in message
-    assert "Traceback" not in message
-
-
-def test_an_audit_of_nothing_is_no_success(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(SystemExit, match="1"):
-        untrained(*AUDIT, "defender=undefended")
-    assert "none of the 3 images is certified" in capsys.readouterr().err
+    assert "model.width: 40 in the checkpoint, 50 given" in message
 
 
 def test_two_processes_make_the_files_of_one(untrained: Command) -> None:
@@ -276,7 +207,7 @@ def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixt
     assert "unknown space of an attack 'raw'" in failure(*ATTACK, "attack.space=raw")
     assert "dataset=attacked needs dataset.path" in failure("eval", "dataset=attacked")
     assert "there is no attacked set in nowhere" in failure("eval", "dataset=attacked", "dataset.path=nowhere")
-    assert "no earlier run to go on with" in failure(*ATTACK, "store=last", "paths.output_dir=empty")
+    assert "there is no earlier run to resume" in failure(*ATTACK, "store=last", "paths.output_dir=empty")
     header = json.loads(Path("here/attack.json").read_text())
     header["images"].append(12345)
     Path("here/attack.json").write_text(json.dumps(header))

@@ -2,15 +2,18 @@
 
 import shlex
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
 from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
+from PIL import Image
 
 import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
 from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.instantiate import model_settings
 from mrcert_pl.geometry import PatchSpec
 
 CONF = CONF_DIR
@@ -87,17 +90,18 @@ def test_attacks_are_made(option: str) -> None:
 
 
 @pytest.mark.parametrize("option", [o for group, o in OPTIONS if group == "dataset" and o != "attacked"])
-def test_data_sets_are_made(option: str) -> None:
-    cfg = composed("eval", f"dataset={option}")
+def test_data_sets_are_made(option: str, tmp_path: Path) -> None:
+    for name in ("a", "b"):
+        (tmp_path / name).mkdir()
+        Image.new("RGB", (8, 8)).save(tmp_path / name / "0.png")
+    cfg = composed("eval", f"dataset={option}", *([f"dataset.root={tmp_path}"] if option == "folder" else []))
     assert instantiate(cfg.dataset, image_px=(224, 224), batch_size=2).description.name == option
 
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
 def test_models_are_made(option: str) -> None:
     """With the size that the embedded data set gives them, from random weights."""
-    from mrcert_pl.cli.build import build_model
-
-    model = build_model(composed("eval", f"model={option}", "model.pretrained=false"))
+    model: Any = model_settings(composed("eval", f"model={option}", "model.pretrained=false")).make(10)
     assert model.num_classes == 10
     assert model.windows == WINDOWS[option]
 

@@ -32,7 +32,7 @@ def test_offline_it_writes_what_it_would_save(command: Command, capsys: pytest.C
     command("dashboard", "--project", "signs")
     output = capsys.readouterr().out
     assert "Results of 3 evaluations" in output
-    assert "Nothing was sent" in output
+    assert "Nothing was uploaded" in output
     assert "in the project signs of your account" in output
     for name in ("workspace", "report"):
         assert json.loads(Path("outputs/dashboard", f"{name}.json").read_text())["displayName"] == "Certified recovery"

@@ -1,7 +1,7 @@
 """Models beside the paper's from the command line: training, evaluation, mask strides."""
 
 import json
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import pytest
@@ -9,6 +9,8 @@ from PIL import Image
 
 from mrcert_pl.defenders import MRCert
 from mrcert_pl.guard import Guard
+from mrcert_pl.results import EvaluationResult
+from mrcert_pl.results.schema import MutantFacts
 
 Command = Callable[..., None]
 
@@ -16,9 +18,14 @@ TINY = ["model.backbone_args={embed_dim: 16, depth: 2, num_heads: 2}", "patch=32
 TRAIN = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=1"]
 
 
-def results(model: str) -> dict:
+def results(model: str) -> EvaluationResult:
     (file,) = Path(f"outputs/eval/digits/{model}").rglob("results.json")
-    return json.loads(file.read_text())
+    return EvaluationResult.read(file)
+
+
+def sizes(result: EvaluationResult) -> Mapping[str, int]:
+    assert result.mutants is not None
+    return result.mutants.sizes
 
 
 def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -27,12 +34,12 @@ def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.Captu
     assert "python eval.py dataset=digits model=masked_vit patch=32" in capsys.readouterr().out
     command("eval", "model=masked_vit", *TINY, "dataset.limit=2", "defender=mrcert", "patches=1")
     found = results("masked_vit_p32")
-    assert found["mutants"] == {"masks": 9, "unions": 46, "order": 2, "windows": 196}
+    assert found.mutants == MutantFacts("unions", {"masks": 9, "unions": 46, "order": 2, "windows": 196})
     command(
         "eval", "model=masked_vit", *TINY, "dataset.limit=2", "defender=patchcure", "stride=5", "paths.output_dir=five"
     )
     (file,) = Path("five").rglob("results.json")
-    assert json.loads(file.read_text())["mutants"]["masks"] == 9
+    assert sizes(EvaluationResult.read(file))["masks"] == 9
 
     # The checkpoint knows the stride and the patch: it is all that a prediction takes.
     Image.new("L", (20, 30), 90).save("photo.png")
@@ -40,7 +47,7 @@ def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.Captu
     (row,) = Path("outputs/predict").rglob("verdicts.jsonl")
     assert 10 <= json.loads(row.read_text())["mutants_evaluated"] <= 46
     guard = Guard.from_checkpoint("checkpoints/digits/masked_vit_p32/best.ckpt", MRCert(patches=1))
-    assert guard.evaluator.mutants.summary() == found["mutants"]
+    assert MutantFacts.of(guard.evaluator.mutants.summary()) == found.mutants
     assert guard.preprocessing.resize == "whole"
 
 
@@ -48,10 +55,14 @@ def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]
     drop = ["model.hidden_tokens=drop", "model.window=[2,2]", "model.split=1", "stride=2"]
     command("train", *TINY, *TRAIN, *drop, "defender=patchcure")
     command("eval", *TINY, *drop, "dataset.limit=2", "defender=patchcure")
-    assert results("vit_srf_p32")["mutants"]["windows"] == 49
+    assert sizes(results("vit_srf_p32"))["windows"] == 49
+    # What is not given is taken from the checkpoint.
+    command("eval", *TINY, "stride=2", "dataset.limit=2", "defender=patchcure", "paths.output_dir=taken")
+    (file,) = Path("taken").rglob("results.json")
+    assert EvaluationResult.read(file).config["model"]["hidden_tokens"] == "drop"
     with pytest.raises(SystemExit):
-        command("eval", *TINY, *drop[1:], "dataset.limit=2", "defender=patchcure")
-    assert "hidden_tokens: 'drop' in the checkpoint, 'zero' in the configuration" in capsys.readouterr().err
+        command("eval", *TINY, "model.hidden_tokens=zero", *drop[1:], "dataset.limit=2", "defender=patchcure")
+    assert "model.hidden_tokens: 'drop' in the checkpoint, 'zero' given" in capsys.readouterr().err
 
 
 def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
@@ -59,11 +70,11 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
     command("train", *box, *TRAIN)
     command("eval", *box, "dataset.limit=2")
     found = results("blackbox_p4")
-    assert found["mutants"] == {"masks": 9, "unions": 46, "order": 2, "windows": 25}
-    assert found["gflops_per_image"] > 0
+    assert found.mutants == MutantFacts("unions", {"masks": 9, "unions": 46, "order": 2, "windows": 25})
+    assert (found.gflops_per_image or 0) > 0
     with pytest.raises(SystemExit):
         command("eval", *box, "dataset.limit=2", "stride=2")
-    assert "model.masks_per_axis instead of stride=2" in capsys.readouterr().err
+    assert "masks_per_axis instead of stride=2; leave it at 1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -72,7 +83,7 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
         (["model=masked_vit", "stride=6"], "the nearest that works: stride=4"),
         (["model.window=[14,2]", "model.split=1"], "the nearest that works: model.window=[14,1] stride=1"),
         (["model=masked_vit", "patch=112"], "no stride and no windows of vit_tiny_patch16_224 work here"),
-        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that could be dropped"),
+        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that can be dropped"),
         (
             ["model=blackbox", "model.masks_per_axis=2", "defender=mrcert"],
             "the nearest that works: model.masks_per_axis=3",
@@ -83,6 +94,6 @@ def test_what_cannot_work_names_what_does(
     command: Command, capsys: pytest.CaptureFixture[str], arguments: list[str], message: str
 ) -> None:
     with pytest.raises(SystemExit) as stopped:
-        command("eval", *(TINY[1:] if "model=blackbox" in arguments else TINY), *arguments)
+        command("train", *(TINY[1:] if "model=blackbox" in arguments else TINY), *arguments)
     assert stopped.value.code == 1
     assert message in capsys.readouterr().err

@@ -6,8 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from mrcert_pl.cli.plan import Row, recommend
-
 TINY = ["model.backbone_args={embed_dim: 16, depth: 2, num_heads: 2}"]
 
 Command = Callable[..., None]
@@ -17,7 +15,7 @@ Command = Callable[..., None]
 def plan(command: Command, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch) -> Callable[..., str]:
     """What the command prints; nothing is timed for long, and no weights are ever looked for."""
     monkeypatch.setenv("COLUMNS", "200")
-    monkeypatch.setattr("mrcert_pl.cli.stopwatch._SECONDS", 0.0)
+    monkeypatch.setattr("mrcert_pl.mutants.stopwatch._SECONDS", 0.0)
     monkeypatch.setattr("mrcert_pl.models.backbones.hub_weights", lambda name: pytest.fail("weights were asked for"))
 
     def run(*arguments: str) -> str:
@@ -98,18 +96,3 @@ def test_bad_settings(
         plan(*TINY, *arguments)
     assert stopped.value.code == 1
     assert message in capsys.readouterr().err
-
-
-def test_the_recommendation_hides_least_of_what_is_affordable() -> None:
-    rows = [
-        Row({"stride": i}, None, (0.9, visible), (1.0, gflops), (0.1, seconds)) for i, visible, gflops, seconds in COSTS
-    ]
-    rows.append(Row({"stride": 9}, problem="too many"))
-    assert recommend(rows, None, None) is rows[0]
-    assert recommend(rows, 50, None) is rows[1]
-    assert recommend(rows, None, 100) is rows[1]
-    assert recommend(rows, 5, 5000) is rows[2]
-    assert recommend(rows, 0.5, None) is None
-
-
-COSTS = [(2, 0.7, 1000, 100), (3, 0.6, 100, 10), (4, 0.4, 10, 1)]

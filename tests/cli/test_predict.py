@@ -29,7 +29,7 @@ def save(model: torch.nn.Module, path: str) -> None:
 
 @pytest.fixture
 def ready(command: Command) -> Command:
-    """Two checkpoints, and a folder with pictures of several kinds and two that are none."""
+    """Two checkpoints, and a folder with images of several kinds and two other files."""
     save(ViTSRF("vit_tiny_patch16_224", num_classes=10, split=1, backbone_args=SMALL), "srf.ckpt")
     save(AblatedViT("vit_tiny_patch16_224", num_classes=10, width=56, backbone_args=SMALL), "vote.ckpt")
     folder = Path("photos/sub")
@@ -38,7 +38,7 @@ def ready(command: Command) -> Command:
     Image.fromarray(pixels).save("photos/colour.png")
     Image.fromarray(pixels).convert("CMYK").save("photos/sub/print.jpg")
     Path("photos/empty.png").touch()
-    Path("photos/text.jpg").write_text("no picture")
+    Path("photos/text.jpg").write_text("no image")
     return command
 
 
@@ -53,7 +53,7 @@ def only_run() -> Path:
 
 def test_a_folder_with_damaged_files(ready: Command, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit) as stopped:
-        ready("predict", "images=photos", "checkpoint=srf.ckpt", "pictures=all", "batch_size=2")
+        ready("predict", "images=photos", "checkpoint=srf.ckpt", "examples=all", "batch_size=2")
     assert stopped.value.code == 3
     output = capsys.readouterr()
     assert "4 images: " in output.out
@@ -68,7 +68,7 @@ def test_a_folder_with_damaged_files(ready: Command, capsys: pytest.CaptureFixtu
         "photos/text.jpg",
     ]
     assert [row["error"] is None for row in rows] == [True, False, True, False]
-    assert {path.name for path in (run / "pictures").iterdir()} == {"0000_colour.png", "0002_print.png"}
+    assert {path.name for path in (run / "examples").iterdir()} == {"0000_colour.png", "0002_print.png"}
     assert (run / "config.yaml").is_file()
     with (run / "verdicts.csv").open(newline="") as file:
         assert [row["image"] for row in csv.DictReader(file)] == [row["image"] for row in rows]
@@ -119,7 +119,7 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
         (["images=photos", "checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
         (["images=photos", "checkpoint=srf.ckpt", "output=labels"], "unknown output level 'labels'"),
         (["images=photos", "checkpoint=srf.ckpt", "require=label"], "choose one of: certificate, round_trip"),
-        (["images=photos", "checkpoint=srf.ckpt", "pictures=some"], "a number of images to draw or all, not 'some'"),
+        (["images=photos", "checkpoint=srf.ckpt", "examples=some"], "a number of images to draw or all, not 'some'"),
         (["images=photos", "checkpoint=srf.ckpt", "device=tpu"], "there is no device 'tpu' here"),
     ],
 )

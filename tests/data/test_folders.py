@@ -43,7 +43,7 @@ def test_test_ids_and_the_side_of_an_image_dont_depend_on_other_images(imagenett
 def test_only_images_count(imagenette: Path) -> None:
     before = open_imagenette(imagenette).records("test")
     for name in (".DS_Store", "notes.txt", "._picture.JPEG", "Thumbs.db"):
-        (imagenette / "val" / IMAGENETTE_FOLDERS[0] / name).write_text("no picture")
+        (imagenette / "val" / IMAGENETTE_FOLDERS[0] / name).write_text("no image")
     (imagenette / "val" / ".ipynb_checkpoints").mkdir()
     (imagenette / "readme.txt").touch()
     assert open_imagenette(imagenette).records("test") == before

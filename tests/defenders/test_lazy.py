@@ -2,14 +2,13 @@
 
 import pytest
 import torch
-from defender_tables import DEGENERATE, GRIDS, lattice_of, planted_labels, table_of
-from lazy_tables import FIELDS, GIVEN, WANTS, assert_verdicts_of_the_full_table, filled_as_asked
-from patch_game import PatchGame, small_lattice
+from reference.defender_tables import DEGENERATE, GRIDS, lattice_of, planted_labels, table_of
+from reference.lazy_tables import FIELDS, GIVEN, WANTS, assert_verdicts_of_the_full_table, filled_as_asked
+from reference.patch_game import PatchGame, small_lattice
 from torch import Tensor
 
 from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, OutputLevel, PatchCURE, Undefended, Verdicts, masking
 from mrcert_pl.defenders.lazy import differ
-from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
@@ -224,20 +223,3 @@ class TestTables:
         for defender in family(2).values():
             assert defender.with_output("map").next_queries(empty).shape == (0, len(self.lattice))
             assert len(defender.with_output("map").decide(empty)) == 0
-
-    def test_a_table_with_too_little(self) -> None:
-        table = self.full.rows(torch.tensor([0]))
-        table.labels[0, 0] = NOT_EVALUATED
-        with pytest.raises(ConfigurationError, match=r"lacks 1 labels that MRCert needs; .* evaluate=full"):
-            MRCert().with_output("label").decide(table)
-
-    def test_unknown_want(self) -> None:
-        with pytest.raises(
-            ConfigurationError, match="unknown output level 'all'; choose one of: certificate, label, map"
-        ):
-            MRCert().with_output("all")  # type: ignore[arg-type]
-
-    def test_the_defender_itself_is_asked_for_no_less(self) -> None:
-        defender = MRCert()
-        assert defender.with_output("label").output is OutputLevel.LABEL
-        assert defender.output is OutputLevel.TABLE

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from defender_reference import (
+from reference.defender_reference import (
     general_certified,
     general_inference,
     general_round_trip,
@@ -16,7 +16,7 @@ from defender_reference import (
     mrcert_round_trip,
     stable,
 )
-from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, rows_of, table_of
+from reference.defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, rows_of, table_of
 
 from mrcert_pl.defenders import MRCert, witnesses
 from mrcert_pl.errors import ConfigurationError

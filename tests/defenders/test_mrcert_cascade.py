@@ -4,8 +4,17 @@ import math
 
 import pytest
 import torch
-from defender_reference import cascade_inference, cascade_safe, largest_certified, sets_upto
-from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_labels, planted_table, rows_of, table_of
+from reference.defender_reference import cascade_inference, cascade_safe, largest_certified, sets_upto
+from reference.defender_tables import (
+    DEGENERATE,
+    GRIDS,
+    as_mappings,
+    lattice_of,
+    planted_labels,
+    planted_table,
+    rows_of,
+    table_of,
+)
 from torch import Tensor
 
 from mrcert_pl.defenders import MRCert, MRCertCascade, PatchCURE, Verdicts, witnesses
@@ -96,27 +105,6 @@ def test_it_certifies_whatever_sharp_mrcert_does(grid: str, patches: int) -> Non
         assert decided(sharp) == decided(cascade)
     if grid == "9 columns, masks of 3, stride 2" and patches == 2:
         assert (cascade.certified & ~sharp.certified).any()
-
-
-@pytest.mark.parametrize("grid", GRIDS | DEGENERATE)
-def test_what_is_forgeable(grid: str) -> None:
-    """Definition 9 in sets, on labels and gaps of every density."""
-    lattice, draw = lattice_of(grid, 4), torch.Generator().manual_seed(0)
-    labels = planted_labels(lattice, 20, 4, seed=0)
-    label = labels.mode(1).values
-    counts = torch.rand(20, len(lattice), generator=draw) < torch.linspace(0.2, 2, 20)[:, None]
-    hides, asked = lattice.containing(2), torch.rand(20, lattice.size(2), generator=draw) < 0.3
-    inside = hides.tolist()
-    for n in (1, 2):
-        join = lattice.join(n, n)
-        found, expected = witnesses.forgeable(counts, labels, label, join, hides, asked), torch.zeros_like(asked)
-        for image, place in asked.nonzero().tolist():
-            known, counting = labels[image].tolist(), counts[image].tolist()
-            of_row = [[entry for entry in row if counting[entry] and inside[place][entry]] for row in join.tolist()]
-            fixed = [{known[entry] for entry in row} for row in of_row]
-            expected[image, place] = any(len(one) <= 1 and int(label[image]) not in one for one in fixed)
-        assert torch.equal(found, expected)
-        assert grid in DEGENERATE or 0 < expected.sum() < asked.sum()
 
 
 class TestKnownAnswers:

@@ -5,8 +5,8 @@ from itertools import pairwise
 
 import pytest
 import torch
-from defender_reference import mrcert_certified, mrcert_round_trip
-from defender_tables import as_mappings, lattice_of, planted_table, rows_of
+from reference.defender_reference import mrcert_certified, mrcert_round_trip
+from reference.defender_tables import as_mappings, lattice_of, planted_table, rows_of
 
 from mrcert_pl.defenders import MRCert, witnesses
 from mrcert_pl.errors import ConfigurationError

@@ -5,7 +5,7 @@ from collections.abc import Callable
 
 import pytest
 import torch
-from defender_reference import (
+from reference.defender_reference import (
     general_certified,
     general_inference,
     general_round_trip,
@@ -14,7 +14,7 @@ from defender_reference import (
     sets_upto,
     sharp_safe,
 )
-from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, table_of
+from reference.defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, table_of
 from torch import Tensor
 
 from mrcert_pl.defenders import MRCert, Verdicts

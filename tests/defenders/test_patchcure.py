@@ -2,8 +2,8 @@
 
 import pytest
 import torch
-from defender_reference import patchcure_certified, patchcure_inference
-from defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, rows_of, table_of
+from reference.defender_reference import patchcure_certified, patchcure_inference
+from reference.defender_tables import DEGENERATE, GRIDS, as_mappings, lattice_of, planted_table, rows_of, table_of
 
 from mrcert_pl.defenders import MRCert, PatchCURE
 from mrcert_pl.errors import ConfigurationError

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from defender_tables import GRIDS, lattice_of, planted_table, rows_of
+from reference.defender_tables import GRIDS, lattice_of, planted_table, rows_of
 
 from mrcert_pl.defenders import Defender, MRCert, PatchCURE, Undefended
 from mrcert_pl.errors import ConfigurationError

@@ -1,8 +1,8 @@
 import pytest
 import torch
-from lazy_tables import assert_verdicts_of_the_full_table, filled_as_asked
+from reference.lazy_tables import assert_verdicts_of_the_full_table, filled_as_asked
+from reference.vote_tables import ablations_of, plurality, table_of, unions
 from torch import Tensor
-from vote_tables import ablations_of, plurality, table_of, unions
 
 from mrcert_pl.defenders import AblationVote, MRCert
 from mrcert_pl.errors import ConfigurationError

@@ -25,8 +25,8 @@ CONVOLUTIONAL = set(
         r"\w+",
         """byoanet byobnet convnext cpubone csatv2 cspnet cspnext densenet dla dpn efficientnet efficientvim fasternet
         ghostnet hardcorenas hgnet hrnet inception_next inception_resnet_v2 inception_v3 inception_v4 lcnetv2 lowformer
-        mambaout mobilenetv3 mobilenetv5 nasnet nfnet pnasnet rdnet regnet repghost repvit res2net resnest resnet
-        resnetv2 rexnet selecsls senet shvit sknet starnet tresnet vgg vovnet xception xception_aligned""",
+        mambaout mobilenetv3 mobilenetv5 mobilevit nasnet nfnet pnasnet rdnet regnet repghost repvit res2net resnest
+        resnet resnetv2 rexnet selecsls senet shvit sknet starnet tresnet vgg vovnet xception xception_aligned""",
     )
 )
 FAMILIES = {family: timm.list_models(module=family) for family in timm.list_modules()}

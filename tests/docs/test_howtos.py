@@ -18,6 +18,7 @@ from tiny import TINY
 from mrcert_pl import Guard
 from mrcert_pl.cli.configuration import CONF_DIR
 from mrcert_pl.data import ImageDataModule, catalog
+from mrcert_pl.defenders import registry
 from mrcert_pl.models import GridModel, TrainableModel
 from mrcert_pl.models.registry import _KINDS
 from mrcert_pl.results import find_runs
@@ -38,15 +39,17 @@ def defender(trained: Command, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) 
     """The folder of somebody who has written the files of the page."""
     write_files("defender", tmp_path)
     monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setattr(registry, "_REGISTRY", dict(registry._REGISTRY))
     yield tmp_path
     for module in ("stable_mask", "test_stable_mask", "verdicts"):
-        monkeypatch.delitem(sys.modules, module, raising=False)
+        sys.modules.pop(module, None)
 
 
-def test_a_new_defender_evaluates(command: Command, defender: Path) -> None:
+def test_a_new_defender_evaluates(command: Command, defender: Path, capsys: pytest.CaptureFixture[str]) -> None:
     for words in commands(ROOT / "docs/howto/defender.md"):
         command(*words, *([*SMALL, "dataset.limit=5"] if words[0] == "eval" else []))
     results = [run.result for run in find_runs([Path("outputs")])]
+    assert capsys.readouterr().out.count("all values agree with the tables") == 3
     assert [result.defender for result in results] == ["stable_mask", "stable_mask", "patchcure"]
     first, again, patchcure = (result.accuracy for result in results)
     assert first == again
@@ -147,11 +150,10 @@ def test_a_model_outside_the_package_trains_certifies_and_guards(command: Comman
     for words in commands(ROOT / "docs/howto/backbone.md"):
         if "model=patch_encoder" in words:
             command(*words, "trainer=cpu", *(few if words[0] == "train" else ["dataset.limit=2"]))
-    (results,) = Path("outputs").rglob("results.json")
-    assert read_results(results)["mutants"]["windows"] == 49
+    (run,) = find_runs([Path("outputs")])
+    assert run.result.mutants.sizes["windows"] == 49
     guard = Guard.from_checkpoint("checkpoints/digits/patch_encoder_p32/best.ckpt", defender="patchcure")
-    assert type(guard.model).__module__ == "patch_encoder"
-    assert guard([Image.new("RGB", (224, 224))])[0].label in guard.class_names
+    assert guard([Image.new("RGB", (224, 224))])[0].name in guard.class_names
 
 
 def test_the_test_of_the_new_model(patch_encoder: Path) -> None:
@@ -162,6 +164,24 @@ def test_the_new_model_plays_its_roles(patch_encoder: Path) -> None:
     model = importlib.import_module("patch_encoder").PatchEncoder(num_classes=5)
     assert isinstance(model, GridModel)
     assert isinstance(model, TrainableModel)
+
+
+def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:
+    """The script of the page, on fewer images and with a smaller model."""
+    monkeypatch.chdir(tmp_path)
+    script = titled("python")["certify.py"]
+    for whole, few in (
+        ('DatasetSettings("digits")', 'DatasetSettings("digits", limit=8)'),
+        ("epochs=10", "epochs=1"),
+        ('"embed_dim": 64', '"embed_dim": 16'),
+    ):
+        assert whole in script
+        script = script.replace(whole, few)
+    exec(compile(script, "certify.py", "exec"), {"__name__": "__main__"})
+    output = capsys.readouterr().out
+    assert "digits, vit_srf, patch 32 px, 8 images" in output
+    assert "of the images are certified" in output
+    assert {run.result.defender for run in find_runs([Path("outputs")])} == {"undefended", "patchcure", "mrcert"}
 
 
 def test_the_batch_script_is_a_script() -> None:

@@ -115,7 +115,7 @@ def test_known_unions_of_columns(patch, distinct, visible):
     ],
 )
 def test_known_unions_of_tokens(stride, sizes, visible):
-    """Mean visible tokens of the unions that need exactly so many masks."""
+    """Mean number of visible tokens of the unions of exactly this order."""
     lattice = covering_lattice(*TOKENS, PatchSpec(32), order=4, stride=stride)
     assert tuple(lattice.size(order) for order in range(5)) == sizes
     for order, mean_visible in enumerate(visible):

@@ -110,10 +110,10 @@ def test_on_attacked_images_those_that_the_base_model_misreads_are_counted(seed)
     metric = CertifiedRecoveryAccuracy(attacked=True)
     for indices in torch.arange(57).split(10):
         metric.update(*part(results, indices))
-    misread = [i for i in range(57) if int(base[i]) != int(target[i])]
-    recovered = [i for i in misread if int(verdicts.label[i]) == int(target[i]) and bool(verdicts.certified[i])]
+    misclassified = [i for i in range(57) if int(base[i]) != int(target[i])]
+    recovered = [i for i in misclassified if int(verdicts.label[i]) == int(target[i]) and bool(verdicts.certified[i])]
     assert metric.counts() == counted_one_by_one(results) | {"adversarial_certified": len(recovered)}
-    assert metric.compute()["adversarial_certified"] == pytest.approx(len(recovered) / len(misread))
+    assert metric.compute()["adversarial_certified"] == pytest.approx(len(recovered) / len(misclassified))
 
 
 def test_without_a_misread_image_there_is_no_adversarial_share():
@@ -321,8 +321,8 @@ def attacked_counts(results):
 
 def attacked_shares(results):
     counts = attacked_counts(results)
-    misread = counts["n"] - counts["base"]
-    adversarial = counts.pop("adversarial_certified") / misread if misread else float("nan")
+    misclassified = counts["n"] - counts["base"]
+    adversarial = counts.pop("adversarial_certified") / misclassified if misclassified else float("nan")
     return shares(counts) | {"adversarial_certified": adversarial}
 
 

@@ -4,10 +4,10 @@ import pickle
 import pytest
 import torch
 from noisy_srf import SMALL, noisy_srf, random_images
-from torch import nn
 
 from mrcert_pl.errors import CheckpointError
-from mrcert_pl.models.checkpoints import describe_model, read_checkpoint, restore, weights_digest
+from mrcert_pl.models import ViTSRF
+from mrcert_pl.models.checkpoints import describe_model, digest_of, read_checkpoint, restore, weights_digest
 
 
 def lightning_checkpoint(model, **changes):
@@ -217,11 +217,12 @@ def test_settings_that_only_one_side_knows_are_differences(path, model):
 
 
 def test_another_kind_of_model_is_refused(path):
-    class Other(nn.Linear):
-        config = {"in_features": 2}  # noqa: RUF012
+    class Other(ViTSRF):
+        pass
 
+    other = Other("vit_tiny_patch16_224", num_classes=5, window=(4, 1), split=1, backbone_args=SMALL)
     with pytest.raises(CheckpointError, match="holds a ViTSRF, and the configuration asks for Other") as error:
-        restore(Other(2, 2), read_checkpoint(path))
+        restore(other, read_checkpoint(path))
     assert f"mrcert convert {path} converted.safetensors" in str(error.value)
 
 
@@ -274,10 +275,7 @@ def test_digest_changes_with_one_bit_of_one_weight(name):
 
 def test_digest_tells_types_shapes_and_names_apart():
     def digest(**tensors):
-        module = nn.Module()
-        for name, value in tensors.items():
-            module.register_buffer(name, value)
-        return weights_digest(module)
+        return digest_of(tensors)
 
     zeros = torch.zeros(2, 4)
     digests = [

@@ -219,7 +219,7 @@ def test_pretrained_weights_are_taken_as_timm_takes_them(tmp_path):
 @pytest.mark.parametrize(
     ("backbone", "arguments", "message"),
     [
-        ("resnet50", {}, "'resnet50' has no tokens that can be dropped: a ResNet has no tokens.*model=blackbox"),
+        ("resnet50", {}, "'resnet50' has no tokens that could be dropped: a ResNet has no tokens.*model=blackbox"),
         ("swin_tiny_patch4_window7_224", {}, "attends within windows"),
         ("vit_base_r50_s16_224", {}, "convolutional stem"),
         (

@@ -108,4 +108,4 @@ def test_a_foreign_model_goes_through_the_engine_every_masking_defender_and_the_
     assert len(verdicts) == 4
     guard = Guard(foreign, defender, PatchSpec(1))
     (verdict,) = guard([Image.new("RGB", (56, 8), (200, 30, 30))])
-    assert verdict.label in guard.class_names
+    assert verdict.name in guard.class_names

@@ -1,7 +1,5 @@
 import argparse
-import os
 
-import numpy as np
 import pytest
 import timm
 import torch
@@ -10,7 +8,6 @@ from safetensors.torch import save_file
 
 from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.models.state_dicts import read_state_dict
 from mrcert_pl.models.weights import load_weights
 
 NAME = "vit_tiny_patch16_224"
@@ -75,13 +72,6 @@ def test_every_layout_is_read(write, layout, pool):
     assert f"{last}.weight" in state
     renamed = {name.replace(f"{last}.", "fc_norm."): value for name, value in state.items()}
     assert_same({name: x for name, x in model.state_dict().items() if name not in ("mean", "std")}, renamed)
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_old_and_new_files_of_torch(write, legacy):
-    state = foreign()
-    path = write({"model": state, "args": ARGUMENTS}, _use_new_zipfile_serialization=not legacy)
-    assert_same(read_state_dict(path), state)
 
 
 def test_safetensors_and_half_precision(write):
@@ -239,84 +229,6 @@ def test_weights_of_ours_are_read_with_their_normalisation(write):
             CheckpointError, match=r"trained with mean \[0\.5, 0\.5, 0\.5\], and the backbone has \[0\.485"
         ):
             started(file, name="deit_tiny_patch16_224")
-
-
-class Thing:
-    def __init__(self):
-        self.x = 1
-
-
-def test_python_objects_are_refused_with_a_way_to_convert(write, tmp_path):
-    state = foreign()
-    path = write({"state_dict": state, "metric": np.float64(0.8), "thing": Thing()}, "best.pth.tar")
-    with pytest.raises(CheckpointError, match=r"holds Python objects .*Unpickling those can run any code") as error:
-        started(path)
-    first, second = str(error.value).splitlines()[1:]
-    exec(f"{first.strip()}\n{second.strip()}", {})
-    assert_same(read_state_dict(tmp_path / "best.tensors.pth"), state)
-
-
-class Trap:
-    def __init__(self, folder):
-        self.folder = folder
-
-    def __reduce__(self):
-        return os.mkdir, (str(self.folder),)
-
-
-@pytest.mark.parametrize("legacy", [False, True])
-def test_code_in_a_file_is_not_run(write, tmp_path, legacy):
-    arguments = argparse.Namespace(x=Trap(tmp_path / "sprung"))
-    for content in ({"model": foreign(), "args": arguments}, Trap(tmp_path / "sprung")):
-        with pytest.raises(CheckpointError, match=r"Python objects .* \(\w+\.mkdir\)"):
-            read_state_dict(write(content, _use_new_zipfile_serialization=not legacy))
-    assert not (tmp_path / "sprung").exists()
-    assert argparse.Namespace not in torch.serialization.get_safe_globals()
-
-
-@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-@pytest.mark.parametrize("share", [0.0, 0.01, 0.5, 0.999])
-def test_truncated_files_are_refused(write, name, share):
-    path = write(foreign(), name)
-    content = path.read_bytes()
-    path.write_bytes(content[: int(share * len(content))])
-    with pytest.raises(CheckpointError, match=r"weights.* can't be read as .* truncated"):
-        read_state_dict(path)
-
-
-@pytest.mark.parametrize("content", [b"a line of text\n", b"G\n", b"<!DOCTYPE html>", bytes(range(256)), b"PK\x03\x04"])
-@pytest.mark.parametrize("name", ["weights.pth", "weights.safetensors"])
-def test_other_files_are_refused(tmp_path, name, content):
-    (tmp_path / name).write_bytes(content)
-    with pytest.raises(CheckpointError, match="can't be read as"):
-        read_state_dict(tmp_path / name)
-
-
-@pytest.mark.parametrize(
-    ("content", "found"),
-    [
-        (torch.ones(3), "a Tensor"),
-        ([1, 2], "a list"),
-        ({}, "nothing"),
-        ({"epoch": 3}, "the entries epoch"),
-        ({"model": {"epoch": 3}}, "the entries epoch"),
-    ],
-    ids=str,
-)
-def test_files_without_weights_are_refused(write, content, found):
-    with pytest.raises(CheckpointError, match=rf"weights\.pth holds no state dict: expected .*; found {found}$"):
-        read_state_dict(write(content))
-
-
-def test_a_state_dict_with_other_things_in_it_is_refused(write):
-    with pytest.raises(CheckpointError, match=r"holds entries that are no tensors: epoch"):
-        read_state_dict(write(foreign() | {"epoch": 3}))
-
-
-def test_a_missing_file_is_an_error(tmp_path):
-    for path in (tmp_path / "none.pth", tmp_path):
-        with pytest.raises(CheckpointError, match=f"there is no weights file {path}; give the path of"):
-            started(path)
 
 
 def offline(*args, pretrained=False, **kwargs):

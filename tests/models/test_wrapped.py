@@ -49,7 +49,9 @@ def test_logits_are_found_in_outputs():
             logits_of(output)
 
 
-@pytest.mark.parametrize(("mean", "std"), [((0, 0), STD), (MEAN, (1,)), (MEAN, (1, 1, 0)), (MEAN, (1, -1, 1))])
+@pytest.mark.parametrize(
+    ("mean", "std"), [((0.0, 0.0), STD), (MEAN, (1.0,)), (MEAN, (1.0, 1.0, 0.0)), (MEAN, (1.0, -1.0, 1.0))]
+)
 def test_a_normalisation_has_three_values(mean, std):
     with pytest.raises(ConfigurationError, match="one value per colour channel"):
         WrappedClassifier(nn.Identity(), 5, mean, std)

@@ -281,7 +281,7 @@ def test_masks_for_another_number_of_windows_are_refused(model):
 
 
 class Small(Spy):
-    """A device with memory for so many tokens in one batch."""
+    """A device with memory for a number of tokens per batch."""
 
     def __init__(self, model, tokens):
         super().__init__(model)

@@ -224,3 +224,14 @@ def test_bytes_of_any_kind_are_refused_or_harmless(
     original[start:stop] = data.draw(st.binary(max_size=64))
     shard.write_bytes(original)
     same_or_refused(shard, expected)
+
+
+def test_a_row_group_that_states_no_rows_is_found(shard: Path) -> None:
+    """A bit of the footer, which has no checksum: its rows would be left out silently."""
+    original = shard.read_bytes()
+    end, expected = original.index(b"mrcert"), content(shard)
+    for bit in range(8 * (end - 60), 8 * end):
+        damaged = bytearray(original)
+        damaged[bit // 8] ^= 1 << bit % 8
+        shard.write_bytes(damaged)
+        same_or_refused(shard, expected)

@@ -94,9 +94,9 @@ def test_labels_of_lower_orders_are_added_to_those_of_a_lazy_evaluation(tmp_path
 
 
 def test_what_has_been_added_is_on_disk_in_time_without_an_end(tmp_path: Path) -> None:
-    store = TableStore(tmp_path, HEADER, seconds=0)
+    store = TableStore(tmp_path, HEADER, seconds=0.0)
     keep(store, random_table(LATTICES[1], 1), 1)
-    lazy = TableStore(tmp_path, HEADER, seconds=1000)
+    lazy = TableStore(tmp_path, HEADER, seconds=1000.0)
     keep(lazy, random_table(LATTICES[1], 1), 2)
     assert TableStore(tmp_path, HEADER).ids() == [1]
 

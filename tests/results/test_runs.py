@@ -86,10 +86,10 @@ def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
 
 def test_a_drawing_is_found_by_the_id_of_its_image(tmp_path: Path) -> None:
     run = evaluation(tmp_path, [row(0)])
-    for name in ("pictures/3.png", "images/4.png", "images/other.png"):
+    for name in ("examples/3.png", "images/4.png", "images/other.png"):
         (tmp_path / name).parent.mkdir(exist_ok=True)
         (tmp_path / name).touch()
-    assert run.drawings() == {3: tmp_path / "pictures/3.png", 4: tmp_path / "images/4.png"}
+    assert run.drawings() == {3: tmp_path / "examples/3.png", 4: tmp_path / "images/4.png"}
 
 
 def test_the_spread_of_logits_belongs_to_its_weights(tmp_path: Path) -> None:

@@ -11,7 +11,6 @@ from result_files import priced_result
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.pareto import priced
 from mrcert_pl.views import frontier
-from mrcert_pl.views.drawing import percent_ticks
 from mrcert_pl.views.frontier import _place, against_cost, write_frontier
 
 
@@ -27,14 +26,12 @@ def results(tmp_path: Path) -> list[Any]:
 
 def test_what_it_shows_is_in_its_alternative_text(results: list[Any]) -> None:
     first, _ = priced(results)
-    picture = against_cost(first)
-    assert picture == against_cost(first)
-    assert "digits, patch 16 px, 10 images" in picture.alt
-    assert (
-        "certified: vit_srf, patchcure (30.0 % for 0.2 GFLOPs), vit_srf, mrcert (80.0 % for 40 GFLOPs)" in picture.alt
-    )
-    assert "round trip: vit_srf, mrcert (50.0 % for 40 GFLOPs)." in picture.alt
-    svg = base64.b64decode(picture.source.split(",")[1]).decode()
+    figure = against_cost(first)
+    assert figure == against_cost(first)
+    assert "digits, patch 16 px, 10 images" in figure.alt
+    assert "certified: vit_srf, patchcure (30.0 % for 0.2 GFLOPs), vit_srf, mrcert (80.0 % for 40 GFLOPs)" in figure.alt
+    assert "round trip: vit_srf, mrcert (50.0 % for 40 GFLOPs)." in figure.alt
+    svg = base64.b64decode(figure.source.split(",")[1]).decode()
     assert ">certified accuracy</text>" in svg
     assert ">round trip accuracy</text>" in svg
     assert "currentColor" in svg
@@ -45,9 +42,9 @@ def test_what_it_shows_is_in_its_alternative_text(results: list[Any]) -> None:
 
 def test_an_accuracy_that_nothing_has_gets_no_panel(tmp_path: Path) -> None:
     results = [priced_result(tmp_path / str(gflops), gflops, 2, defender=str(gflops)) for gflops in (1.0, 2.0)]
-    picture = against_cost(priced(results)[0])
-    assert "round trip" not in picture.alt
-    assert "round trip" not in base64.b64decode(picture.source.split(",")[1]).decode()
+    figure = against_cost(priced(results)[0])
+    assert "round trip" not in figure.alt
+    assert "round trip" not in base64.b64decode(figure.source.split(",")[1]).decode()
 
 
 @pytest.mark.parametrize("name", ["frontier.svg", "a/frontier.PNG", "frontier.pdf"])
@@ -88,7 +85,3 @@ def test_numbers_of_close_points_do_not_overlap(tmp_path: Path, monkeypatch: pyt
     assert [len(panel) for panel in boxes] == [7, 7]
     for panel in boxes:
         assert not any(one.overlaps(other) for place, one in enumerate(panel) for other in panel[:place])
-
-
-def test_ticks_are_not_rounded() -> None:
-    assert [percent_ticks()(value, 0) for value in (0, 0.075, 0.1, 0.625, 1)] == ["0%", "7.5%", "10%", "62.5%", "100%"]

@@ -79,3 +79,11 @@ def test_a_verification_lists_what_differs(console: Console) -> None:
     assert "outputs/a: mrcert, 40 images (3 of them from partial tables): 31 values DIFFER from the tables" in shown
     show_verification(VerificationReport("outputs/b", "mine", 0, skipped="it has no second implementation"), console)
     assert "outputs/b: mine, 0 images: skipped, it has no second implementation" in text(console)
+
+
+def test_names_of_files_are_no_markup(console: Console) -> None:
+    hostile = result_of(ROWS, dataset="a[/red]b", model="[red]x", defender="[bold]y", round_trip_note="[/z]")
+    show_results([hostile], console)
+    assert "a[/red]b, [red]x, patch 16 px" in text(console)
+    assert "  [bold]y " in text(console)
+    assert "[bold]y, round trip: [/z]" in text(console)

@@ -33,7 +33,8 @@ class ImageProgressBar(TQDMProgressBar):
         self, trainer: L.Trainer, pl_module: L.LightningModule, batch: Any, batch_idx: int, dataloader_idx: int = 0
     ) -> None:
         if self.has_dataloader_changed(dataloader_idx):
-            self.test_progress_bar.reset(total=len(trainer.datamodule.split("test")))  # type: ignore[attr-defined]
+            running: Any = trainer  # Lightning declares no data module
+            self.test_progress_bar.reset(total=len(running.datamodule.split("test")))
             self.test_progress_bar.set_description(self._doing)
 
     def on_test_batch_end(

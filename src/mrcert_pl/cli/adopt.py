@@ -1,8 +1,8 @@
-"""Settings that a command takes from the checkpoint, the tables or the attacked set that it is given.
+"""Settings of a command that its checkpoint, tables or attacked set imply.
 
 They become overrides of the command line before Hydra composes the configuration, so that the configuration is never
-changed afterwards. Whatever the user gives takes precedence. Nothing that a file says is used unless it is one of the
-names that this program knows, or parses as a patch or a stride.
+changed afterwards. Settings of the user take precedence. A value of a file is used only if it is a known name, a patch
+or a stride.
 """
 
 from collections.abc import Mapping, Sequence
@@ -10,10 +10,21 @@ from pathlib import Path
 from typing import Any
 
 from mrcert_pl.cli.overrides import given, override
-from mrcert_pl.errors import MRCertError
+from mrcert_pl.errors import ConfigurationError, MRCertError
 
+# Settings of earlier versions and their replacements.
+_RENAMED = {
+    "want": "it is now output",
+    "pictures": "it is now examples",
+    "model.hidden": "it is now model.hidden_tokens",
+    "defender.certificate": "choose a defender: mrcert, mrcert_sharp, patchcure or patchcure_paper",
+    "recipe.finetuning.worst_of": "it was removed",
+    "recipe.finetuning.consistency": "it was removed",
+}
 # Commands about a trained model.
 _ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "bench")
+# Data sets whose images all have one size.
+_WITHOUT_RESIZE = (None, "digits", "attacked")
 
 
 def adopted(command: str, arguments: Sequence[str]) -> list[str]:
@@ -21,15 +32,37 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
 
     Args:
         command: name of the configuration.
-        arguments: what the user typed.
+        arguments: arguments of the user.
+
+    Raises:
+        ConfigurationError: for a setting of an earlier version, or a patch that is none.
     """
+    _check_names(arguments)
+    _check_patch(given(arguments).get("patch"))
     if command not in _ABOUT_A_MODEL:
         return list(arguments)
     settings = given(arguments)
-    implied = {**_of_checkpoint(settings), **_of_attacked_set(settings)}
+    attacked = _of_attacked_set(settings)
+    implied = {**_of_checkpoint({**attacked, **settings}), **attacked}
     names = {name.split("@")[0] for name in settings}
     added = [override(name, value) for name, value in implied.items() if name not in names]
     return [*arguments, *added]
+
+
+def _check_names(arguments: Sequence[str]) -> None:
+    """Refuse settings of earlier versions, and those below them."""
+    for name in given(arguments):
+        for earlier, now in _RENAMED.items():
+            if name == earlier or name.startswith(f"{earlier}."):
+                raise ConfigurationError(f"there is no setting {earlier}: {now}")
+
+
+def _check_patch(patch: object) -> None:
+    """Refuse a patch that is none before any file is looked for that its name depends on."""
+    from mrcert_pl.geometry import PatchSpec
+
+    if isinstance(patch, (int, str)):
+        PatchSpec(patch)
 
 
 def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
@@ -48,11 +81,15 @@ def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
             origin = read_checkpoint(str(settings["checkpoint"])).origin
     except MRCertError:
         return {}
-    return _checked(origin)
+    return _checked(origin, settings)
 
 
 def _of_attacked_set(settings: Mapping[str, object]) -> dict[str, Any]:
-    """Settings that an attacked set implies."""
+    """Settings that an attacked set implies; the checkpoint only for the attacked kind of model.
+
+    Raises:
+        DataError: for a checkpoint that is not read without the user's word.
+    """
     from mrcert_pl.data.attacked_header import read_header
 
     if settings.get("dataset") != "attacked" or settings.get("dataset.path") is None:
@@ -63,12 +100,16 @@ def _of_attacked_set(settings: Mapping[str, object]) -> dict[str, Any]:
         return {}
     implied = {"dataset.source": header.source, "patch": _patch(header.patch)}
     # A vote has a base model of its own.
-    votes = str(settings.get("defender", "")).startswith("vot")
-    return implied if votes or "checkpoint" in settings else {**implied, "model": header.model_kind}
+    vote = "column_vit" if str(settings.get("defender", "")).startswith("vot") else None
+    other = settings.get("model", vote) not in (None, header.model_kind)
+    if other or not header.model_kind or "checkpoint" in settings or "table" in settings:
+        return implied
+    checkpoint = {"checkpoint": str(header.checkpoint_path())} if header.checkpoint else {}
+    return {**implied, "model": header.model_kind, **checkpoint}
 
 
-def _checked(origin: Mapping[str, Any]) -> dict[str, Any]:
-    """The settings of a file that this program knows; others are left out."""
+def _checked(origin: Mapping[str, Any], settings: Mapping[str, object]) -> dict[str, Any]:
+    """Return the known settings of a file; others are left out."""
     from mrcert_pl.cli.configuration import CONF_DIR
 
     implied: dict[str, Any] = {}
@@ -79,7 +120,10 @@ def _checked(origin: Mapping[str, Any]) -> dict[str, Any]:
         implied["patch"] = patch
     if (stride := _stride(origin.get("stride"))) is not None:
         implied["stride"] = stride
-    if origin.get("resize") in ("crop", "whole") and implied.get("dataset") not in (None, "digits"):
+    if (
+        origin.get("resize") in ("crop", "whole")
+        and settings.get("dataset", implied.get("dataset")) not in _WITHOUT_RESIZE
+    ):
         implied["dataset.resize"] = origin["resize"]
     return implied
 
@@ -100,6 +144,6 @@ def _patch(patch: object) -> object:
 def _stride(stride: object) -> object:
     """Return a stride if it is one, else ``None``."""
     numbers = stride if isinstance(stride, list) else [stride]
-    if len(numbers) > 2 or not all(isinstance(number, int) and 0 < number < 10_000 for number in numbers):
+    if len(numbers) > 2 or not all(type(number) is int and 0 < number < 10_000 for number in numbers):
         return None
     return stride

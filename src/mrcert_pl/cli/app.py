@@ -1,9 +1,11 @@
-"""What all commands share: composition of the configuration, one way to fail."""
+"""Composition of the configuration and error handling, shared by all commands."""
 
+import difflib
 import functools
 import hashlib
 import logging
 import os
+import re
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -82,7 +84,7 @@ def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
 
     Args:
         cfg: the composed configuration.
-        folder: folder of an earlier run that is resumed; default: the one that Hydra made.
+        folder: folder of an earlier run that is resumed; default: that of Hydra.
     """
     job = HydraConfig.get()
     folder = folder or Path(job.runtime.output_dir)
@@ -127,13 +129,22 @@ def explain(error: BaseException) -> str | None:
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
     if isinstance(error, ConfigCompositionException):
-        return f"{error}\n--help lists all settings and their values"
+        return _unknown_setting(str(error))
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
     if isinstance(error, OSError) and error.strerror:
         file = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{file} (outputs go below paths.output_dir)"
     return None
+
+
+def _unknown_setting(message: str) -> str:
+    """Return Hydra's message about a setting, for a misspelt one with the name that is meant."""
+    misspelt = re.match(r"Could not override '(?P<name>[\w.]+)'", message)
+    near = difflib.get_close_matches(misspelt["name"], usage.names(), 1) if misspelt else []
+    if misspelt and near:
+        return f"there is no setting {misspelt['name']}; did you mean {near[0]}? --help lists all settings"
+    return f"{message}\n--help lists all settings and their values"
 
 
 @contextmanager

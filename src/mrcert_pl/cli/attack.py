@@ -1,4 +1,4 @@
-"""``mrcert attack``: a patch attack on the base model, and the set of attacked images that it leaves."""
+"""``mrcert attack``: a patch attack on the base model, and the attacked set."""
 
 import shlex
 
@@ -9,7 +9,7 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 
 @command("attack")
 def main(cfg: DictConfig) -> None:
-    """Attack test images; leave the attacked set, ``results.json`` and a contact sheet."""
+    """Attack test images; write the attacked set, ``results.json`` and a contact sheet."""
     from mrcert_pl.cli.instantiate import attack_settings
     from mrcert_pl.cli.lineage import attack_artifacts
     from mrcert_pl.cli.record import begun
@@ -31,8 +31,8 @@ def main(cfg: DictConfig) -> None:
         f"{done.folder / RESULTS}\n"
         f"Evaluate a defender on them with:  python eval.py dataset=attacked {place} defender=mrcert"
     )
-    if cfg.pictures:
-        print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.pictures], done.classes))
+    if cfg.examples:
+        print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.examples], done.classes))
     if run:
         artifacts = attack_artifacts(settings, done)
         log_attack(run, done.result, done.examples[:MOST_EXAMPLES], done.classes, artifacts)

@@ -1,4 +1,4 @@
-"""``mrcert audit certificates``: attacks on what a defender certified."""
+"""``mrcert audit certificates``: attacks on certified images."""
 
 import sys
 
@@ -9,7 +9,7 @@ from mrcert_pl.cli.app import command, completed
 
 @command("audit_certificates")
 def main(cfg: DictConfig) -> None:
-    """Attack certified images at every placement of a grid; leave ``certificates.json``, and a file for every break."""
+    """Attack certified images on a grid of placements; write ``certificates.json``, and a file per broken one."""
     from mrcert_pl.cli.instantiate import certificate_audit_settings
     from mrcert_pl.cli.lineage import audit_artifacts
     from mrcert_pl.cli.record import begun
@@ -29,8 +29,8 @@ def main(cfg: DictConfig) -> None:
     if result.breaks:
         print(
             f"error: {len(result.breaks)} patches break what was certified; each is written with its image and labels, "
-            f"the first one to {result.breaks[0]}. Unless a margin near zero indicates rounding (mrcert audit "
-            "numerics), a rule, a mask or a model violates its theorem",
+            f"the first one to {result.breaks[0]}. Unless a margin near zero indicates rounding "
+            "(mrcert audit numerics), a rule, a mask or a model violates its theorem",
             file=sys.stderr,
         )
         sys.exit(1)

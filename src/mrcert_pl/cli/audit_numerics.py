@@ -1,4 +1,4 @@
-"""``mrcert audit numerics``: how far logits move between runs, and the margin that certificates need for it."""
+"""``mrcert audit numerics``: spread of logits between runs, and the margin that covers it."""
 
 from omegaconf import DictConfig
 
@@ -7,7 +7,7 @@ from mrcert_pl.cli.app import command, completed
 
 @command("audit_numerics")
 def main(cfg: DictConfig) -> None:
-    """Compare the logits of the same mutants by several methods; leave a table and ``numerics.json``."""
+    """Compare the logits of the same mutants by several methods; write a table and ``numerics.json``."""
     from mrcert_pl.cli.instantiate import numerics_settings
     from mrcert_pl.cli.lineage import audit_artifacts
     from mrcert_pl.cli.record import begun

@@ -11,8 +11,8 @@ from mrcert_pl.cli.app import failing_plainly
 from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError
 
-_ABOUT = """Write the weights of a checkpoint, and what it says about itself, as safetensors: no optimiser state,
-nothing pickled. eval.py takes it as checkpoint=."""
+_ABOUT = """Write the weights and settings of a checkpoint as safetensors, without optimiser state and pickled
+objects. eval.py reads the file as checkpoint=."""
 _EXAMPLES = """examples:
   mrcert convert checkpoints/digits/vit_srf_p16/best.ckpt best.safetensors --half
   mrcert convert theirs.pth.tar theirs.safetensors --patchcure imagenet --window 14 1 --patch 32
@@ -22,14 +22,14 @@ _EXAMPLES = """examples:
 def main() -> None:
     """Write the safetensors, and the command that evaluates it."""
     parser = usage.parser("convert", _ABOUT, _EXAMPLES)
-    parser.add_argument("source", type=Path, help="a checkpoint of train.py, or with --patchcure one of PatchCURE's")
-    parser.add_argument("target", type=Path, help="the .safetensors file to write")
-    parser.add_argument("--half", action="store_true", help="store float16: half the size, rounded to three digits")
+    parser.add_argument("source", type=Path, help="checkpoint of train.py, or with --patchcure of PatchCURE")
+    parser.add_argument("target", type=Path, help="safetensors file to write")
+    parser.add_argument("--half", action="store_true", help="float16 weights: half the size, three digits")
     theirs = parser.add_argument_group("files of PatchCURE and MRCert's published code")
-    theirs.add_argument("--patchcure", metavar="DATASET", help="the source is such a file, trained for this data set")
-    theirs.add_argument("--window", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="in tokens: 14 1 or 14 2")
-    theirs.add_argument("--patch", default="32", help="patch that it was trained against (default: %(default)s)")
-    theirs.add_argument("--backbone", default="vit_base_patch16_224.mae", help="its ViT (default: %(default)s)")
+    theirs.add_argument("--patchcure", metavar="DATASET", help="data set of the training of such a file")
+    theirs.add_argument("--window", type=int, nargs=2, metavar=("HEIGHT", "WIDTH"), help="window in tokens: 14 1, 14 2")
+    theirs.add_argument("--patch", default="32", help="patch size of the training (default: %(default)s)")
+    theirs.add_argument("--backbone", default="vit_base_patch16_224.mae", help="backbone (default: %(default)s)")
     theirs.add_argument("--backbone-args", default="{}", help="arguments of the timm model as YAML: '{depth: 4}'")
     arguments = parser.parse_args()
     with failing_plainly():
@@ -78,7 +78,7 @@ def _arguments(text: str) -> dict[str, Any]:
 
     try:
         settings: Any = OmegaConf.to_container(OmegaConf.create(text))
-    except Exception as error:  # the parser of YAML raises errors of several kinds
+    except Exception as error:  # The YAML parser raises several kinds of errors.
         raise ConfigurationError(f"--backbone-args is not YAML: {' '.join(str(error).split())}") from error
     if not isinstance(settings, dict):
         raise ConfigurationError(f"--backbone-args must be names and values, like '{{depth: 4}}', not {text!r}")

@@ -21,17 +21,17 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
-    """Write what a dashboard is made of; with ``--online`` save it in an account."""
+    """Write workspace, report and an offline run; with ``--online`` save them in an account."""
     parser = usage.parser("dashboard", _ABOUT, _EXAMPLES)
     parser.add_argument("paths", nargs="*", type=Path, help="results.json files or folders (default: outputs)")
-    parser.add_argument("--project", default="mrcert", help="of the runs: logger.wandb.project (default: %(default)s)")
+    parser.add_argument("--project", default="mrcert", help="project, as logger.wandb.project (default: %(default)s)")
     parser.add_argument("--entity", help="team or user of the account (default: the account's own)")
     parser.add_argument(
         "--to",
         type=Path,
         metavar="FOLDER",
         default=Path("outputs/dashboard"),
-        help="where to write (default: %(default)s)",
+        help="output folder (default: %(default)s)",
     )
     parser.add_argument("--online", action="store_true", help="save the workspace, the report and the run")
     arguments = parser.parse_args()
@@ -60,15 +60,15 @@ def _make(paths: Sequence[Path], project: str, entity: str | None, to: Path, onl
             print(view.save().url)
     else:
         print(
-            f"Nothing was sent. With an account (wandb login) and --online this would save the workspace and the\n"
-            f"report {workspace.TITLE!r} in the project {project} of {entity or 'your account'}, and send a run with "
-            "the results.\nRuns that were kept offline are sent with:  "
+            f"Nothing was uploaded. With an account (wandb login), --online saves the workspace and the\n"
+            f"report {workspace.TITLE!r} in the project {project} of {entity or 'your account'}, and uploads a run "
+            "with the results.\nOffline runs are uploaded with:  "
             "ls -dtr $(find outputs -name 'offline-run-*') | xargs -n 1 wandb sync"
         )
 
 
 def _results(paths: Sequence[Path]) -> "list[EvaluationResult]":
-    """The evaluations at or below some paths; below ``outputs`` there need be none."""
+    """Return the evaluations at or below paths; ``outputs`` may have none."""
     from mrcert_pl.results import find_runs
 
     try:

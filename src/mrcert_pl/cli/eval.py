@@ -7,7 +7,7 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 
 @command("eval")
 def main(cfg: DictConfig) -> None:
-    """Certify the test images with one defender; leave a table, ``results.json``, verdicts and the mutants' labels."""
+    """Certify the test images with one defender; write a table, ``results.json``, verdicts and mutant labels."""
     from mrcert_pl.cli.instantiate import evaluation_settings
     from mrcert_pl.cli.lineage import evaluation_artifacts
     from mrcert_pl.cli.record import begun
@@ -26,10 +26,10 @@ def main(cfg: DictConfig) -> None:
     print()
     show_results([done.result])
     print(f"{done.folder / RESULTS}\n{done.folder / VERDICTS}")
-    drawn = done.examples[: cfg.pictures] if isinstance(cfg.pictures, int) else done.examples
+    drawn = done.examples[: cfg.examples] if isinstance(cfg.examples, int) else done.examples
     if drawn:
-        draw_verdicts(done.folder / "pictures", drawn, done.classes, done.result.patch)
-        print(done.folder / "pictures")
+        draw_verdicts(done.folder / "examples", drawn, done.classes, done.result.patch)
+        print(done.folder / "examples")
     if drawn and done.defences:
         print(draw_defence(done.folder / CONTACT_SHEET, done.defences[: len(drawn)], done.classes))
     if run:

@@ -1,4 +1,4 @@
-"""Commands that follow a run, with the settings that they must share with it."""
+"""Follow-up commands of a run, with the settings that must equal its own."""
 
 import shlex
 
@@ -33,5 +33,5 @@ def command_line(cfg: DictConfig, script: str) -> str:
 
 
 def _key(override: str) -> str:
-    """Return an override without the signs that say that it adds a setting."""
+    """Return an override without its leading plus signs."""
     return override.lstrip("+")

@@ -20,13 +20,13 @@ from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
-from mrcert_pl.tasks.plan import WITHOUT_WEIGHTS, PlanSettings
+from mrcert_pl.tasks.plan import PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings, check_choice
 from mrcert_pl.tasks.subject import SubjectSettings
-from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings
+from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
 
-# Not arguments of the class of a model.
+# Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")
 _TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
 # Images in a table of W&B.
@@ -84,8 +84,10 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
     Args:
         cfg: the completed configuration.
         loggers: whether to make the loggers, and the callbacks.
-        resume: checkpoint to resume; default: what ``ckpt_path`` says.
+        resume: checkpoint to resume; default: that of ``ckpt_path``.
     """
+    # Before the monitor of a stage is looked up.
+    check_choice("stage", cfg.stage, STAGES)
     recipe: Mapping[str, Any] = plain(cfg.recipe)
     finetuning = {name: value for name, value in recipe["finetuning"].items() if name != "_target_"}
     published = cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint
@@ -107,14 +109,14 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
 
 def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
     """Return the settings of an evaluation."""
-    pictures = plain(cfg.pictures)
+    examples = plain(cfg.examples)
     return EvaluationSettings(
         **_subject(cfg),
         dataset=dataset_settings(cfg),
         defender=defender(cfg),
         trainer=trainer_settings(cfg),
         table=None if cfg.table is None else Path(cfg.table),
-        examples=max(pictures, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(pictures, int) else pictures,
+        examples=max(examples, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(examples, int) else examples,
         numerics=None if cfg.numerics is None else Path(cfg.numerics),
         reported=plain(cfg.reported) or {},
         **_same(cfg, "batch_size", "evaluate", "store", "token_budget"),
@@ -130,7 +132,7 @@ def attack_settings(cfg: DictConfig) -> AttackSettings:
         trainer=trainer_settings(cfg),
         batch_size=cfg.batch_size,
         store=cfg.store,
-        examples=max(cfg.pictures, _LOGGED_IMAGES) if "wandb" in cfg.logger else cfg.pictures,
+        examples=max(cfg.examples, _LOGGED_IMAGES) if "wandb" in cfg.logger else cfg.examples,
     )
 
 
@@ -145,7 +147,7 @@ def certificate_audit_settings(cfg: DictConfig) -> CertificateAuditSettings:
 
 
 def numerics_settings(cfg: DictConfig) -> NumericsSettings:
-    """Return the settings of an audit of the arithmetic."""
+    """Return the settings of an audit of rounding."""
     return NumericsSettings(
         **_subject(cfg),
         dataset=dataset_settings(cfg, limit=cfg.images),
@@ -156,12 +158,7 @@ def numerics_settings(cfg: DictConfig) -> NumericsSettings:
 
 def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
     """Return the model of a benchmark, with random weights if there is no checkpoint, and its images."""
-    model = model_settings(cfg)
-    arguments = {
-        **model.arguments,
-        **{name: value for name, value in WITHOUT_WEIGHTS.items() if name in model.arguments},
-    }
-    subject = {**_subject(cfg), "model": ModelSettings(model.name, arguments, model.build)}
+    subject = {**_subject(cfg), "model": model_settings(cfg).untrained()}
     return SubjectSettings(**subject, dataset=dataset_settings(cfg, limit=images))
 
 
@@ -218,7 +215,8 @@ def _subject(cfg: DictConfig) -> dict[str, Any]:
 def required_arguments(cfg: DictConfig) -> dict[str, Any]:
     """Return the arguments of the model that the command line names, by their dotted names, with their values."""
     names = {override.split("=")[0].lstrip("+") for override in HydraConfig.get().overrides.task}
-    required = {name.removeprefix("model."): plain(OmegaConf.select(cfg, name)) for name in names if "model." in name}
+    arguments = [name for name in names if name.startswith("model.")]
+    required = {name.removeprefix("model."): plain(OmegaConf.select(cfg, name)) for name in arguments}
     return {**required, "name": cfg.model.name} if "model" in names else required
 
 

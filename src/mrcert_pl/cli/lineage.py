@@ -26,7 +26,7 @@ from mrcert_pl.views.wandb.charts import accuracies
 
 
 def training_artifacts(settings: TrainingSettings, result: TrainingResult) -> Artifacts:
-    """Return what a training used and made."""
+    """Return inputs and outputs of a training as artifacts."""
     images = [record for split in ("train", "val") for record in _records(settings.dataset, settings.run.seed, split)]
     first = [_checkpoint(settings.srf_checkpoint)] if settings.stage == "split" and settings.srf_checkpoint else []
     made = [_checkpoint(result.checkpoint, result.weights_sha256)] if result.checkpoint else []
@@ -36,7 +36,7 @@ def training_artifacts(settings: TrainingSettings, result: TrainingResult) -> Ar
 
 
 def evaluation_artifacts(settings: EvaluationSettings, done: Evaluation) -> Artifacts:
-    """Return what an evaluation used and made."""
+    """Return inputs and outputs of an evaluation as artifacts."""
     result, name = done.result, _name(settings, done.result.model, done.result.patch)
     labels = tables_artifact(done.tables, name, result.weights_sha256)
     outcome = outcome_artifact(done.folder, f"eval-{name}-{result.defender}", accuracies(result))
@@ -46,7 +46,7 @@ def evaluation_artifacts(settings: EvaluationSettings, done: Evaluation) -> Arti
 
 
 def attack_artifacts(settings: AttackSettings, done: Attack) -> Artifacts:
-    """Return what an attack used and made."""
+    """Return inputs and outputs of an attack as artifacts."""
     result = done.result
     facts = {"base_before": result.before.measured, "base_after": result.after.measured}
     outcome = outcome_artifact(done.folder, f"attack-{_name(settings, result.model, result.patch)}", facts)
@@ -55,7 +55,7 @@ def attack_artifacts(settings: AttackSettings, done: Attack) -> Artifacts:
 
 
 def audit_artifacts(settings: SubjectSettings, audit: str, result: Any) -> Artifacts:
-    """Return what an audit used and made."""
+    """Return inputs and outputs of an audit as artifacts."""
     name = f"{audit}-{_name(settings, result.model, result.patch)}"
     return Artifacts(_used(settings, result.weights_sha256), (outcome_artifact(settings.run.folder, name, {}),))
 
@@ -71,7 +71,7 @@ def _used(settings: SubjectSettings, weights_sha256: str) -> tuple[Artifact, ...
 
 
 def _records(dataset: DatasetSettings, seed: int, split: Any) -> Sequence[Record]:
-    # No image is opened, so that their size does not matter.
+    # No image is opened, so the image size does not matter.
     return dataset.load((224, 224), seed).split(split).records
 
 

@@ -10,14 +10,14 @@ _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
     "eval": "certify a test set with a defender (same as python eval.py)",
     "predict": "label own images, and state what is certified about each label",
-    "serve": "label images over HTTP, the same way",
-    "attack": "attack a base model with patches; leaves a data set of attacked images",
+    "serve": "label images over HTTP",
+    "attack": "attack a base model with patches; writes a data set of attacked images",
     "audit certificates": "attack certified images, and check that no label and no certificate breaks",
-    "audit numerics": "measure how far logits move between runs, and the margin for certificates",
+    "audit numerics": "measure the spread of logits between runs, and the margin for certificates",
     "plan": "compare masks by cost and visible area, before anything is trained",
     "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
     "verify": "recompute all verdicts of evaluations by a second implementation, and compare",
-    "report": "show results side by side: tables, an HTML page, two evaluations image by image",
+    "report": "show results side by side: tables, a page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }
 # Commands of earlier versions.
@@ -25,7 +25,7 @@ _MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 
 def main() -> None:
-    """Hand over to the command that the first arguments name."""
+    """Run the command named by the first arguments."""
     arguments = sys.argv[1:]
     words = 2 if arguments[:1] == ["audit"] else 1
     name = " ".join(arguments[:words])
@@ -55,6 +55,6 @@ def _usage(only: str = "") -> str:
             "Certified recovery from adversarial patches.\n",
             "usage: mrcert COMMAND [settings]\n",
             *lines,
-            "\nmrcert COMMAND --help tells more; mrcert --version prints the version.",
+            "\nmrcert COMMAND --help lists its settings; mrcert --version prints the version.",
         ]
     )

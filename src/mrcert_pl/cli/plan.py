@@ -1,4 +1,4 @@
-"""``mrcert plan``: what masks cost and how much they leave visible, before anything is trained."""
+"""``mrcert plan``: cost and visible fraction of masks, before any training."""
 
 import shlex
 
@@ -10,7 +10,7 @@ from mrcert_pl.cli.following import command_line
 
 @command("plan")
 def main(cfg: DictConfig) -> None:
-    """Print a table of configurations, and the one that hides least within the budget."""
+    """Print a table of configurations, and the one with the largest visible fraction within the budget."""
     from mrcert_pl.cli.instantiate import plan_settings
     from mrcert_pl.tasks.plan import plan
     from mrcert_pl.views.plan import show_plan

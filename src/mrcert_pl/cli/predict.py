@@ -9,14 +9,14 @@ from omegaconf import DictConfig, OmegaConf
 from mrcert_pl.cli.app import command, completed
 from mrcert_pl.errors import ConfigurationError
 
-# Beside 0, and the 1 of a command that failed.
+# Exit code if a file could not be read.
 _SOME_UNREADABLE = 3
 _MOST_ERRORS = 10
 
 
 @command("predict")
 def main(cfg: DictConfig) -> None:
-    """Give every image a verdict; leave ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
+    """Label every image; write ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
     from PIL.Image import DecompressionBombWarning
 
     from mrcert_pl.cli.instantiate import prediction_settings
@@ -26,18 +26,18 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.tasks.predict import guard_of, predict
     from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
-    if cfg.pictures != "all" and not isinstance(cfg.pictures, int):
-        raise ConfigurationError(f"pictures must be a number of images to draw or all, got {cfg.pictures!r}")
+    if cfg.examples != "all" and not isinstance(cfg.examples, int):
+        raise ConfigurationError(f"examples must be a number of images to draw or all, got {cfg.examples!r}")
     files, skipped = find_images(_requested(cfg))
     if skipped:
         print(f"{len(skipped)} files without the suffix of an image are skipped, the first one is {skipped[0]}")
-    # Their size is the user's own choice.
+    # The user chooses the size of own images.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     cfg = completed(cfg)
     settings = prediction_settings(cfg, files)
     guard = guard_of(settings)
     folder = write_config(cfg)
-    left = len(files) if cfg.pictures == "all" else cfg.pictures
+    left = len(files) if cfg.examples == "all" else cfg.examples
     rows: list[Prediction] = []
     with PredictionFiles(folder) as written:
         for file, outcome in predict(settings, guard):
@@ -45,16 +45,16 @@ def main(cfg: DictConfig) -> None:
             written.add(rows[-1])
             if left and rows[-1].verdict is not None:
                 left -= 1
-                draw_prediction(folder / "pictures" / f"{len(rows):04d}_{file.stem}.png", guard.prepare(file), rows[-1])
+                draw_prediction(folder / "examples" / f"{len(rows):04d}_{file.stem}.png", guard.prepare(file), rows[-1])
     show_predictions(rows, guard.legend())
     print(f"{written.lines}\n{written.table}")
-    if (folder / "pictures").exists():
-        print(folder / "pictures")
+    if (folder / "examples").exists():
+        print(folder / "examples")
     _report_unreadable([row.error for row in rows if row.error is not None], str(written.table))
 
 
 def _requested(cfg: DictConfig) -> list[str]:
-    """Return what ``images`` names; ``-`` is one location a line on standard input."""
+    """Return the files named by ``images``; ``-`` reads one path per line from standard input."""
     if cfg.images is None:
         raise ConfigurationError("give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
     if cfg.images == "-":

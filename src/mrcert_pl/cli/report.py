@@ -10,9 +10,9 @@ from mrcert_pl.cli.app import failing_plainly
 
 _EXAMPLES = """examples:
   mrcert report                                         all results in outputs/
-  mrcert report outputs/demo --html report.html         and a page with figures, maps and pictures
+  mrcert report outputs/demo --html report.html         and a page with figures, maps and images
   mrcert report outputs --format latex > table.tex      a table for a paper
-  mrcert report outputs --frontier frontier.pdf         accuracy against cost, and what nothing cheaper beats
+  mrcert report outputs --frontier frontier.pdf         accuracy against cost, with the Pareto front
   mrcert report outputs --over-seeds                    mean and spread of runs that differ in the seed alone
   mrcert report --compare outputs/eval/.../A outputs/eval/.../B    which images only one of them certifies
   mrcert report --compare A B --html compared.html                 the same, and a page of the two
@@ -20,7 +20,7 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
-    """Show results in the way that the arguments ask for."""
+    """Print results in the requested format."""
     arguments = _parse()
     with failing_plainly():
         if arguments.compare:
@@ -37,19 +37,19 @@ def _parse() -> argparse.Namespace:
         "--format",
         choices=["table", "markdown", "csv", "latex"],
         default="table",
-        help="how to print (default: %(default)s)",
+        help="output format (default: %(default)s)",
     )
     add(
         "--html",
         type=Path,
         metavar="FILE",
-        help="also write one HTML page with everything that the runs left, and the comparison",
+        help="also write one HTML page with all results, figures and the comparison",
     )
     add(
         "--frontier",
         type=Path,
         metavar="FILE",
-        help="also draw certified and round trip accuracy against GFLOPs per image, as SVG, PNG or PDF by its suffix",
+        help="also draw certified and round-trip accuracy against GFLOPs per image, as SVG, PNG or PDF by the suffix",
     )
     add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
     add(
@@ -111,7 +111,7 @@ def _page(arguments: argparse.Namespace, paths: list[Path], runs: Any, results: 
 
 
 def _say(arguments: argparse.Namespace, file: Path) -> None:
-    """Name a file that was written; what other programs read from the output stays as it is."""
+    """Print the name of a written file: on standard error if standard output is for other programs."""
     print(file, file=sys.stdout if arguments.format == "table" else sys.stderr)
 
 

@@ -10,7 +10,7 @@ from mrcert_pl.cli.following import command_line
 
 @command("train")
 def main(cfg: DictConfig) -> None:
-    """Train, and leave the best checkpoint where ``eval.py`` finds it."""
+    """Train, and publish the best checkpoint for ``eval.py``."""
     from mrcert_pl.cli.instantiate import defender, training_settings
     from mrcert_pl.cli.lineage import training_artifacts
     from mrcert_pl.cli.record import begun

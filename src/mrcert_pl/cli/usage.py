@@ -14,22 +14,22 @@ from mrcert_pl.cli.configuration import CONF_DIR
 
 _SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: *# (?P<about>.*))?$")
 
-# Groups in the order in which one chooses, and what they are about; internal ones are left out.
+# Groups in order of choice, with descriptions; internal groups are left out.
 _GROUPS = {
     "dataset": "images",
     "model": "base model",
-    "defender": "certified defense; default: that of the model",
-    "recipe": "how the model is trained",
-    "attack": "how patches are made",
+    "defender": "certified defense (default: that of the model)",
+    "recipe": "training recipe",
+    "attack": "patch attack",
     "trainer": "devices",
-    "logger": "where metrics go",
-    "callbacks": "what runs beside the training",
-    "experiment": "a setting of the paper",
-    "debug": "a quick check",
+    "logger": "destination of metrics",
+    "callbacks": "callbacks of the training",
+    "experiment": "data set, model and patch of an experiment",
+    "debug": "smoke test",
 }
-# Options of a group whose own settings a command lists.
+# Group options whose settings a command lists.
 _DETAILED = {"train": ("recipe/default", "trainer/default"), "attack": ("attack/ifgsm",)}
-# Settings of those that users change.
+# Maximum number of options to print, and the printed settings of the trainer.
 _MOST = 12
 _TRAINER = ("precision", "devices", "max_epochs", "check_val_every_n_epoch", "gradient_clip_val")
 
@@ -40,7 +40,7 @@ class Setting:
 
     Attributes:
         name: full name.
-        value: default, as it stands in the file.
+        value: default, as written in the file.
         about: description.
     """
 
@@ -58,21 +58,24 @@ def help_of(file: Path) -> str:
     """Return the help of the command with this configuration: its examples, groups and settings."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
     groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(file, name))]
-    lines = [content["hydra"]["help"]["header"].rstrip(), "", "Groups (choose with group=option):"]
+    lines = [*_header(content["hydra"]["help"]["header"]), "Groups (choose with group=option):"]
     for name, about, options in groups:
         lines += _entry(name, f"{about}: {', '.join(options)}")
     lines += ["", "Settings (change with name=value):"]
     for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
-    lines += [
-        "",
-        "--cfg job --resolve shows the whole configuration and does nothing; --hydra-help lists Hydra's flags.",
-    ]
+    lines += ["", *_wrapped("--cfg job --resolve shows the configuration and does nothing; --hydra-help is Hydra's.")]
     return "\n".join(lines)
 
 
+def names() -> list[str]:
+    """Return the names of the groups and settings of all commands."""
+    commands = [file for file in CONF_DIR.glob("*.yaml") if not file.stem.startswith("_")]
+    return sorted({*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))})
+
+
 def settings_of(file: Path) -> list[Setting]:
-    """Return the settings of a command, the ones that it inherits and those of its detailed groups included."""
+    """Return the settings of a command, including inherited ones and those of its detailed groups."""
     found: dict[str, Setting] = {}
     for each in _files(file):
         found |= {setting.name: setting for setting in _settings(each)}
@@ -86,14 +89,14 @@ def settings_of(file: Path) -> list[Setting]:
 
 
 def _files(file: Path) -> list[Path]:
-    """Return the files of a command: those that it is based on first."""
+    """Return the configuration files of a command, base files first."""
     defaults = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
     bases = [name for name in defaults if isinstance(name, str) and name != "_self_"]
     return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
 
 
 def _options(command: Path, group: str) -> list[str]:
-    """Return the options of a group that a command has."""
+    """Return the options of a group of a command."""
     names = set()
     for file in _files(command):
         for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
@@ -105,7 +108,7 @@ def _options(command: Path, group: str) -> list[str]:
 
 
 def _settings(file: Path) -> Iterator[Setting]:
-    """Yield the settings of a file that have a description, nested ones with their full names."""
+    """Yield the settings of a file with their full names and descriptions."""
     parents: list[str] = []
     for line in file.read_text(encoding="utf-8").splitlines():
         if line.startswith(("hydra:", "defaults:")):
@@ -119,12 +122,42 @@ def _settings(file: Path) -> Iterator[Setting]:
             yield Setting(".".join(parents), (match["value"] or "").strip(), match["about"] or "")
 
 
+def _header(text: str) -> Iterator[str]:
+    """Yield the lines of paragraphs and of examples; a description that does not fit stands below its command."""
+    for block in text.strip("\n").split("\n\n"):
+        if not block.startswith("  "):
+            yield from _wrapped(" ".join(block.split()))
+        for line in block.splitlines() if block.startswith("  ") else ():
+            command, _, about = line.strip().partition("  ")
+            if len(line) <= _width():
+                yield line
+            else:
+                yield f"  {command}"
+                yield from _wrapped(about.strip(), " " * 6, " " * 6)
+        yield ""
+
+
 def _entry(name: str, about: str) -> list[str]:
-    width = min(120, shutil.get_terminal_size((100, 24)).columns)
     if "${" in name:
         name = name.split("=")[0]
     first = f"  {name:24}  "
-    return textwrap.wrap(about, width, initial_indent=first, subsequent_indent=" " * 28) or [first.rstrip()]
+    return _wrapped(about, first, " " * 28) or [first.rstrip()]
+
+
+def _wrapped(text: str, first: str = "", others: str = "") -> list[str]:
+    """Return the lines of a text; words are never divided."""
+    return textwrap.wrap(
+        text,
+        _width(),
+        initial_indent=first,
+        subsequent_indent=others,
+        break_long_words=False,
+        break_on_hyphens=False,
+    )
+
+
+def _width() -> int:
+    return min(120, shutil.get_terminal_size((100, 24)).columns)
 
 
 def parser(name: str, about: str, examples: str) -> argparse.ArgumentParser:

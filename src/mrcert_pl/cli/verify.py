@@ -1,4 +1,4 @@
-"""``mrcert verify``: every claim of an evaluation once more, by a second implementation."""
+"""``mrcert verify``: every claim of an evaluation, recomputed by a second implementation."""
 
 import sys
 from functools import partial
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.app import failing_plainly
+from mrcert_pl.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
@@ -28,7 +29,7 @@ def main() -> None:
         "--tables",
         type=Path,
         metavar="FOLDER",
-        help="folder of the mutants' labels (default: the folder that the run used)",
+        help="folder of the mutant labels (default: that of the run)",
     )
     parser.add_argument(
         "--import",
@@ -39,17 +40,30 @@ def main() -> None:
         help="module that registers a defender from outside the package; may be given several times",
     )
     options = parser.parse_args()
-    for module in options.modules:
-        import_module(module)
     with failing_plainly():
+        for module in options.modules:
+            _import(module)
         differing = _verify(options.runs, options.tables)
     if differing:
         print(f"error: {differing} values do not follow from the tables", file=sys.stderr)
         sys.exit(1)
 
 
+def _import(module: str) -> None:
+    """Import a module that registers a defender."""
+    try:
+        import_module(module)
+    except ModuleNotFoundError as error:
+        # An import inside the module that fails is a defect of it, and keeps its traceback.
+        if error.name is None or not f"{module}.".startswith(f"{error.name}."):
+            raise
+        raise ConfigurationError(
+            f"there is no module {error.name} (--import {module}); install it, or name its folder in PYTHONPATH"
+        ) from error
+
+
 def _verify(paths: list[Path], tables: Path | None) -> int:
-    """Verify evaluations, print what came out, and return the number of values that differ."""
+    """Verify evaluations, print the outcome, and return the number of differing values."""
     from rich.console import Console
     from rich.progress import Progress
 

@@ -213,12 +213,12 @@ class AttackedFacts(Record):
 def trusted_path(text: str) -> Path | None:
     """Return a path that a file names if reading it needs no word of the user: one below the working directory.
 
-    Absolute paths elsewhere, ``..``, ``~`` and Windows drives are not followed; such a path is read only if the user
-    passes it on the command line.
+    Absolute paths elsewhere, ``..``, ``~``, Windows drives and interpolations (``${...}``) are not followed; such a
+    path is read only if the user passes it on the command line.
     """
     path = Path(text)
     windows = PureWindowsPath(text)
-    if not text.isprintable() or ".." in {*path.parts, *windows.parts} or text.startswith("~"):
+    if not text.isprintable() or ".." in {*path.parts, *windows.parts} or text.startswith("~") or "${" in text:
         return None
     if not path.is_absolute():
         return None if windows.drive or windows.root else path
@@ -270,7 +270,7 @@ class _MadeFrom(Record):
 
     model: Mapping[str, Any]
     patch: Annotated[Any, AfterValidator(_patch)]
-    checkpoint: _Text
+    checkpoint: _Text | Literal[""]  # empty for weights without a file
     dataset: _Source = _Source()
 
 

@@ -36,7 +36,7 @@ class MRCertCascade(MaskingDefender):
     certifies an image that the cascade doesn't.
 
     Args:
-        patches: number of patches of the highest level, earlier and later ones together.
+        patches: number of patches of the highest level, before and after certification together.
         margin: trusted entries have a top-two logit margin above this, for a round trip above twice this; all others
             are controlled by the attacker (Theorem 6; 0: all entries are trusted).
 

@@ -50,7 +50,7 @@ def register(name: str, build: Build, rule: Rule | str | None = None) -> None:
     Raises:
         ConfigurationError: for the name of a defender of the package.
     """
-    if name in _OWN:
+    if name in OWN:
         raise ConfigurationError(f"{name!r} is a defender of mrcert_pl; register yours under another name")
     _REGISTRY[name] = _Entry(build, rule)
 
@@ -60,7 +60,7 @@ def build(name: str, patches: int = 2, **settings: Any) -> Defender[Any]:
 
     Args:
         name: one of :func:`names`, or ``module:name`` to import the module that registers it first.
-        patches: number of patches in total, earlier and later ones; ignored by defenders for a fixed number.
+        patches: total number of patches, before and after certification; ignored by defenders for a fixed number.
         settings: further settings of the defender.
 
     Raises:
@@ -124,4 +124,5 @@ _REGISTRY |= {
     "vot": _Entry(_one_patch(AblationVote), f"{_RULES}.votes:vote"),
     "vot_sharp": _Entry(_one_patch(AblationVote, certificate="sharp"), f"{_RULES}.votes:vote_sharp"),
 }
-_OWN = frozenset(_REGISTRY)
+OWN = frozenset(_REGISTRY)
+"""Names of the defenders of the package."""

@@ -28,7 +28,7 @@ class PatchSpec:
             ``"16x48"`` (height x width in px) and ``"2%"`` (a square of at least this percentage of the image's area).
             Several shapes, any of which each patch may have, are a list or a string with commas,
             ``"16x48,48x16"``; there a square is ``"32x32"``, because ``[16, 48]`` is one height and one width.
-        count: number of patches in total, earlier and later ones together.
+        count: number of patches in total, before and after certification together.
 
     Raises:
         ConfigurationError: for a size that is not positive or can't be read, or a count below one.

@@ -116,6 +116,10 @@ def wrapped(
             f"{_name(module)} does not state its normalisation: give mean= and std= of its training, e.g. "
             "(0.485, 0.456, 0.406) and (0.229, 0.224, 0.225); (0, 0, 0) and (1, 1, 1) if it normalises images itself"
         )
+    try:
+        means, deviations = [float(value) for value in mean], [float(value) for value in std]
+    except (TypeError, ValueError) as error:
+        raise ConfigurationError(f"mean and std must be three numbers each, got {mean!r} and {std!r}") from error
     if image_px is None:
         image_px = known.get("input_size", (3, 224, 224))[1:]
     size = (image_px, image_px) if isinstance(image_px, int) else (image_px[0], image_px[1])
@@ -135,7 +139,7 @@ def wrapped(
             f"{_name(module)} must return logits [image, class] of at least two classes, got {list(logits.shape)} "
             "for one image"
         )
-    model = WrappedClassifier(module, logits.shape[1], mean, std, patch, masks_per_axis, size, fill)
+    model = WrappedClassifier(module, logits.shape[1], means, deviations, patch, masks_per_axis, size, fill)
     return model.to(image.device).eval()
 
 

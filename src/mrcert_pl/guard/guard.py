@@ -132,7 +132,7 @@ class Guard:
             defender,
             patch,
             trained.classes if class_names is None else class_names,
-            trained.resize if resize is None else resize,
+            resize or trained.resize or "crop",
             policy,
             trained.stride if stride is None else stride,
             batch_size,

@@ -13,11 +13,12 @@ from mrcert_pl.data.images import Exif
 from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders import build as build_defender
+from mrcert_pl.defenders import names as defender_names
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError
 from mrcert_pl.files import write_json, write_whole
 from mrcert_pl.guard.model_card import MeasuredAccuracy, model_card
 from mrcert_pl.guard.origin import Stride
-from mrcert_pl.guard.policy import Policy
+from mrcert_pl.guard.policy import Policy, Requirement
 from mrcert_pl.models.checkpoints import describe_model, write_weights
 from mrcert_pl.models.registry import kinds
 from mrcert_pl.plain import FieldError, Record, checked_json
@@ -44,7 +45,7 @@ class _Config(Record):
     classes: list[str]
     resize: Resize
     stride: Stride
-    require: Literal["certificate", "round_trip"]
+    require: Requirement
     exif: Exif
 
 
@@ -56,9 +57,10 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
         ResultsError: for a folder that can't be written.
     """
     model: Any = guard.model
-    if type(model) is not kinds().get(type(model).__name__):
+    kind: type = type(guard.model)
+    if kind is not kinds().get(kind.__name__):
         raise ConfigurationError(
-            f"a {type(model).__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
+            f"a {kind.__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
             "For a timm model use BlackBox(backbone, weights=...); for another module publish the code that wraps it"
         )
     settings = {
@@ -75,7 +77,7 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
     write_whole(
         folder / WEIGHTS, lambda partial: write_weights(partial, model.state_dict(), origin), chosen_by="folder"
     )
-    write_json(folder / CONFIG, {"format": _FORMAT, "model": type(model).__name__, **settings}, chosen_by="folder")
+    write_json(folder / CONFIG, {"format": _FORMAT, "model": kind.__name__, **settings}, chosen_by="folder")
     card = model_card(guard, results, training)
     write_whole(folder / CARD, lambda partial: partial.write_text(card, encoding="utf-8"), chosen_by="folder")
     return folder
@@ -172,10 +174,15 @@ def _described(defender: Defender[Any]) -> dict[str, Any]:
             **{name: settings[name] for name in settings if name in kept},
         }
         with suppress(MRCertError, TypeError):
-            rebuilt = build_defender(**described)
-            if type(rebuilt) is type(defender) and vars(rebuilt) == vars(defender):
+            rebuilt = build_defender(**described) if defender.name in defender_names() else None
+            if type(rebuilt) is type(defender) and _fields(rebuilt) == _fields(defender):
                 return described
     raise ConfigurationError(f"the defender {defender.name!r} can't be saved: it is not a registered one")
+
+
+def _fields(defender: Defender[Any]) -> dict[str, Any]:
+    """Attributes of a defender, except those that say how it was built."""
+    return {name: value for name, value in vars(defender).items() if name != "settings"}
 
 
 def _patch_text(size: object) -> str:

@@ -162,7 +162,7 @@ class GuardAPI(litserve.LitAPI):
     def setup(self, device: str) -> None:
         self.guard = self.make_guard(device)
 
-    # LitServe makes a FastAPI endpoint of these types.
+    # LitServe makes a FastAPI endpoint of these types; its base class declares requests and answers without them.
     def decode_request(self, request: Annotated[Upload, Depends(received)]) -> Prepared:  # type: ignore[override]
         try:
             image = image_in(request.content, self.limits.formats, int(self.limits.max_megapixels * 1e6))
@@ -228,10 +228,11 @@ def serve(
     guard.defender.with_output(level)
     server = guard_server(guard, make_guard, level, limits, "cuda" if place.type == "cuda" else "cpu")
     del guard
-    print(
+    _log.info(
         "Once /health says ok (Ctrl-C stops the server):\n"
-        f"curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg http://localhost:{port}{PATH}",
-        flush=True,
+        "curl -H 'Content-Type: image/jpeg' --data-binary @photo.jpg http://localhost:%d%s",
+        port,
+        PATH,
     )
     with _signals_stop_once():
         try:

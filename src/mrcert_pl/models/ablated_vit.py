@@ -64,7 +64,7 @@ class AblatedViT(MirroringModel):
         fill: str = "black",
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
-        head_rows: Sequence[int] | None = None,
+        head_rows: Sequence[Any] | None = None,
         views: str = "one",
     ) -> None:
         if token_mode not in get_args(TokenMode):

@@ -21,7 +21,7 @@ _STEM = "its convolutional stem or overlapping patches let a token see the pixel
 _MERGING = "it merges neighbouring tokens as it goes deeper, which needs the whole grid"
 _WINDOWS = "it attends within windows of the grid and merges neighbouring tokens, which needs the whole grid"
 _CONVOLUTION = "it convolves the grid of tokens, so that tokens see hidden neighbours"
-_MIXING = "it mixes tokens by weights, or a Fourier transform, of the whole grid"
+_MIXING = "it mixes tokens by weights of the whole grid"
 _PAIRS = "it could drop tokens, but its attention by relative position is implemented for the whole grid only"
 _PARTS = "it could drop tokens, but its encoder is implemented for the whole grid only"
 
@@ -49,7 +49,6 @@ REFUSED: Mapping[str, str] = {
     "maxxvit": _STEM,
     "metaformer": _STEM,
     "mlp_mixer": _MIXING,
-    "mobilevit": _STEM,
     "mvitv2": _STEM,
     "nest": _WINDOWS,
     "nextvit": _STEM,
@@ -80,7 +79,7 @@ def token_vit(
     num_classes: int,
     pretrained: bool = False,
     weights: str | Path | None = None,
-    head_rows: Sequence[int] | None = None,
+    head_rows: Sequence[Any] | None = None,
     /,
     **arguments: Any,
 ) -> tuple[Any, tuple[int, int]]:
@@ -110,8 +109,8 @@ def token_vit(
     def check(model: Any) -> None:
         if reason := _without_tokens(model, _image_px(model, arguments)):
             raise ConfigurationError(
-                f"{name!r} has no tokens that can be dropped: {reason}; take another backbone (docs/backbones.md), or "
-                "model=blackbox, which hides pixels of any classifier"
+                f"{name!r} has no tokens that could be dropped: {reason}; take another backbone (docs/backbones.md), "
+                "or model=blackbox, which hides pixels of any classifier"
             )
         if model.global_pool not in POOLS:
             raise ConfigurationError(
@@ -128,7 +127,7 @@ def averaging_vit(
     num_classes: int,
     pretrained: bool = False,
     weights: str | Path | None = None,
-    head_rows: Sequence[int] | None = None,
+    head_rows: Sequence[Any] | None = None,
     /,
     **arguments: Any,
 ) -> tuple[Any, tuple[int, int]]:
@@ -142,7 +141,7 @@ def classifier(
     num_classes: int,
     pretrained: bool = False,
     weights: str | Path | None = None,
-    head_rows: Sequence[int] | None = None,
+    head_rows: Sequence[Any] | None = None,
     /,
     **arguments: Any,
 ) -> nn.Module:
@@ -155,7 +154,7 @@ def _make(
     num_classes: int,
     pretrained: bool,
     weights: str | Path | None,
-    head_rows: Sequence[int] | None,
+    head_rows: Sequence[Any] | None,
     arguments: Mapping[str, Any],
     check: Callable[[Any], None],
 ) -> Any:
@@ -194,8 +193,9 @@ def _check_free(name: str, arguments: Mapping[str, Any], fixed: Sequence[str]) -
 
 def _image_px(model: Any, arguments: Mapping[str, Any]) -> tuple[int, int]:
     """Size of the images: NaFlexViT takes any, so its default or the argument ``img_size`` fixes it."""
+    defaults = model.pretrained_cfg
     if isinstance(model, NaFlexVit):
-        size = arguments.get("img_size") or model.pretrained_cfg["input_size"][1:]
+        size = arguments.get("img_size") or defaults["input_size"][1:]
     else:
         size = getattr(getattr(model, "patch_embed", None), "img_size", None) or (0, 0)
     height, width = (size, size) if isinstance(size, int) else size

@@ -42,7 +42,7 @@ class BlackBox(WrappedClassifier):
         fill: float = 0.0,
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
-        head_rows: Sequence[int] | None = None,
+        head_rows: Sequence[Any] | None = None,
         views: str = "one",
     ) -> None:
         arguments = dict(backbone_args or {})

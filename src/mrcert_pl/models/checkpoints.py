@@ -15,7 +15,7 @@ from torch import Tensor
 from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models.integrity import check_integrity, digest_of, with_digest
 from mrcert_pl.models.patchcure import load_patchcure
-from mrcert_pl.models.protocols import BaseModel
+from mrcert_pl.models.protocols import SavedModel, Weighted
 
 __all__ = [
     "Checkpoint",
@@ -53,7 +53,7 @@ class Checkpoint:
     weights: Mapping[str, Tensor]
 
 
-def describe_model(model: BaseModel) -> dict[str, Any]:
+def describe_model(model: SavedModel) -> dict[str, Any]:
     """Plain values that identify a model, for a checkpoint."""
     return {"format": _FORMAT, "model": type(model).__name__, "config": model.config}
 
@@ -104,7 +104,7 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     origin = _checked_origin(content.get("mrcert"), path, foreign)
     weights = base_weights(content["state_dict"])
     check_integrity(path, origin, weights)
-    return Checkpoint(path, origin, weights)
+    return Checkpoint(path, upgraded(origin), weights)
 
 
 def base_weights(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
@@ -128,7 +128,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
     )
     origin = _checked_origin(origin, path, strange)
     check_integrity(path, origin, weights)
-    return Checkpoint(path, origin, weights)
+    return Checkpoint(path, upgraded(origin), weights)
 
 
 def _convert(path: Path) -> str:
@@ -144,7 +144,7 @@ def _checked_origin(origin: Any, path: Path, otherwise: str) -> dict[str, Any]:
             f"{path} has checkpoint format {origin.get('format')}; "
             f"this version reads {_FORMAT}; take the one that made it"
         )
-    return upgraded(origin)
+    return origin
 
 
 def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str, Any], half: bool = False) -> None:
@@ -163,7 +163,7 @@ def write_weights(path: Path, weights: Mapping[str, Tensor], origin: Mapping[str
     save_file(tensors, path, metadata={"mrcert": json.dumps(with_digest(origin, tensors))})
 
 
-def restore(model: BaseModel, checkpoint: Checkpoint) -> None:
+def restore(model: SavedModel, checkpoint: Checkpoint) -> None:
     """Load the weights of a checkpoint into a model of the same description.
 
     Raises:
@@ -205,6 +205,6 @@ def differing(theirs: Mapping[str, Any], ours: Mapping[str, Any], names: Iterabl
     ]
 
 
-def weights_digest(model: BaseModel) -> str:
+def weights_digest(model: Weighted) -> str:
     """SHA-256 of a model's state dict; it does not depend on the file of the weights."""
     return digest_of(model.state_dict())

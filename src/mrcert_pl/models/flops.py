@@ -1,7 +1,7 @@
 """Floating point operations: of transformer blocks, from their dimensions, and of all that an image takes."""
 
 from collections.abc import Iterable
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import torch
 from jaxtyping import Bool, Float
@@ -25,12 +25,12 @@ def block_flops(blocks: Iterable[nn.Module], tokens: Count) -> Count:
     return 2 * linear * tokens + 4 * attention * tokens * tokens
 
 
-def _attention_dim(module: nn.Module) -> int:
+def _attention_dim(module: Any) -> int:
     """Width of all heads of an attention layer; 0 for other layers."""
     if hasattr(module, "attn_dim"):
         return int(module.attn_dim)
     is_attention = hasattr(module, "num_heads") and isinstance(getattr(module, "proj", None), nn.Linear)
-    return module.proj.in_features if is_attention else 0
+    return int(module.proj.in_features) if is_attention else 0
 
 
 class TableFlops:

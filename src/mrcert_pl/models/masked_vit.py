@@ -45,7 +45,7 @@ class MaskedViT(WindowedViT):
         window: Sequence[int] = (1, 1),
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
-        head_rows: Sequence[int] | None = None,
+        head_rows: Sequence[Any] | None = None,
         views: str = "one",
     ) -> None:
         arguments = dict(backbone_args or {})
@@ -59,4 +59,4 @@ class MaskedViT(WindowedViT):
     def window_prefix(
         self, seen: Float[Tensor, "row visible token dim"], shown: Bool[Tensor, "row visible"] | None
     ) -> Float[Tensor, "row prefix dim"]:
-        return self.prefix(len(seen))
+        return self.prefix(seen.shape[0])

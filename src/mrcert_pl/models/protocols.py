@@ -26,12 +26,37 @@ __all__ = [
     "DenseModel",
     "GridModel",
     "MaskableModel",
+    "SavedModel",
     "TrainableModel",
+    "Weighted",
 ]
 
 
 @runtime_checkable
-class BaseModel(MaskableModel, Protocol):
+class Weighted(Protocol):
+    """Something with weights; every ``torch.nn.Module`` is."""
+
+    def state_dict(self) -> dict[str, Any]:
+        """Weights and buffers by name."""
+        ...
+
+    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
+        """Copy weights and buffers."""
+        ...
+
+
+@runtime_checkable
+class SavedModel(Weighted, Protocol):
+    """What checkpoints ask."""
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """Arguments of the constructor as plain values: in checkpoints, and in the identity of stored tables."""
+        ...
+
+
+@runtime_checkable
+class BaseModel(MaskableModel, SavedModel, Protocol):
     """What evaluation and the guard ask of every model, beside the engine's :class:`MaskableModel`.
 
     ``training``, ``eval``, ``parameters`` and the call come with ``torch.nn.Module``.
@@ -45,11 +70,6 @@ class BaseModel(MaskableModel, Protocol):
     @property
     def num_classes(self) -> int:
         """Number of classes."""
-        ...
-
-    @property
-    def config(self) -> Mapping[str, Any]:
-        """Arguments of the constructor as plain values: in checkpoints, and in the identity of stored tables."""
         ...
 
     training: bool
@@ -68,14 +88,6 @@ class BaseModel(MaskableModel, Protocol):
 
     def requires_grad_(self, requires_grad: bool = ...) -> Any:
         """Freeze the weights, or make them trainable."""
-        ...
-
-    def state_dict(self) -> dict[str, Any]:
-        """Weights and buffers by name."""
-        ...
-
-    def load_state_dict(self, state_dict: Mapping[str, Any]) -> Any:
-        """Copy weights and buffers."""
         ...
 
     def __call__(self, images: Float[Tensor, "image 3 height width"], /) -> Float[Tensor, "image class"]:

@@ -21,6 +21,9 @@ SUPPORTED = (VisionTransformer, VisionTransformerDistilled, Eva, Beit, NaFlexVit
 POOLS = ("token", "avg", "map")
 """Poolings that are defined for some of the tokens: class token, average, attention."""
 
+_PREFIX = ("cls_token", "dist_token", "reg_token")
+_UNDECAYED = {*_PREFIX, "pos_embed", "pos_embed_y", "pos_embed_x", "freqs", "relative_position_bias_table"}
+
 
 class TokenViT(nn.Module):
     """Embedding, prefix tokens, blocks and read-out of a timm ViT, each for any subset of the patch tokens.
@@ -42,7 +45,20 @@ class TokenViT(nn.Module):
         prefix_tokens: Number of tokens in front of the patch tokens.
     """
 
+    # Parts of a timm model, or None.
+    patch_embed: Any
+    embeds: Any
+    pos_drop: Any
+    norm_pre: Any
+    rope: Any
+    rel_pos_bias: Any
     blocks: Any
+    norm: Any
+    attn_pool: Any
+    fc_norm: Any
+    head_drop: Any
+    head: Any
+    head_dist: Any
     pos_embed: nn.Parameter | None
 
     def __init__(self, vit: nn.Module, image_px: tuple[int, int]) -> None:
@@ -51,7 +67,7 @@ class TokenViT(nn.Module):
 
     def adopt(self, vit: Any, image_px: tuple[int, int]) -> None:
         """Take over the parts of a timm model."""
-        for name in ("cls_token", "dist_token", "reg_token", "pos_embed"):
+        for name in (*_PREFIX, "pos_embed"):
             self.register_parameter(name, vit._parameters.get(name))
         for name in ("norm_pre", "pos_drop"):
             self.add_module(name, nn.Identity())
@@ -105,7 +121,7 @@ class TokenViT(nn.Module):
     def prefix(self, rows: int | torch.SymInt, positions: bool = True) -> Float[Tensor, "row prefix dim"]:
         """Prefix tokens as they enter the first block, with their positions or without."""
         source = self if self.embeds is None else self.embeds
-        tokens = [getattr(source, name, None) for name in ("cls_token", "dist_token", "reg_token")]
+        tokens = [getattr(source, name, None) for name in _PREFIX]
         found = [token for token in tokens if token is not None]
         if not found:
             return self.head.weight.new_empty(rows, 0, self.dim)
@@ -190,9 +206,7 @@ class TokenViT(nn.Module):
 
     def undecayed(self) -> set[str]:
         """Names of the parameters without weight decay: positions, biases by position and prefix tokens."""
-        last = ("cls_token", "dist_token", "reg_token", "pos_embed", "pos_embed_y", "pos_embed_x", "freqs")
-        last = (*last, "relative_position_bias_table")
-        return {name for name, _ in self.named_parameters() if name.rpartition(".")[2] in last}
+        return {name for name, _ in self.named_parameters() if name.rpartition(".")[2] in _UNDECAYED}
 
     @property
     def _embedding(self) -> Any:

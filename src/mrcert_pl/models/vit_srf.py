@@ -68,7 +68,7 @@ class ViTSRF(WindowedViT):
         head_order: str = "pool_norm",
         backbone_args: Mapping[str, Any] | None = None,
         weights: str | Path | None = None,
-        head_rows: Sequence[int] | None = None,
+        head_rows: Sequence[Any] | None = None,
         hidden_tokens: str = "zero",
         views: str = "one",
         hidden: object = None,
@@ -158,10 +158,12 @@ class ViTSRF(WindowedViT):
         if self.hidden_tokens == "drop" or (shown is None and seen.shape[1] == self.windows):
             return x, times
         # The zero tokens of all hidden windows, as one.
-        visible = x.new_tensor([seen.shape[1]]) if shown is None else shown.sum(1)
+        visible = x.new_full((1,), seen.shape[1]) if shown is None else shown.sum(1)
         merged = (self.windows - visible)[:, None] * self._window_tokens.shape[1]
         times = x.new_ones(1, x.shape[1]) if times is None else times
-        return torch.cat([x, x.new_zeros(len(x), 1, x.shape[2])], dim=1), torch.cat([times, merged.to(x.dtype)], dim=1)
+        return torch.cat([x, x.new_zeros(x.shape[0], 1, x.shape[2])], dim=1), torch.cat(
+            [times, merged.to(x.dtype)], dim=1
+        )
 
     def _pooled(
         self,

@@ -35,7 +35,7 @@ def hub_weights(name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[int] | None = None) -> None:
+def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[Any] | None = None) -> None:
     """Start a ViT, or another model of timm, from pre-trained weights.
 
     The last norm gets the name that it has in this model: ``norm`` in timm's models pooled by their class token (DeiT,
@@ -115,7 +115,7 @@ def _positions(theirs: Tensor, vit: Any) -> Tensor:
     return resample_abs_pos_embed(theirs, list(vit.patch_embed.grid_size), [side, side], num_prefix_tokens=prefix)
 
 
-def _checked_rows(rows: Sequence[int], old: int | None, classes: int, source: str) -> list[int]:
+def _checked_rows(rows: Sequence[Any], old: int | None, classes: int, source: str) -> list[int]:
     if old is None:
         raise ConfigurationError(
             f"head_rows are given, and {source} has no head to take them from; set head_rows to null"

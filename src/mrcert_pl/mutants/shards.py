@@ -113,6 +113,8 @@ def read_shard(shard: Path) -> tuple[dict[str, Any], list[Row]]:
         with pq.ParquetFile(shard, page_checksum_verification=True) as file:
             header = _checked_header(file.schema_arrow.metadata or {}, file.metadata.num_rows, shard)
             content = file.read()
+            if content.num_rows != file.metadata.num_rows:
+                raise ValueError(f"{file.metadata.num_rows - content.num_rows} of its rows can't be read")
             text = file.schema_arrow.metadata[_HEADER].decode()
         return header, _checked_rows(content, header, _key(text))
     except _DAMAGE as error:

@@ -211,7 +211,7 @@ def store_header(
         borders: Borders of the windows in px along both axes, for models with a grid of windows.
         names: How results call the ``dataset`` and the ``model``.
     """
-    header = {
+    header: dict[str, Any] = {
         "dataset": dataset,
         "model": dict(model),
         "weights_sha256": weights_sha256,

@@ -73,7 +73,7 @@ class EvaluationRun(Run[EvaluationResult]):
 
     def drawings(self) -> Mapping[int, Path]:
         """Image files of drawn verdicts, by the ids of their images."""
-        files = [*self.folder.glob("images/*.png"), *self.folder.glob("pictures/*.png")]
+        files = [path for name in ("images", "pictures", "examples") for path in self.folder.glob(f"{name}/*.png")]
         return {int(file.stem): file for file in files if file.stem.isdecimal()}
 
 

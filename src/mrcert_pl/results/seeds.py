@@ -10,7 +10,7 @@ from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.codec import Settings
 from mrcert_pl.results.schema import Accuracy, EvaluationResult, Patch, SeedAccuracy
 
-# What makes an evaluation what it is, besides data set, model, patch and defender.
+# Settings that distinguish evaluations, besides data set, model, patch and defender.
 _SETTINGS = ("patches", "stride")
 _DATASET = ("limit", "resize")
 _START = ("pretrained", "weights", "head_rows")

@@ -1,1 +1,1 @@
-"""Plain functions from frozen settings to typed results: train, evaluate, attack, audit, plan, predict."""
+"""Train, evaluate, attack, audit, plan, predict: plain functions from settings to results."""

@@ -43,10 +43,10 @@ def announce_cost(model: Any, mutants: MutantSet, images: int, token_budget: int
 
     Args:
         model: base model.
-        mutants: mutants of each image.
-        images: number of images whose mutants are not stored yet.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
-        trainer: gives the device and the number of processes.
+        mutants: mutants of an image.
+        images: number of images without stored mutants.
+        token_budget: token budget per batch; default: derived from free device memory.
+        trainer: device and number of processes.
     """
     total = images * len(mutants)
     if total < _MANY:

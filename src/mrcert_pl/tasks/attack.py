@@ -1,4 +1,4 @@
-"""Patch attacks on the base model, and the attacked set that they leave."""
+"""Patch attacks on the base model, and the attacked set."""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -25,13 +25,13 @@ from mrcert_pl.tasks.subject import Subject, SubjectSettings, load_subject
 
 @dataclass(frozen=True)
 class AttackSettings(SubjectSettings):
-    """Settings of :func:`attack`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+    """Settings of :func:`attack`, in addition to those of :class:`mrcert_pl.tasks.subject.SubjectSettings`.
 
     Attributes:
         attack: class of the attack with its arguments, called with the patch and ``seed=``.
         trainer: devices and precision.
-        batch_size: images that are loaded together.
-        store: folder of the attacked set, or ``last`` for that of the newest earlier run; default: in the run's folder.
+        batch_size: images per loading step.
+        store: folder of the attacked set, or ``last`` for that of the newest earlier run; default: in the run folder.
         examples: number of images to return before and after the attack, those with the highest loss.
     """
 
@@ -44,12 +44,12 @@ class AttackSettings(SubjectSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("batch_size", self.batch_size, 1)
-        check_number("pictures", self.examples, 0)
+        check_number("examples", self.examples, 0)
 
 
 @dataclass(frozen=True)
 class Attack:
-    """What :func:`attack` returns, on every process.
+    """Result of :func:`attack`, the same on every process.
 
     Attributes:
         result: accuracies of the base model before and after; ``results.json`` in the folder.
@@ -67,12 +67,12 @@ class Attack:
 
 
 def attack(settings: AttackSettings) -> Attack:
-    """Attack test images of a data set; leave the attacked set and the result in the run's folder.
+    """Attack test images of a data set; write the attacked set and the result to the run folder.
 
     Raises:
         ConfigurationError: for settings that cannot work.
         CheckpointError: for a missing, damaged or unsuitable checkpoint.
-        DataError: for missing images, or an attacked set that was made by something else.
+        DataError: for missing images, or an attacked set of another attack.
         NumericalError: for logits that are not finite.
     """
     with opened(settings.run, leaves=RESULTS):
@@ -99,7 +99,7 @@ def _attack(settings: AttackSettings) -> Attack:
         model_name=subject.name,
         model_kind=subject.name if subject.name in MODEL_KINDS else "",
         model_settings=subject.model.config,
-        checkpoint=str(settings.checkpoint),
+        checkpoint="" if settings.checkpoint is None else str(settings.checkpoint),
         attack=made.settings(),
         model=describe_model(subject.model),
         weights_sha256=subject.weights_sha256,
@@ -140,7 +140,7 @@ def _header_patch(subject: Subject) -> int | str:
 
 
 def _clip(settings: AttackSettings, subject: Subject) -> tuple[float, float]:
-    """Return the smallest and the largest value of the normalised test images, all of them."""
+    """Return the smallest and the largest value of all normalised test images."""
     everything = replace(settings.dataset, limit=None).load(subject.model.image_px, settings.run.seed).split("test")
     images = (everything[i].image for i in settings.run.track(range(len(everything)), "Reading", len(everything)))
     if not isinstance(subject.model, AttackableModel):
@@ -151,7 +151,7 @@ def _clip(settings: AttackSettings, subject: Subject) -> tuple[float, float]:
 
 
 def _source(settings: AttackSettings) -> dict[str, str]:
-    """Return where the images are, and how they are resized, before any attack."""
+    """Return the location of the images and their resizing, before any attack."""
     dataset = settings.dataset
     if dataset.name == "attacked" and dataset.root is not None:
         return dict(read_header(dataset.root).source_settings)

@@ -31,14 +31,14 @@ from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_
 
 @dataclass(frozen=True)
 class CertificateAuditSettings(SubjectSettings):
-    """Settings of :func:`audit_certificates`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+    """Settings of :func:`audit_certificates`, in addition to those of :class:`mrcert_pl.tasks.subject.SubjectSettings`.
 
     Attributes:
         defender: defender, or its name in the registry.
         step_px: stride of the grid of placements in px.
-        exemplars: number of images of the data set that are tried as patches, one of a class.
+        exemplars: number of images of the data set used as patches, one per class.
         adaptive: arguments of :class:`mrcert_pl.attacks.AdaptivePatch`.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        token_budget: token budget per batch; default: derived from free device memory.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
 
@@ -59,11 +59,11 @@ class CertificateAuditSettings(SubjectSettings):
 
 @dataclass(frozen=True)
 class NumericsSettings(SubjectSettings):
-    """Settings of :func:`audit_numerics`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+    """Settings of :func:`audit_numerics`, in addition to those of :class:`mrcert_pl.tasks.subject.SubjectSettings`.
 
     Attributes:
         defender: defender whose mutants are computed.
-        mutants: number of mutants of each image.
+        mutants: number of mutants per image.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
 
@@ -77,7 +77,7 @@ class NumericsSettings(SubjectSettings):
 
 
 def audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditResult:
-    """Attack certified images at every placement of a grid; leave the counts, and a file for every broken promise.
+    """Attack certified images at every placement of a grid; write the counts, and a file for every broken certificate.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -91,8 +91,8 @@ def audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditRe
 def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditResult:
     run = settings.run
     device = device_named(settings.device)
-    subject = load_subject(settings)
     defender = defender_of(settings.defender, settings.patches)
+    subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     placements = placement_grid(subject.patch, subject.model.image_px, settings.step_px)
     split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
@@ -147,7 +147,7 @@ def _audit_result(
 
 
 def audit_numerics(settings: NumericsSettings) -> NumericsResult:
-    """Compare the logits of the same mutants by several methods of computation; leave the differences and a margin.
+    """Compare the logits of the same mutants by several methods of computation; write the differences and a margin.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -210,7 +210,7 @@ def _exemplars(split: ImageSplit, number: int) -> Tensor:
 
 
 def _rounded_up(margin: float) -> float:
-    """Return a margin with two significant digits, not below what was measured."""
+    """Return a margin with two significant digits, rounded up."""
     if margin == 0:
         return 0.0
     unit = 10.0 ** (math.floor(math.log10(margin)) - 1)
@@ -218,7 +218,7 @@ def _rounded_up(margin: float) -> float:
 
 
 def check_attacked(result: CertificateAuditResult) -> None:
-    """Make sure that the audit attacked something.
+    """Check that the audit attacked at least one image.
 
     Raises:
         ConfigurationError: if none of the images is certified.

@@ -39,20 +39,20 @@ _LEVELS = {"full": OutputLevel("table"), "lazy": OutputLevel("map")}
 
 @dataclass(frozen=True)
 class EvaluationSettings(SubjectSettings):
-    """Settings of :func:`evaluate`; those of :class:`mrcert_pl.tasks.subject.SubjectSettings`, and these.
+    """Settings of :func:`evaluate`, in addition to those of :class:`mrcert_pl.tasks.subject.SubjectSettings`.
 
     Attributes:
         defender: defender, or its name in the registry.
         trainer: devices and precision.
         batch_size: images per batch and device.
-        evaluate: ``full`` labels all mutants, for other defenders to share; ``lazy`` those that can change a verdict.
-        store: folder for the labels of the mutants, or ``last`` for that of the newest earlier run; default: in the
-            run's folder.
-        table: folder of stored labels to decide on, without weights and images.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
-        examples: number of images, or their ids, to return with their evidence.
-        numerics: ``numerics.json`` of an audit of the same weights, recorded beside the margin.
-        reported: published accuracies by name, recorded beside the measured ones.
+        evaluate: ``full`` (all mutants) or ``lazy`` (only mutants that can change a verdict; same verdicts).
+        store: folder of mutant labels, shared by defenders, or ``last`` for that of the newest earlier run; default: in
+            the run folder.
+        table: folder of stored mutant labels to decide on, without model and images.
+        token_budget: token budget per batch; default: derived from free device memory.
+        examples: number of images, or image ids, to return with their verdicts.
+        numerics: ``numerics.json`` of an audit of the same weights, recorded in results.
+        reported: published accuracies by name, recorded in results.
     """
 
     defender: Defender[Any] | str = "mrcert"
@@ -72,7 +72,11 @@ class EvaluationSettings(SubjectSettings):
         check_number("token_budget", self.token_budget, 1, optional=True)
         check_choice("evaluation (evaluate=)", self.evaluate, list(_LEVELS))
         if isinstance(self.examples, int):
-            check_number("pictures", self.examples, 0)
+            check_number("examples", self.examples, 0)
+        elif isinstance(self.examples, str) or not isinstance(self.examples, Sequence):
+            raise ConfigurationError(
+                f"examples must be a number of images or a list of their ids, got {self.examples!r}"
+            )
         known = (*ACCURACIES, ADVERSARIAL)
         if wrong := [name for name in self.reported if name not in known]:
             raise unknown("accuracy (reported=)", wrong[0], known)
@@ -80,16 +84,16 @@ class EvaluationSettings(SubjectSettings):
 
 @dataclass(frozen=True)
 class Evaluation:
-    """What :func:`evaluate` returns, on every process.
+    """Result of :func:`evaluate`, the same on every process.
 
     Attributes:
-        result: accuracies and how they were measured; ``results.json`` in the folder.
+        result: accuracies and facts about their measurement; ``results.json`` in the folder.
         rows: one verdict per image; ``verdicts.parquet`` in the folder.
         locations: numbers of images by location of the patch; ``locations.npz``, if the defender has a map.
         folder: folder of the run.
-        tables: folder of the labels of the mutants.
+        tables: folder of the mutant labels.
         classes: names of the classes.
-        examples: the requested images with their evidence.
+        examples: the requested images with their verdicts.
         defences: the same beside the originals, for an attacked set.
     """
 
@@ -104,7 +108,7 @@ class Evaluation:
 
 
 def evaluate(settings: EvaluationSettings) -> Evaluation:
-    """Certify the test images with one defender; leave the result and one verdict per image in the run's folder.
+    """Certify the test images with one defender; write the result and one verdict per image to the run folder.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -120,7 +124,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 def _evaluate(settings: EvaluationSettings) -> Evaluation:
     run = settings.run
     defender = defender_of(settings.defender, settings.patches).with_output(_LEVELS[settings.evaluate])
-    subject = load_subject(settings)
+    subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
     ids = [record.id for record in data.split("test").records]
@@ -192,7 +196,7 @@ def _reapply(settings: EvaluationSettings, folder: Path) -> Evaluation:
     here = {"dataset": settings.dataset.name, "model": describe_model(subject.model), "mutants": mutants.identity()}
     store = TableStore(folder, {**stored, **here})
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
-    # Only the data set knows which images a limit leaves; without a limit its files are not needed.
+    # With a limit the data set determines the images; without a limit its files are not needed.
     only = None if settings.dataset.limit is None else {record.id for record in data.split("test").records}
     attacked = subject.description.attacked is not None
     started = time.perf_counter()
@@ -315,7 +319,7 @@ def _check_examples(examples: int | Sequence[int], ids: Sequence[int]) -> None:
     """Make sure that the requested images are there, before any is evaluated."""
     if not isinstance(examples, int) and (missing := sorted(set(examples) - set(ids))):
         raise ConfigurationError(
-            f"pictures= names images that are not evaluated: {missing}; verdicts.parquet of an earlier run lists the "
+            f"examples= names images that are not evaluated: {missing}; verdicts.parquet of an earlier run lists the "
             "ids, and a number instead of a list draws that many"
         )
 

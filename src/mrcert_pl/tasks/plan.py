@@ -1,7 +1,7 @@
 """Costs and visible areas of masks, before anything is trained."""
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -16,9 +16,6 @@ from mrcert_pl.models.protocols import GridModel
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
 
-# Weights that a training starts from: no plan needs them.
-WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
-
 
 @dataclass(frozen=True)
 class PlanSettings:
@@ -28,15 +25,15 @@ class PlanSettings:
         dataset: data set, for the number of classes.
         model: base model; its weights are random.
         patch: patch to defend against.
-        patches: number of patches in total, earlier and later ones.
-        variants: arguments of the model to compare, by name, each with its values.
-        strides: strides of the masks to compare; empty for a model that has none.
-        seconds: largest duration per image on this machine; default: no limit.
-        gflops: largest number of operations per image in 10^9; default: no limit.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        patches: total number of patches, before and after certification.
+        variants: values to compare, by argument of the model.
+        strides: strides to compare; empty for a model without a stride.
+        seconds: maximum seconds per image on this machine; default: no limit.
+        gflops: maximum operations per image in 10^9; default: no limit.
+        token_budget: token budget per batch; default: derived from free device memory.
         device: ``auto``, ``cpu`` or ``cuda``.
         seed: seed of the random weights.
-        on_progress: called with the number of finished and of all measurements of a model.
+        on_progress: callback with the number of finished measurements and their total.
     """
 
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
@@ -54,6 +51,7 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
+        PatchSpec(self.patch)
         check_number("budget.seconds", self.seconds, 0, whole=False, optional=True)
         check_number("budget.gflops", self.gflops, 0, whole=False, optional=True)
 
@@ -63,12 +61,12 @@ class PlanRow:
     """One configuration and its cost, or the reason why it cannot work.
 
     Attributes:
-        settings: what distinguishes it, as overrides of the commands.
+        settings: distinguishing settings, as overrides of the commands.
         masks: number of masks.
         unions: number of unions by order, 1 to ``2 * patches``.
-        visible: mean visible fraction of the image by order, over the unions that need that many masks.
+        visible: mean visible fraction of the image by order, over the unions of exactly this order.
         gflops: operations in 10^9 per image for the labels of all unions of order N, N + 1 and 2N, encoding included.
-        seconds: the same in time.
+        seconds: the same in seconds.
         problem: why it cannot work; empty if it does.
     """
 
@@ -83,12 +81,12 @@ class PlanRow:
 
 @dataclass(frozen=True)
 class Plan:
-    """What :func:`plan` returns.
+    """Result of :func:`plan`.
 
     Attributes:
         rows: the configurations.
-        best: the one within the budget that hides least with its unions of the highest order.
-        cheapest: the one that takes least.
+        best: configuration within the budget with the largest visible fraction at the highest order.
+        cheapest: configuration with the lowest cost.
     """
 
     rows: Sequence[PlanRow]
@@ -97,7 +95,7 @@ class Plan:
 
 
 def plan(settings: PlanSettings) -> Plan:
-    """Compare masks for a model and a patch by their cost and by what they leave visible.
+    """Compare masks for a model and a patch by cost and visible fraction.
 
     Raises:
         ConfigurationError: if no configuration works.
@@ -127,12 +125,11 @@ def _variants(settings: PlanSettings) -> list[dict[str, Any]]:
 def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
     """Return the rows of one model: one for each stride."""
     named = {f"model.{name}": value for name, value in variant.items()}
-    arguments = {**settings.model.arguments, **variant}
-    arguments |= {name: value for name, value in WITHOUT_WEIGHTS.items() if name in arguments}
+    varied = replace(settings.model, arguments={**settings.model.arguments, **variant})
     torch.manual_seed(settings.seed)
     classes = len(settings.dataset.describe().classes)
     try:
-        model: Any = ModelSettings(settings.model.name, arguments, settings.model.build).make(classes).eval()
+        model: Any = varied.untrained().make(classes).eval()
     except MRCertError as error:
         if not variant:
             raise
@@ -163,7 +160,7 @@ def _priced(row: PlanRow, lattice: UnionLattice, model: Any, watch: Stopwatch, p
     evaluated = torch.arange(len(lattice)) < sizes[:, None]
     fractions = (~lattice.hidden).double() @ window_fractions(model.borders)
     seconds = watch.seconds(lattice.hidden)
-    # A few masks may have no union that needs more of them.
+    # With few masks the highest orders may have no union of their own.
     orders = range(1, int(lattice.orders.max()) + 1)
     return PlanRow(
         row.settings,
@@ -176,5 +173,5 @@ def _priced(row: PlanRow, lattice: UnionLattice, model: Any, watch: Stopwatch, p
 
 
 def _first_clause(message: str) -> str:
-    """Return what is wrong without the advice: the other rows are that."""
+    """Return the message without its advice; the other rows replace the advice."""
     return message.split(";")[0]

@@ -9,6 +9,7 @@ from mrcert_pl.data.images import ImageError
 from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard import Guard, GuardVerdict, Policy
 from mrcert_pl.guard.base_model import device_named
@@ -26,15 +27,15 @@ class PredictionSettings:
         model: classifier, instead of a checkpoint.
         defender: defender, or its name in the registry.
         patch: patch to defend against; default: that of the training.
-        patches: number of patches in total, for a defender by name.
-        output: output level, from ``label`` to ``map``: a lower one needs fewer mutants.
-        require: what a label needs to be accepted, ``certificate`` or ``round_trip``.
+        patches: total number of patches, for a defender by name.
+        output: output level, from ``label`` to ``map``; a lower level needs fewer mutants.
+        require: requirement of an accepted label, ``certificate`` or ``round_trip``.
         class_names: names of the classes; default: those in the checkpoint.
-        exif: rotation in the EXIF data of photos, ``apply`` or ``ignore``.
+        exif: EXIF rotation of photos, ``apply`` or ``ignore``.
         resize: ``crop`` or ``whole``; default: that of the model's data set.
         stride: stride of the masks in windows, of votes in px; default: that of the training.
         batch_size: images per batch.
-        token_budget: largest number of tokens per batch of mutants; default: derived from free device memory.
+        token_budget: token budget per batch; default: derived from free device memory.
         device: ``auto``, ``cpu`` or ``cuda``.
         track: progress over the images.
     """
@@ -57,6 +58,8 @@ class PredictionSettings:
     track: Track[Any] = field(default=untracked)
 
     def __post_init__(self) -> None:
+        if self.patch is not None:
+            PatchSpec(self.patch)
         check_number("batch_size", self.batch_size, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)
         check_choice("require", self.require, ("certificate", "round_trip"))
@@ -104,7 +107,7 @@ def guard_on(device: str, settings: PredictionSettings) -> Guard:
 def predict(
     settings: PredictionSettings, guard: Guard | None = None
 ) -> Iterator[tuple[Path, GuardVerdict | ImageError]]:
-    """Yield the verdict on every image, or the reason why it cannot be read, in order and as soon as it is known.
+    """Yield the verdict on every image, or the error for an unreadable one, in order and as soon as it is available.
 
     Args:
         settings: images, model and defender.

@@ -1,4 +1,4 @@
-"""Where a training or an evaluation that was stopped is resumed."""
+"""Checkpoint or store from which a stopped training or evaluation is resumed."""
 
 import json
 from collections.abc import Mapping, Sequence
@@ -20,7 +20,7 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
 
     Args:
         resume: ``None``, a file, or ``last`` for the newest run beside ``folder`` whose settings agree.
-        identity: settings that the earlier run must share.
+        identity: settings that must equal those of the earlier run.
         folder: folder of this run, or of the resumed one.
 
     Raises:
@@ -36,7 +36,7 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
     else:
         runs = folder.parent
         both = [*runs.glob(f"*/checkpoints/{LAST}"), *runs.glob(f"*/checkpoints/{PREVIOUS}")]
-        # Of one run the last one first, although both have the same time where the disk has no finer one.
+        # Within one run last.ckpt comes first; both files may have the same time stamp.
         found = sorted(both, key=lambda path: (-path.stat().st_mtime, path.name))
         if not found:
             raise CheckpointError(
@@ -54,7 +54,7 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
 
 
 def _first_readable(checkpoints: Sequence[Path]) -> Path:
-    """Return the first checkpoint that is not damaged, and say which ones are.
+    """Return the first undamaged checkpoint, and log the damaged ones.
 
     Raises:
         CheckpointError: if all are damaged.
@@ -72,7 +72,7 @@ def _first_readable(checkpoints: Sequence[Path]) -> Path:
 
 
 def record_settings(folder: Path, identity: Mapping[str, Any]) -> None:
-    """Write the settings that a resumed training must share into the run's folder."""
+    """Write the settings that a resumed training must have to the run folder."""
     write_json(folder / _RECORD, identity)
 
 

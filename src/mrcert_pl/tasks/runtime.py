@@ -22,7 +22,7 @@ def opened(run: RunSettings, leaves: str | None = None) -> Iterator[None]:
     """Seed every generator, use IEEE float32, and make this command the only writer of the run's folder.
 
     Args:
-        run: the run.
+        run: folder and seed of the run.
         leaves: name of the result in the folder, which must not exist yet.
 
     Raises:

@@ -1,7 +1,7 @@
-"""Settings that several tasks share: frozen values that are checked when they are made."""
+"""Settings shared by tasks: frozen dataclasses, validated on construction."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from typing import Any, TypeVar
@@ -16,6 +16,9 @@ from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
 
+# Arguments that name the weights which a training starts from.
+_WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
+
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
 """Progress of a loop: called with the items, a description and their number, it returns the items."""
@@ -27,7 +30,7 @@ def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[I
 
 
 def check_number(name: str, value: object, at_least: float, whole: bool = True, optional: bool = False) -> None:
-    """Validate a number of a setting.
+    """Validate a numeric setting.
 
     Raises:
         ConfigurationError: for another type, or a value below the bound.
@@ -41,7 +44,7 @@ def check_number(name: str, value: object, at_least: float, whole: bool = True, 
 
 
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Validate a setting that is one of some words.
+    """Validate a setting with a fixed set of values.
 
     Raises:
         ConfigurationError: for another value; lists the valid ones.
@@ -57,9 +60,9 @@ class DatasetSettings:
     Attributes:
         name: data set of the registry, ``folder`` for own images, ``attacked`` for an attacked set.
         root: folder of the data set; default: ``data/<name>``.
-        download: download missing files, where the data set allows it.
+        download: download of missing files, where the data set allows it.
         resize: ``crop`` or ``whole``; default: that of the data set.
-        workers: processes that load images.
+        workers: maximum number of loading processes.
         limit: number of images of each split, drawn with the seed; default: all.
         labels: CSV file with the labels of ``folder`` (path, label[, split]); default: the subfolders.
         module: Python module that registers the data set, imported first.
@@ -103,11 +106,11 @@ class DatasetSettings:
 
 @dataclass(frozen=True)
 class ModelSettings:
-    """A base model to be built.
+    """Kind and arguments of a base model.
 
     Attributes:
         name: kind of the model: ``vit_srf``, ``masked_vit``, ``column_vit``, ``blackbox``, or a registered one.
-        arguments: arguments of the class, beside the number of classes.
+        arguments: arguments of the class, except the number of classes.
         build: class of the model; default: that of the registry.
     """
 
@@ -115,8 +118,13 @@ class ModelSettings:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     build: Callable[..., BaseModel] | None = None
 
+    def untrained(self) -> "ModelSettings":
+        """Return the same model with random weights, which need neither a file nor a network."""
+        start = {name: value for name, value in _WITHOUT_WEIGHTS.items() if name in self.arguments}
+        return replace(self, arguments={**self.arguments, **start})
+
     def make(self, num_classes: int) -> BaseModel:
-        """Build the model, with the weights that its arguments name.
+        """Build the model with the weights named in its arguments.
 
         Raises:
             ConfigurationError: for an unknown kind or unsuitable arguments.
@@ -136,7 +144,7 @@ class TrainerSettings:
         strategy: Lightning strategy, for example ``ddp``.
         precision: Lightning precision, for example ``32-true`` or ``bf16-mixed``.
         options: further arguments of ``lightning.Trainer``.
-        progress: show progress bars.
+        progress: whether to show progress bars.
     """
 
     accelerator: str = "auto"
@@ -161,7 +169,7 @@ class TrainerSettings:
             "log_every_n_steps": 1,
             "num_sanity_val_steps": 0,
             "enable_model_summary": False,
-            # Ours repeats no image.
+            # The data module's sampler repeats no image.
             "use_distributed_sampler": False,
             "default_root_dir": str(folder),
             "enable_progress_bar": self.progress,
@@ -186,12 +194,12 @@ class RunSettings:
     """Folder, seed and record of a run.
 
     Attributes:
-        folder: folder for the files that the run leaves; default: ``outputs/<time>``.
-        seed: seed of every random draw.
+        folder: folder of the run's files; default: ``outputs/<time>``.
+        seed: random seed.
         loggers: Lightning loggers.
         command: command line, for the record in results.
         config: settings as plain values, for the record in results and loggers.
-        track: progress of loops that Lightning does not run.
+        track: progress of loops outside Lightning.
     """
 
     folder: Path = field(default_factory=lambda: Path("outputs", f"{datetime.now():%Y-%m-%d_%H-%M-%S-%f}"))

@@ -18,17 +18,21 @@ from mrcert_pl.tasks.subject import Subject, SubjectSettings
 
 
 def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder: Path) -> Subject:
-    """Return what the tables of a store are about; the model has no weights.
+    """Return the model, without weights, the patch and the data set of a store.
 
     Raises:
-        ResultsError: for a model that this version does not know.
+        ResultsError: for an unknown kind of model.
         ConfigurationError: without a patch.
     """
     description = settings.dataset.describe()
-    given = settings.model
-    if isinstance(given, ModelSettings) and given.build is not None and _is_of(given, stored):
+    given, theirs = settings.model, stored["model"]["model"]
+    model: Any
+    if isinstance(given, ModelSettings) and getattr(given.build, "__name__", None) == theirs:
+        assert given.build is not None
         with torch.device("meta"):
             model = given.build(**stored["model"]["config"])
+    elif type(given).__name__ == theirs:
+        model = given
     else:
         model = geometry_of(stored["model"], folder)
     name = given.name if isinstance(given, ModelSettings) else type(model).__name__
@@ -54,8 +58,8 @@ def decide_stored(
         mutants: mutants of the defender.
         defender: defender.
         attacked: count the images that the base model misclassifies separately.
-        only: ids of the images; default: all that have a table.
-        keep: takes ids, tables and verdicts of every batch.
+        only: image ids; default: all images with a table.
+        keep: callback with the ids, tables and verdicts of every batch.
 
     Raises:
         ConfigurationError: if the tables lack labels that the defender needs.
@@ -67,7 +71,3 @@ def decide_stored(
         metric.update(verdicts, label, base=table.labels[:, 0])
         keep(Sample(torch.empty(len(label), 0), label, torch.tensor(images["id"]), images["path"]), table, verdicts)
     return metric.counts()
-
-
-def _is_of(given: ModelSettings, stored: Mapping[str, Any]) -> bool:
-    return getattr(given.build, "__name__", None) == stored["model"]["model"]

@@ -1,9 +1,11 @@
-"""What a task is about: a base model with its weights, the patch, the mutants and the images."""
+"""Subject of a task: base model with weights, patch, mutants and images."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
+
+import torch
 
 from mrcert_pl.data import DatasetDescription
 from mrcert_pl.defenders import Defender, registry
@@ -20,17 +22,17 @@ from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings
 class SubjectSettings:
     """Settings of every task on a trained model.
 
-    The checkpoint says which model it holds, its classes, its patch and its stride. What ``required`` names must agree.
+    The checkpoint states its model, classes, patch and stride. The arguments in ``required`` must agree with it.
 
     Attributes:
         checkpoint: checkpoint of a training, or a safetensors file of ``mrcert convert``; default: the weights that
             ``model`` names.
         model: base model; required without a checkpoint, and for a class outside the package.
-        required: arguments of the model that the checkpoint must agree with.
-        made_by: command that makes the checkpoint, for the error if it is missing.
+        required: arguments of the model, compared with those of the checkpoint.
+        made_by: command that creates the checkpoint, for the error if it is missing.
         dataset: images.
         patch: patch to defend against; default: that of the training.
-        patches: number of patches in total, earlier and later ones.
+        patches: total number of patches, before and after certification.
         stride: stride of the masks in windows, of votes in px; default: that of the training.
         run: folder, seed and record of the run.
     """
@@ -47,11 +49,13 @@ class SubjectSettings:
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
+        if self.patch is not None:
+            PatchSpec(self.patch)
 
 
 @dataclass(frozen=True)
 class Subject:
-    """A base model and what it is to be certified or attacked against.
+    """Base model, patch and data set of a task.
 
     Attributes:
         model: base model in evaluation mode, on the CPU.
@@ -75,15 +79,20 @@ class Subject:
         return patch_setting(self.patch)
 
     def config(self, config: Mapping[str, Any]) -> dict[str, Any]:
-        """Return settings for the record, with those of the model that was really built."""
+        """Return settings for the record, with those of the model that was built."""
         return {**config, "model": {"name": self.name, **self.model.config}}
 
 
-def load_subject(settings: SubjectSettings) -> Subject:
+def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = None) -> Subject:
     """Open the checkpoint and build the model that it holds.
 
+    Args:
+        settings: checkpoint, model, patch and images.
+        defender: defender whose mutants will be asked for. Where the checkpoint is missing, settings that cannot work
+            are reported first: no training makes a checkpoint for them.
+
     Raises:
-        CheckpointError: for a missing, damaged or foreign checkpoint; one that contradicts what is required.
+        CheckpointError: for a missing, damaged or foreign checkpoint; a checkpoint that contradicts the settings.
         ConfigurationError: without a checkpoint and a model; for a missing patch.
         DataError: if the data set has other classes.
     """
@@ -93,6 +102,8 @@ def load_subject(settings: SubjectSettings) -> Subject:
         origin: Mapping[str, Any] = {}
         model = _model_without_checkpoint(settings, classes)
     else:
+        if not Path(settings.checkpoint).is_file():
+            _check_geometry(settings, classes, defender)
         checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
         origin = checkpoint.origin
         _check_agreement(checkpoint, settings, description)
@@ -125,6 +136,16 @@ def _setting(size: Any) -> Any:
     return tuple(_setting(shape) for shape in size)
 
 
+def _check_geometry(settings: SubjectSettings, classes: int, defender: Defender[Any] | None) -> None:
+    """Validate the settings of the model, and its masks for the patch, without weights."""
+    if not isinstance(settings.model, ModelSettings):
+        return
+    with torch.device("meta"):
+        model = settings.model.untrained().make(classes)
+    if defender is not None and settings.patch is not None:
+        defender.mutants(model, _patch(settings, {}), _stride(settings, {}))
+
+
 def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseModel:
     if settings.model is None:
         raise ConfigurationError("give a checkpoint, or a model whose weights are known without one")
@@ -133,7 +154,7 @@ def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseMo
 
 
 def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -> BaseModel:
-    """Build the model that a checkpoint holds: of a registered kind, or of the class that the settings name."""
+    """Build the model of a checkpoint: of a registered kind, or of the class in the settings."""
     given = settings.model
     if isinstance(given, ModelSettings) and given.build is not None:
         theirs, ours = checkpoint.origin["model"], getattr(given.build, "__name__", given.name)

@@ -43,17 +43,17 @@ STAGES = ("one", "srf_vanilla", "split")
 
 @dataclass(frozen=True)
 class RecipeSettings:
-    """How a model is trained.
+    """Training of a model: schedule, masks, augmentation.
 
     Attributes:
         epochs: number of epochs.
         batch_size: images per batch and device.
-        mask_orders: numbers of masks that may be hidden; default: 0 to twice the number of patches.
-        mask_draws: ``masks`` draws an order, then that many masks with replacement; ``distinct`` draws uniformly from
-            the distinct unions of these orders.
-        mask_heaviest: fraction of draws that hide as many different masks as the largest order.
-        mask_patch: patch that training masks are made for; default: the one to defend against.
-        masks_per_batch: one draw of masks for a whole batch.
+        mask_orders: numbers of masks in a union; default: 0 to twice the number of patches.
+        mask_draws: ``masks`` (draw an order, then masks with replacement) or ``distinct`` (uniform over the distinct
+            unions of these orders).
+        mask_heaviest: fraction of draws of the largest order, without repeated masks.
+        mask_patch: patch size of the training masks; default: the patch to defend against.
+        masks_per_batch: one union per batch instead of one per image.
         augmentation: arguments of timm's training transform; default: the preprocessing of evaluation.
         finetuning: further arguments of :class:`mrcert_pl.lit.MaskedFinetuning`.
     """
@@ -81,18 +81,18 @@ class TrainingSettings:
         dataset: images.
         model: base model.
         patch: patch to defend against.
-        patches: number of patches in total, earlier and later ones.
+        patches: total number of patches, before and after certification.
         stride: stride of the masks in windows, of votes in px.
-        recipe: how the model is trained.
+        recipe: schedule, masks and augmentation.
         stage: ``one``; or ``srf_vanilla`` (no masks), then ``split`` (masks; the SRF half from ``srf_checkpoint``).
         srf_checkpoint: checkpoint of the first stage.
-        made_by: command that makes the checkpoint of the first stage, for the error if it is missing.
-        defender: defender that judges the model during validation.
-        validation_images: number of validation images that are certified, for the default callbacks.
+        made_by: command that creates the checkpoint of the first stage, for the error if it is missing.
+        defender: defender for certified accuracies during validation.
+        validation_images: number of validation images to certify, for the default callbacks.
         callbacks: Lightning callbacks by name; default: certified accuracies during validation, the best checkpoint by
             them, the last checkpoint, seeds for every batch.
         trainer: devices, precision and length.
-        compile: compile the model.
+        compile: compilation of the model with ``torch.compile``.
         resume: checkpoint of a run to resume, or ``last`` for the newest one beside this run's folder.
         publish: file for a copy of the best checkpoint; default: none.
         run: folder, seed and record of the run.
@@ -119,11 +119,12 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         check_choice("stage", self.stage, STAGES)
         check_number("patches", self.patches, 1)
+        PatchSpec(self.patch)
         if self.stage != "one" and self.model.name != "vit_srf":
             raise ConfigurationError(f"stage={self.stage} trains one half of a ViT-SRF (model=vit_srf); give stage=one")
 
     def identity(self) -> dict[str, Any]:
-        """Return what a resumed training must share with the one that it continues, as plain values by name."""
+        """Return the settings that a resumed training must have, as plain values by name."""
         start = ("pretrained", "weights", "head_rows")
         return {
             "dataset.name": self.dataset.name,
@@ -141,7 +142,7 @@ class TrainingSettings:
 
 
 def train(settings: TrainingSettings) -> TrainingResult:
-    """Fine-tune a base model on masked images; leave its best and its last checkpoint in the run's folder.
+    """Fine-tune a base model on masked images; write its best and its last checkpoint to the run folder.
 
     Raises:
         ConfigurationError: for settings that cannot work.
@@ -157,7 +158,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     run = settings.run
     resumed = checkpoint_to_resume(settings.resume, settings.identity(), run.folder)
     description = settings.dataset.describe()
-    # Whatever is missing of the data is reported before any weights are fetched.
+    # Missing data is reported before weights are downloaded.
     description.open(settings.dataset.root)
     model: Any = settings.model.make(len(description.classes))
     data = settings.dataset.load(
@@ -177,7 +178,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         run.loggers,
         [*callbacks.values(), Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])],
         max_epochs=epochs,
-        # A short training is validated once, at its end, so that there is a best checkpoint.
+        # A short training is validated once, at its end, to choose a best checkpoint.
         check_val_every_n_epoch=min(settings.trainer.options.get("check_val_every_n_epoch", 10), epochs),
     )
     if trainer.is_global_zero:
@@ -194,7 +195,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
 
 
 def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:
-    """Log what an interrupted training leaves, and how it is resumed."""
+    """Log the checkpoints of an interrupted training and the command that resumes it."""
     if best is not None and best.best_model_path:
         log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
     last = settings.run.folder / "checkpoints" / "last.ckpt"
@@ -205,12 +206,14 @@ def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) ->
 def _result(
     settings: TrainingSettings, dataset: str, best: Checkpoint | None, trainer: L.Trainer, seconds: float
 ) -> TrainingResult:
-    """Copy the best checkpoint to where it is published, and return the result."""
+    """Publish the best checkpoint and return the result."""
     path = Path(best.best_model_path) if best is not None and best.best_model_path else None
     replaced = settings.publish is not None and settings.publish.exists()
     if path is not None and settings.publish is not None and trainer.is_global_zero:
         write_whole(settings.publish, lambda partial: shutil.copyfile(path, partial), "paths.checkpoint_dir")
     known = path is not None and best is not None
+    found: Any = best.best_model_score if known and best is not None else None
+    score = None if found is None else float(found)
     result = TrainingResult(
         dataset=dataset,
         model=settings.model.name,
@@ -220,7 +223,7 @@ def _result(
         stage=settings.stage,
         checkpoint=None if path is None else str(path),
         monitor=best.monitor if known and best is not None else None,
-        best_score=float(best.best_model_score) if known and best is not None else None,  # type: ignore[arg-type]
+        best_score=score,
         weights_sha256=None if path is None else digest_of(read_checkpoint(path).weights),
         published=None if settings.publish is None or path is None else str(settings.publish),
         replaced=replaced,
@@ -283,7 +286,7 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
 
 
 def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
-    """Return the sampler of what training hides: all but one ablation of a vote, else masks of the recipe's size."""
+    """Return the sampler of hidden windows: all but one ablation for votes, else the masks of the recipe."""
     recipe = settings.recipe
     if isinstance(model, AblatableModel):
         if not isinstance(settings.stride, int):

@@ -105,7 +105,7 @@ class Evidence:
         borders = self.header.get("borders")
         if borders is None:
             return None
-        axes = borders if isinstance(borders, list) and len(borders) == 2 else [None]
+        axes: list[Any] = borders if isinstance(borders, list) and len(borders) == 2 else [None]
         for axis in axes:
             if not (isinstance(axis, list) and len(axis) > 1 and all(type(px) is int for px in axis)):
                 raise self._malformed("borders")
@@ -131,10 +131,11 @@ class Evidence:
             if not all(isinstance(mask, str) and _is_mask(mask, windows) for mask in masks):
                 raise self._malformed("mutants.masks")
         else:
-            image_px = mutants.get("image_px")
+            image_px: Any = mutants.get("image_px")
             numbers = [mutants.get(name) for name in ("width", "stride", "votes")]
-            pair = isinstance(image_px, list) and len(image_px) == 2
-            if not pair or not all(type(value) is int and 0 < value <= 1 << 20 for value in [*numbers, *image_px]):
+            if not isinstance(image_px, list) or len(image_px) != 2:
+                raise self._malformed("mutants.image_px")
+            if not all(type(value) is int and 0 < value <= 1 << 20 for value in [*numbers, *image_px]):
                 raise self._malformed("mutants")
             if mutants.get("ablations") not in ("row", "column", "both", "block"):
                 raise self._malformed("mutants.ablations")
@@ -151,7 +152,7 @@ def shapes_px(result: EvaluationResult, image_px: tuple[int, int]) -> tuple[tupl
         ResultsError: if the patch can't be read or is larger than the image.
     """
     try:
-        return PatchSpec(result.patch).shapes_px(image_px)  # type: ignore[arg-type]  # checked by PatchSpec
+        return PatchSpec(result.patch).shapes_px(image_px)
     except (ConfigurationError, ValueError, OverflowError) as error:
         raise ResultsError(f"the result states the patch {result.patch!r}, which is none: {error}") from error
 

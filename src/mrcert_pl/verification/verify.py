@@ -294,7 +294,7 @@ class _Comparison:
             return None
         safe = [placements.safe(answers["safe_masks"]) for placements in self.placements]
         every = sum(placements.size[0] * placements.size[1] for placements in self.placements)
-        fractions = sum(p.placements(s) for p, s in zip(self.placements, safe, strict=True)) / every
+        fractions = np.sum([p.placements(s) for p, s in zip(self.placements, safe, strict=True)], axis=0) / every
         for row, fraction in zip(rows, fractions, strict=True):
             self.expect(row.id, "certified_fraction", row.certified_fraction, float(fraction), tolerance=1e-6)
         correct = np.array([row.prediction == row.label for row in rows])
@@ -304,16 +304,18 @@ class _Comparison:
         written = self.claim.maps
         if counts is None or written is None:
             if (counts is None) != (written is None):
-                texts = ("no file" if part is None else "a file" for part in (written, counts))
-                self.expect(None, "locations.npz", *texts)
+                stated, expected = ("no file" if part is None else "a file" for part in (written, counts))
+                self.expect(None, "locations.npz", stated, expected)
             return
         computed = {f"counts_{shape}": count for shape, count in enumerate(counts)}
         computed |= {"n": np.array(self.images), "image_px": np.array(self.image_px)}
         for name in sorted({*written, *computed}):
-            pair = [part.get(name) for part in (written, computed)]
-            if pair[0] is None or pair[1] is None or not np.array_equal(*pair):
-                texts = ("nothing" if array is None else f"an array with sum {int(array.sum())}" for array in pair)
-                self.differences.append(Difference(None, f"locations.npz: {name}", *texts))
+            one, other = written.get(name), computed.get(name)
+            if one is None or other is None or not np.array_equal(one, other):
+                stated, expected = (
+                    "nothing" if part is None else f"an array of sum {part.sum()}" for part in (one, other)
+                )
+                self.differences.append(Difference(None, f"locations.npz: {name}", stated, expected))
 
 
 def _tables_of(claim: Claim) -> Path:

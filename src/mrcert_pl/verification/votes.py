@@ -110,7 +110,7 @@ def _placed(touched: np.ndarray, votes: np.ndarray, free: np.ndarray, label: int
 
 
 def _places(touched: np.ndarray, patches: int) -> Any:
-    """The sets that so many patches touch together, some at a time."""
+    """Yield the sets of votes that a number of patches touch together, in batches."""
     if patches == 1:
         yield touched
         return

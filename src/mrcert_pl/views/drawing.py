@@ -2,6 +2,7 @@
 
 import base64
 import io
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -23,10 +24,14 @@ MARKERS = "osD^vP"
 # Stands for the colour of the text, which the reader's settings decide.
 INK = "#010203"
 
+# Characters that XML excludes; browsers refuse an image that has one.
+_NOT_XML = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\ud800-\udfff\ufffe\uffff]")
 _COLOURS = "<style>svg{color:#1c2128}@media(prefers-color-scheme:dark){svg{color:#e6e8eb}}</style>"
 _STYLE: Any = {
     "svg.fonttype": "none",
     "svg.hashsalt": "mrcert",
+    # Names come from files: a dollar sign in one is no formula.
+    "text.parse_math": False,
     "font.family": "sans-serif",
     "font.sans-serif": ["system-ui", "DejaVu Sans"],
     "font.size": 9,
@@ -71,7 +76,8 @@ def embedded(figure: Figure, alt: str, caption: str = "") -> EmbeddedImage:
     text = io.StringIO()
     unsaid: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
     figure.savefig(text, format="svg", transparent=True, metadata=unsaid)
-    _, svg = text.getvalue().replace(INK, "currentColor").split("<svg", 1)
+    content = _NOT_XML.sub("\ufffd", text.getvalue()).replace(INK, "currentColor")
+    _, svg = content.split("<svg", 1)
     head, body = svg.split(">", 1)
     return EmbeddedImage(data_uri(f"<svg{head}>{_COLOURS}{body}".encode(), "image/svg+xml"), alt, caption)
 

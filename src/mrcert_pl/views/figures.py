@@ -93,7 +93,7 @@ def draw_verdict(
         panels.append(("visible to the witness", visible(image, hidden)))
     figure = Figure(figsize=(3 * (len(panels) + len(maps)), 4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels) + len(maps)))
-    figure.suptitle(fill(title, 42 * len(axes)), fontsize=10)
+    figure.suptitle(fill(title, 42 * len(axes)), fontsize=10, parse_math=False)
     for axis, (name, shown) in zip(axes, panels, strict=False):
         axis.imshow(shown)
         axis.set_title(name, fontsize=9)
@@ -192,9 +192,9 @@ def _draw_panel(axis: Axes, panel: Panel) -> None:
     axis.spines[:].set_visible(False)
     title = fill(panel.title, 24)
     if panel.image is None:
-        axis.text(0.5, 0.5, title, fontsize=8, ha="center", va="center", transform=axis.transAxes)
+        axis.text(0.5, 0.5, title, fontsize=8, ha="center", va="center", transform=axis.transAxes, parse_math=False)
         return
-    axis.set_title(title, fontsize=8)
+    axis.set_title(title, fontsize=8, parse_math=False)
     axis.imshow(panel.image)
     if panel.outlined is not None:
         _outline(axis, panel.outlined)

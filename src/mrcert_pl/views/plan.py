@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 from rich.box import SIMPLE_HEAD
 from rich.console import Console
+from rich.markup import escape
 from rich.table import Table
 
 from mrcert_pl.tasks.plan import Plan, PlanRow
@@ -36,7 +37,7 @@ def show_plan(
         line = f"Nothing stays within {budget} per image; {_label(cheapest)} takes least, {_cost(cheapest)}."
     else:
         line = f"Hides least within {budget} per image: {_label(plan.best)}, {_cost(plan.best)}."
-    console.print(line, soft_wrap=True, highlight=False)
+    console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
 def _table(plan: Plan, title: str, patches: int) -> Table:
@@ -44,7 +45,7 @@ def _table(plan: Plan, title: str, patches: int) -> Table:
     # One patch needs order 2 for its certificate, and has no round trip.
     steps = "verdict / certificate" + (" / round trip" if patches > 1 else "")
     table = Table(
-        title=title,
+        title=escape(title),
         caption=f"unions, and what they leave visible: by order, {orders}\nGFLOPs and seconds: for a {steps} while all "
         "labels agree; an image on which they do not may need the last one for its verdict",
         box=SIMPLE_HEAD,
@@ -58,9 +59,9 @@ def _table(plan: Plan, title: str, patches: int) -> Table:
         table.add_column(heading, justify="right")
     table.add_column("", min_width=24)
     for row in plan.rows:
-        cells = [str(row.settings.get(name, "")).replace(" ", "") for name in names]
+        cells = [escape(str(row.settings.get(name, "")).replace(" ", "")) for name in names]
         if row.problem:
-            table.add_row(*cells, *5 * ["-"], row.problem, style="dim")
+            table.add_row(*cells, *5 * ["-"], escape(row.problem), style="dim")
             continue
         best = row is plan.best
         numbers = [

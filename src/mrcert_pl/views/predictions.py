@@ -26,7 +26,7 @@ _LEGEND = "hidden: windows that the witness hides, where a patch may be; safe: l
 
 
 def show_predictions(predictions: Sequence[Prediction], meaning: str, console: Console | None = None) -> None:
-    """Print a table of predictions, their summary and what a number of patches means."""
+    """Print a table of predictions, their summary and a legend."""
     console = console or Console()
     console.print(predictions_table(predictions))
     console.print(predictions_summary(predictions), style="bold", highlight=False)

@@ -84,7 +84,7 @@ def show_audit(result: CertificateAuditResult, console: Console | None = None) -
 
 
 def show_numerics(result: NumericsResult, console: Console | None = None) -> None:
-    """Print how far logits move between methods of computation, and the margins that follow."""
+    """Print the spread of logits between methods of computation, and the resulting margins."""
     console = console or Console()
     table = _table(f"Logits of {result.mutants} mutants against each computed alone")
     _columns(table, "computed differently", "largest difference", "other labels")
@@ -128,7 +128,7 @@ def benchmark_table(title: str, rows: Sequence[BenchmarkRow]) -> Table:
 
 
 def show_verification(report: VerificationReport, console: Console | None = None) -> None:
-    """Print what a second implementation says of an evaluation."""
+    """Print the outcome of the verification of an evaluation."""
     console = console or Console()
     for difference in report.differences[:_MOST_DIFFERENCES]:
         where = "results.json" if difference.image_id is None else f"image {difference.image_id}"
@@ -145,7 +145,9 @@ def show_verification(report: VerificationReport, console: Console | None = None
 
 
 def _table(title: str | None = None) -> Table:
-    return Table(title=title, box=SIMPLE_HEAD, title_justify="left", title_style="bold")
+    return Table(
+        title=None if title is None else escape(title), box=SIMPLE_HEAD, title_justify="left", title_style="bold"
+    )
 
 
 def _columns(table: Table, first: str, *others: str) -> None:

@@ -63,7 +63,7 @@ class Page(HTMLParser):
 
 @pytest.fixture
 def runs(tmp_path: Path) -> list[EvaluationRun]:
-    """Two defenders, two patches, a published figure; one run has a map and a picture."""
+    """Two defenders, two patches, a published figure; one run has a map and an image."""
     rows = [row(key, certified=key < 7, round_trip=key < 2, case=1 + (key > 7)) for key in range(10)]
     drawn = [replace(of, certified_fraction=0.75) for of in rows]
     found = [
@@ -74,8 +74,8 @@ def runs(tmp_path: Path) -> list[EvaluationRun]:
     ]
     locations = Locations((np.full((193, 193), 8),), 10, (224, 224))
     write_locations(found[2].folder / "locations.npz", locations)
-    (found[2].folder / "pictures").mkdir()
-    Image.new("RGB", (8, 8)).save(found[2].folder / "pictures" / "3.png")
+    (found[2].folder / "examples").mkdir()
+    Image.new("RGB", (8, 8)).save(found[2].folder / "examples" / "3.png")
     return found
 
 
@@ -118,8 +118,8 @@ def test_it_needs_nothing_from_elsewhere(tmp_path: Path, runs: list[EvaluationRu
     assert addresses
     assert all(address.startswith(("data:", "#")) for address in addresses)
     assert not re.search(r"@import|url\(|http:|https:", html)
-    pictures = [image["src"].split(",", 1) for image in page.all("img")]
-    svgs = [base64.b64decode(content).decode() for kind, content in pictures if "svg" in kind]
+    sources = [image["src"].split(",", 1) for image in page.all("img")]
+    svgs = [base64.b64decode(content).decode() for kind, content in sources if "svg" in kind]
     assert len(svgs) >= 5
     for svg in svgs:
         ElementTree.fromstring(svg)

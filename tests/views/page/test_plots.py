@@ -3,14 +3,11 @@
 import base64
 from pathlib import Path
 
-import numpy as np
 import pytest
 from result_files import evaluation, priced_result, row
 
 from mrcert_pl.results.labels import labels
-from mrcert_pl.results.locations import Locations
 from mrcert_pl.views.drawing import BLUE, ORANGE
-from mrcert_pl.views.page.maps import limits_of, location_map
 from mrcert_pl.views.page.plots import Labelled, against_patch_size, cases, side_by_side
 
 
@@ -32,11 +29,11 @@ def svg(source: str) -> str:
 
 def test_defenders_side_by_side(tmp_path: Path) -> None:
     found = results(tmp_path, 16, round_trip_note="none") + results(tmp_path, 16, defender="other", certified=3)
-    picture = side_by_side(label(found))
-    assert "mrcert: base 100.0 %, clean 100.0 %, certified 50.0 %;" in picture.alt
-    assert "other: base 100.0 %, clean 100.0 %, certified 30.0 %, round trip 0.0 %." in picture.alt
-    assert ">other</text>" in svg(picture.source)
-    assert "published" not in picture.caption
+    figure = side_by_side(label(found))
+    assert "mrcert: base 100.0 %, clean 100.0 %, certified 50.0 %;" in figure.alt
+    assert "other: base 100.0 %, clean 100.0 %, certified 30.0 %, round trip 0.0 %." in figure.alt
+    assert ">other</text>" in svg(figure.source)
+    assert "published" not in figure.caption
 
 
 def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:
@@ -45,9 +42,9 @@ def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:
 
 
 def test_patches_are_in_order_of_their_size(tmp_path: Path) -> None:
-    picture = against_patch_size(label(results(tmp_path, "16x48", 32, 8)), "certified")
-    assert picture is not None
-    assert "mrcert: 50.0 % at 8 px, 50.0 % at 32 px, 50.0 % at 16x48" in picture.alt
+    figure = against_patch_size(label(results(tmp_path, "16x48", 32, 8)), "certified")
+    assert figure is not None
+    assert "mrcert: 50.0 % at 8 px, 50.0 % at 32 px, 50.0 % at 16x48" in figure.alt
     assert against_patch_size(label(results(tmp_path, ["16x48", 8], 8)), "certified") is not None
 
 
@@ -57,19 +54,8 @@ def test_nothing_to_compare(tmp_path: Path, patches: tuple, certified: int) -> N
 
 
 def test_cases_are_counted() -> None:
-    picture = cases({"a": [row(0, case=1), row(1, case=4), row(2, case=1)], "b": [row(0, case=2)]})
-    assert "a: Case 1 2, Case 4 1; b: Case 2 1." in picture.alt
-
-
-def test_maps_say_their_range_and_share_colours() -> None:
-    counts = np.full((9, 5), 6)
-    counts[:, 2] = 3
-    maps = [Locations((counts,), 10, (16, 16)), Locations((np.full((9, 9), 9),), 10, (16, 16))]
-    assert limits_of(maps) == (0.3, 0.9)
-    assert limits_of(maps[1:]) == pytest.approx((0.9, 0.95))
-    picture = location_map(maps[0], 0, "mrcert", (0.3, 0.9))
-    assert "mrcert: where a 8x12 px patch is centred" in picture.alt
-    assert "30.0 to 60.0 % of the images by location, 54.0 % on average" in picture.alt
+    figure = cases({"a": [row(0, case=1), row(1, case=4), row(2, case=1)], "b": [row(0, case=2)]})
+    assert "a: Case 1 2, Case 4 1; b: Case 2 1." in figure.alt
 
 
 def test_a_label_has_one_colour_in_all_figures(tmp_path: Path) -> None:

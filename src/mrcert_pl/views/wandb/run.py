@@ -52,7 +52,7 @@ class WandbRun:
         from lightning.pytorch.utilities import rank_zero_only
 
         logger = next((logger for logger in loggers if isinstance(logger, WandbLogger)), None)
-        if logger is None or rank_zero_only.rank:  # type: ignore[attr-defined]
+        if logger is None or getattr(rank_zero_only, "rank", 0) > 0:
             return cls()
         if logger._offline:
             # Lightning says so with an environment variable, which W&B reads only once in a process.

@@ -1,0 +1,103 @@
+"""``--help``: every setting with its description, at every width."""
+
+import re
+import shlex
+from collections.abc import Callable
+
+import pytest
+from hydra import compose, initialize_config_dir
+from omegaconf import OmegaConf
+
+import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
+from mrcert_pl.cli import usage
+from mrcert_pl.cli.configuration import CONF_DIR
+
+COMMANDS = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
+# Groups of options; their own settings are in their files.
+GROUPS = {*usage._GROUPS, "paths", "hydra"}
+
+
+def help_at(monkeypatch: pytest.MonkeyPatch, name: str, width: int) -> str:
+    monkeypatch.setenv("COLUMNS", str(width))
+    return usage.help_of(CONF_DIR / f"{name}.yaml")
+
+
+def described(name: str) -> dict[str, str]:
+    return {setting.name: setting.about for setting in usage.settings_of(CONF_DIR / f"{name}.yaml")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_every_setting_is_described(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        composed = OmegaConf.to_container(compose(name), resolve=False)
+    assert isinstance(composed, dict)
+    ours = {str(setting) for setting in composed if setting not in GROUPS}
+    assert ours <= {*described(name)}
+    text = " ".join(help_at(monkeypatch, name, 100).split())
+    for setting, about in described(name).items():
+        assert re.search(rf" {re.escape(setting)}(=| )", text), setting
+        assert about in text, setting
+
+
+def test_settings_of_the_recipe_the_trainer_and_the_attack_are_described() -> None:
+    training = described("train")
+    assert {"recipe.epochs", "recipe.mask_draws", "recipe.finetuning.optimizer.lr"} <= {*training}
+    assert {f"trainer.{name}" for name in usage._TRAINER} <= {*training}
+    assert {"attack.starts", "attack.steps", "attack.space", "images"} <= {*described("attack")}
+    assert {"adaptive.steps", "step_px"} <= {*described("audit_certificates")}
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_groups_list_their_options(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = help_at(monkeypatch, name, 120)
+    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        hydra = compose(name, return_hydra_config=True).hydra.runtime.choices
+    for group in usage._GROUPS:
+        assert (f"\n  {group} " in text) == (group in hydra), group
+    if "defender" in hydra:
+        for file in (CONF_DIR / "defender").glob("*.yaml"):
+            assert re.search(rf"\b{file.stem}\b", text)
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_no_word_is_clipped(name: str, width: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    text = help_at(monkeypatch, name, width)
+    for line in text.splitlines():
+        # A command that is longer than the line stays one, to be copied.
+        assert len(line) <= width or re.match(r"  (python|mrcert|curl|find) .*\S$", line), line
+        assert "  " not in line.strip() or re.match(r"  \S", line), line
+    words = {*text.split()}
+    for about in described(name).values():
+        assert {*about.split()} <= words
+    assert words == {*help_at(monkeypatch, name, 120).split()}
+
+
+def test_the_help_of_a_training_fits_on_a_page(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert len(help_at(monkeypatch, "train", 100).splitlines()) <= 60
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["-h"], ["patch=32", "--help"]])
+def test_help_is_ours(command: Callable[..., None], capsys: pytest.CaptureFixture[str], arguments: list[str]) -> None:
+    command("train", *arguments)
+    output = capsys.readouterr().out
+    assert output.startswith("Fine-tune a base model")
+    assert "Powered by Hydra" not in output
+
+
+def test_hydras_flags_are_hydras(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="0"):
+        command("train", "--hydra-help")
+    assert "--multirun" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", COMMANDS)
+def test_examples_compose(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The settings of every example are ones that the command has."""
+    examples = [line.strip() for line in help_at(monkeypatch, name, 60).splitlines() if line.startswith("  ")]
+    ours = [line for line in examples if line.startswith(f"mrcert {name.replace('_', ' ')} ") or f"{name}.py" in line]
+    assert len(ours) >= 2
+    for line in ours:
+        words = [word for word in shlex.split(line.partition("  ")[0]) if "=" in word and "..." not in word]
+        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+            compose(name, overrides=[word for word in words if "," not in word or "[" in word])

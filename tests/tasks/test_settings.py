@@ -1,0 +1,148 @@
+"""Settings are frozen, and refuse bad values when they are made."""
+
+import dataclasses
+import re
+from collections.abc import Callable
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mrcert_pl import (
+    AttackSettings,
+    CertificateAuditSettings,
+    DatasetSettings,
+    EvaluationSettings,
+    ModelSettings,
+    NumericsSettings,
+    PlanSettings,
+    PredictionSettings,
+    RecipeSettings,
+    RunSettings,
+    TrainerSettings,
+    TrainingSettings,
+)
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.tasks.settings import check_choice, check_number, untracked
+
+WHOLE = "{} must be a whole number of at least {}, got {}"
+BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
+    (RunSettings, {"seed": -1}, WHOLE.format("seed", 0, -1)),
+    (RunSettings, {"seed": 1.5}, WHOLE.format("seed", 0, 1.5)),
+    (RunSettings, {"seed": True}, WHOLE.format("seed", 0, True)),
+    (RunSettings, {"seed": None}, WHOLE.format("seed", 0, None)),
+    (DatasetSettings, {"workers": -1}, WHOLE.format("dataset.workers", 0, -1)),
+    (DatasetSettings, {"limit": 0}, WHOLE.format("dataset.limit", 1, 0)),
+    (DatasetSettings, {"limit": "8"}, WHOLE.format("dataset.limit", 1, "'8'")),
+    (RecipeSettings, {"epochs": 0}, WHOLE.format("recipe.epochs", 1, 0)),
+    (RecipeSettings, {"batch_size": 0.5}, WHOLE.format("recipe.batch_size", 1, 0.5)),
+    *(
+        (kind, {"patch": patch}, message)
+        for kind in (EvaluationSettings, AttackSettings, TrainingSettings, PlanSettings, PredictionSettings)
+        for patch, message in ((0, "at least 1 px"), ("wide", "can't read the patch size 'wide'"))
+    ),
+    (TrainingSettings, {"patches": 0}, WHOLE.format("patches", 1, 0)),
+    (TrainingSettings, {"stage": "two"}, "unknown stage 'two'; choose one of: one, split, srf_vanilla"),
+    (TrainingSettings, {"stage": "split", "model": ModelSettings("masked_vit")}, "give stage=one"),
+    (EvaluationSettings, {"patches": 0}, WHOLE.format("patches", 1, 0)),
+    (EvaluationSettings, {"batch_size": 1.5}, WHOLE.format("batch_size", 1, 1.5)),
+    (EvaluationSettings, {"batch_size": 0}, WHOLE.format("batch_size", 1, 0)),
+    (EvaluationSettings, {"token_budget": 0}, WHOLE.format("token_budget", 1, 0)),
+    (EvaluationSettings, {"evaluate": "some"}, "unknown evaluation (evaluate=) 'some'; choose one of: full, lazy"),
+    (EvaluationSettings, {"examples": -1}, WHOLE.format("examples", 0, -1)),
+    (EvaluationSettings, {"examples": True}, WHOLE.format("examples", 0, True)),
+    (EvaluationSettings, {"examples": 1.5}, "examples must be a number of images or a list of their ids, got 1.5"),
+    (EvaluationSettings, {"examples": "all"}, "examples must be a number of images or a list of their ids, got 'all'"),
+    (EvaluationSettings, {"reported": {"cert": 0.5}}, "unknown accuracy (reported=) 'cert'"),
+    (AttackSettings, {"batch_size": 0}, WHOLE.format("batch_size", 1, 0)),
+    (AttackSettings, {"examples": -1}, WHOLE.format("examples", 0, -1)),
+    (CertificateAuditSettings, {"step_px": 0}, WHOLE.format("step_px", 1, 0)),
+    (CertificateAuditSettings, {"exemplars": -1}, WHOLE.format("exemplars", 0, -1)),
+    (CertificateAuditSettings, {"token_budget": 0}, WHOLE.format("token_budget", 1, 0)),
+    (NumericsSettings, {"mutants": 0}, WHOLE.format("mutants", 1, 0)),
+    (PlanSettings, {"patches": 0}, WHOLE.format("patches", 1, 0)),
+    (PlanSettings, {"seconds": -1}, "budget.seconds must be a number of at least 0, got -1"),
+    (PlanSettings, {"gflops": float("nan")}, "budget.gflops must be a number of at least 0, got nan"),
+    (PredictionSettings, {"batch_size": 0}, WHOLE.format("batch_size", 1, 0)),
+    (PredictionSettings, {"token_budget": -5}, WHOLE.format("token_budget", 1, -5)),
+    (PredictionSettings, {"require": "label"}, "unknown require 'label'; choose one of: certificate, round_trip"),
+]
+
+
+@pytest.mark.parametrize(("kind", "values", "message"), BAD, ids=[f"{k.__name__}-{v}" for k, v, _ in BAD])
+def test_bad_values_are_refused(kind: Callable[..., Any], values: dict[str, Any], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        kind(**values)
+
+
+KINDS = (
+    AttackSettings,
+    CertificateAuditSettings,
+    DatasetSettings,
+    EvaluationSettings,
+    ModelSettings,
+    NumericsSettings,
+    PlanSettings,
+    PredictionSettings,
+    RecipeSettings,
+    RunSettings,
+    TrainerSettings,
+    TrainingSettings,
+)
+
+
+@pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
+def test_settings_have_defaults_are_frozen_and_document_every_field(kind: Callable[..., Any]) -> None:
+    settings = kind()
+    documented = "".join(str(base.__doc__) for base in type(settings).__mro__)
+    for field in dataclasses.fields(settings):
+        assert re.search(rf"^ +{field.name}:", documented, re.MULTILINE), field.name
+        with pytest.raises(dataclasses.FrozenInstanceError):
+            setattr(settings, field.name, None)
+
+
+def test_runs_without_a_folder_have_different_ones() -> None:
+    assert RunSettings().folder != RunSettings().folder
+    assert RunSettings().folder.parent == Path("outputs")
+
+
+def test_numbers() -> None:
+    check_number("a", 1, 1)
+    check_number("a", None, 1, optional=True)
+    check_number("a", 0.5, 0.5, whole=False)
+    for bad in (None, "1", 0, 1.0):
+        with pytest.raises(ConfigurationError, match="a must be a whole number of at least 1"):
+            check_number("a", bad, 1)
+    with pytest.raises(ConfigurationError, match="unknown a 'c'; choose one of: b"):
+        check_choice("a", "c", ["b"])
+    assert list(untracked([1, 2], "Counting", 2)) == [1, 2]
+
+
+@pytest.mark.parametrize(
+    ("make", "message"),
+    [
+        (partial(ModelSettings("vit").make, 10), "unknown model 'vit'; choose one of: blackbox, column_vit"),
+        (DatasetSettings("digit").describe, "unknown data set 'digit'"),
+        (partial(TrainerSettings(precision="16-tru").make, Path(), (), ()), "Lightning refuses"),
+        (partial(TrainerSettings("cpu", options={"epoch": 1}).make, Path(), (), ()), "Lightning refuses.*epoch"),
+        (partial(TrainerSettings("tpus").make, Path(), (), ()), "Lightning refuses"),
+    ],
+)
+def test_names_that_are_unknown(make: Callable[[], object], message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        make()
+
+
+def test_a_missing_gpu(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    monkeypatch.setattr("torch.backends.mps.is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match="no GPU was found; give trainer=cpu"):
+        TrainerSettings("gpu").make(Path(), (), ())
+
+
+def test_a_class_of_ones_own_is_built() -> None:
+    def build(num_classes: int, width: int) -> Any:
+        return num_classes * width
+
+    assert ModelSettings("mine", {"width": 3}, build).make(2) == 6

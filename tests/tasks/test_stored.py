@@ -1,0 +1,77 @@
+"""Another defender on the labels of an earlier evaluation: no weights, no images."""
+
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from foreign_model import Grid
+from small_tasks import CPU
+
+from mrcert_pl import DatasetSettings, EvaluationSettings, ModelSettings, RunSettings, evaluate
+from mrcert_pl.data import ImageSplit
+from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError, ResultsError
+from mrcert_pl.models import ViTSRF
+from mrcert_pl.tasks.evaluate import Evaluation
+
+Run = Callable[..., RunSettings]
+
+
+@pytest.fixture
+def labelled(run: Run, tiny_vit: ViTSRF, tmp_path: Path) -> Evaluation:
+    """An evaluation that labelled all mutants of MRCert."""
+    return evaluate(
+        EvaluationSettings(
+            model=tiny_vit,
+            patch=32,
+            dataset=DatasetSettings(limit=4),
+            trainer=CPU,
+            store=tmp_path / "tables",
+            run=run("labelled"),
+        )
+    )
+
+
+def test_every_defender_decides_on_stored_labels(
+    labelled: Evaluation, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(ViTSRF, "encode", lambda *_: pytest.fail("an image was encoded"))
+    monkeypatch.setattr(ImageSplit, "__getitem__", lambda *_: pytest.fail("an image was opened"))
+    for number, defender in enumerate(("mrcert", "patchcure", "undefended")):
+        again = evaluate(EvaluationSettings(table=labelled.tables, patch=32, defender=defender, run=run(str(number))))
+        assert (again.result.defender, again.result.n, again.result.checkpoint) == (defender, 4, None)
+        assert again.result.weights_sha256 == labelled.result.weights_sha256
+        assert again.result.environment.device == "stored tables"
+        if defender == "mrcert":
+            assert again.rows == labelled.rows
+            assert again.result.accuracy == labelled.result.accuracy
+    limited = evaluate(
+        EvaluationSettings(table=labelled.tables, patch=32, dataset=DatasetSettings(limit=2), run=run("limited"))
+    )
+    assert {row.id for row in limited.rows} <= {row.id for row in labelled.rows}
+
+
+@pytest.mark.parametrize(
+    ("changed", "error", "message"),
+    [
+        ({"patch": None}, ResultsError, "do not say for which patch they were made; give patch="),
+        ({"patch": 16}, ResultsError, "made by something else|masks"),
+        ({"dataset": DatasetSettings("cifar10")}, ResultsError, "dataset: digits in the store, cifar10 here"),
+        ({"defender": "vot"}, ConfigurationError, "votes over ablations"),
+    ],
+)
+def test_tables_of_something_else_are_refused(
+    labelled: Evaluation, run: Run, changed: dict[str, Any], error: type[MRCertError], message: str
+) -> None:
+    with pytest.raises(error, match=message):
+        evaluate(EvaluationSettings(**{"table": labelled.tables, "patch": 32, "run": run("again"), **changed}))
+
+
+def test_tables_of_a_model_of_somebody_else(run: Run) -> None:
+    four = DatasetSettings(limit=4)
+    done = evaluate(EvaluationSettings(model=Grid(), patches=1, patch=4, dataset=four, trainer=CPU, run=run("first")))
+    for name, model in (("class", ModelSettings("grid", {}, Grid)), ("object", Grid())):
+        again = evaluate(EvaluationSettings(model=model, table=done.tables, patches=1, patch=4, run=run(name)))
+        assert again.rows == done.rows
+    with pytest.raises(CheckpointError, match="holds a Grid; this version knows AblatedViT"):
+        evaluate(EvaluationSettings(table=done.tables, patches=1, patch=4, run=run("without")))
