@@ -41,7 +41,9 @@ def test_a_checkpoint_becomes_small_and_stays_the_same_model(
         for name, value in whole.weights.items():
             assert torch.equal(small.weights[name].float(), (value.half() if half else value).float())
         printed = evaluation(capsys.readouterr().out)
-        assert "stride=1" in printed
+        # The file says the rest.
+        assert printed[:2] == ["eval", "checkpoint=small.safetensors"]
+        assert not any(word.startswith(("model", "patch", "stride", "dataset=")) for word in printed)
         command(*printed)
     one, two, _ = counts()
     assert one == two
@@ -112,7 +114,7 @@ DIGITS = ["theirs.pth", "out.safetensors", "--patchcure", "digits", "--window", 
         (["theirs.pth", "out.safetensors"], "not a checkpoint that train.py made"),
         (["strange.safetensors", "out.safetensors"], "says nothing about its model"),
         (["broken.safetensors", "out.safetensors"], "truncated or damaged"),
-        ([*DIGITS, "--backbone-args", "{depth: 4"], "--backbone-args is no YAML: while parsing"),
+        ([*DIGITS, "--backbone-args", "{depth: 4"], "--backbone-args is not YAML: while parsing"),
         ([*DIGITS, "--backbone-args", "[4]"], "names and values, like '{depth: 4}', not '[4]'"),
     ],
 )
