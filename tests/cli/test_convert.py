@@ -37,7 +37,10 @@ def test_a_checkpoint_becomes_small_and_stays_the_same_model(
         command("convert", str(CHECKPOINT), "small.safetensors", *half)
         small = read_checkpoint("small.safetensors")
         whole = read_checkpoint(CHECKPOINT)
-        assert small.origin == whole.origin
+        # Rounded weights have another digest.
+        digests = {"weights_sha256", "description_sha256"} if half else set()
+        assert small.origin.keys() == whole.origin.keys()
+        assert {name for name, value in small.origin.items() if value != whole.origin[name]} == digests
         for name, value in whole.weights.items():
             assert torch.equal(small.weights[name].float(), (value.half() if half else value).float())
         printed = evaluation(capsys.readouterr().out)
