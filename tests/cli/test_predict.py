@@ -111,15 +111,15 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        ([], r"which images\? give images=FOLDER"),
-        (["images=photos"], r"which model\? give checkpoint=FILE"),
+        ([], "give images=FOLDER, a file, a pattern"),
+        (["images=photos"], "give checkpoint=FILE"),
         (["images=*.gif", "checkpoint=srf.ckpt"], r"no file matches \*\.gif"),
         (["images=photos", "checkpoint=none.ckpt"], "there is no checkpoint none.ckpt"),
         (["images=photos", "checkpoint=vote.ckpt"], "AblatedViT has none.*defender=vot"),
         (["images=photos", "checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
         (["images=photos", "checkpoint=srf.ckpt", "output=labels"], "unknown output level 'labels'"),
         (["images=photos", "checkpoint=srf.ckpt", "require=label"], "choose one of: certificate, round_trip"),
-        (["images=photos", "checkpoint=srf.ckpt", "examples=some"], "a number of images to draw or all, not 'some'"),
+        (["images=photos", "checkpoint=srf.ckpt", "examples=some"], "a number of images to draw or all, got 'some'"),
         (["images=photos", "checkpoint=srf.ckpt", "device=tpu"], "there is no device 'tpu' here"),
     ],
 )

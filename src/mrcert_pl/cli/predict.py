@@ -45,7 +45,9 @@ def main(cfg: DictConfig) -> None:
             written.add(rows[-1])
             if left and rows[-1].verdict is not None:
                 left -= 1
-                draw_prediction(folder / "examples" / f"{len(rows):04d}_{file.stem}.png", guard.prepare(file), rows[-1])
+                draw_prediction(
+                    folder / "examples" / f"{len(rows) - 1:04d}_{file.stem}.png", guard.prepare(file), rows[-1]
+                )
     show_predictions(rows, guard.legend())
     print(f"{written.lines}\n{written.table}")
     if (folder / "examples").exists():
