@@ -71,7 +71,7 @@ def write_json(path: Path, content: Any, chosen_by: str = "paths.output_dir", re
 
 
 @contextmanager
-def run_lock(folder: Path, chosen_by: str = "paths.run_dir") -> Iterator[None]:
+def run_lock(folder: Path, chosen_by: str = "hydra.run.dir") -> Iterator[None]:
     """Make this process the only writer of a run's folder; the system releases the lock of a killed process.
 
     Args:
@@ -98,7 +98,7 @@ def run_lock(folder: Path, chosen_by: str = "paths.run_dir") -> Iterator[None]:
         lock.release()
 
 
-def refuse_finished(file: Path, chosen_by: str = "paths.run_dir") -> None:
+def refuse_finished(file: Path, chosen_by: str = "hydra.run.dir") -> None:
     """Check that a run's folder holds no finished result, before a new run writes to it.
 
     Args:

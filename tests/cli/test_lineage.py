@@ -1,6 +1,7 @@
 """What runs used and made, without a run of W&B."""
 
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
