@@ -1,15 +1,12 @@
 """What runs used and made, without a run of W&B."""
 
 from pathlib import Path
-from typing import Any
 
 import pytest
 import torch
-from composition import composed
 from result_files import ENVIRONMENT, result_of, row
 
-from mrcert_pl.cli.app import completed
-from mrcert_pl.cli.lineage import attack_artifacts, audit_artifacts, describe, evaluation_artifacts, training_artifacts
+from mrcert_pl.cli.lineage import attack_artifacts, audit_artifacts, evaluation_artifacts, training_artifacts
 from mrcert_pl.data import AttackedSet, AttackedSetHeader
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import describe_model
@@ -18,20 +15,9 @@ from mrcert_pl.tasks.attack import Attack, AttackSettings
 from mrcert_pl.tasks.evaluate import Evaluation, EvaluationSettings
 from mrcert_pl.tasks.settings import DatasetSettings, RunSettings
 from mrcert_pl.tasks.train import TrainingSettings
-from mrcert_pl.views.wandb import Artifact, WandbRun
+from mrcert_pl.views.wandb import Artifact
 
 DIGEST = "ab" * 32
-
-
-class Described(WandbRun):
-    """A run that keeps what it is described by."""
-
-    def __init__(self) -> None:
-        super().__init__(run=object())
-        self.about: dict[str, Any] = {}
-
-    def describe(self, about: Any) -> None:
-        self.about = dict(about)
 
 
 @pytest.fixture
@@ -44,22 +30,6 @@ def checkpoint(tmp_path: Path, tiny_vit: ViTSRF) -> Path:
 
 def kinds(artifacts: tuple[Artifact, ...]) -> list[tuple[str, str]]:
     return [(artifact.kind, artifact.name) for artifact in artifacts]
-
-
-@pytest.mark.parametrize(
-    ("command", "overrides", "about"),
-    [
-        ("eval", ["defender=mrcert_sharp", "patch=32"], ["eval", "digits", "vit_srf", "p32", "mrcert_sharp"]),
-        ("attack", ["model=masked_vit"], ["attack", "digits", "masked_vit", "p16"]),
-        ("audit_numerics", [], ["audit_numerics", "digits", "vit_srf", "p16"]),
-        ("eval", ["dataset=attacked", "dataset.source=gtsrb"], ["eval", "gtsrb", "vit_srf", "p16", "mrcert"]),
-    ],
-)
-def test_a_run_is_named_by_its_command_and_its_subject(command: str, overrides: list[str], about: list[str]) -> None:
-    run = Described()
-    assert describe(run, completed(composed(command, *overrides))) is run
-    assert list(run.about.values()) == about
-    assert not describe(WandbRun(), completed(composed(command)))
 
 
 def test_a_training_uses_its_images_and_the_first_stage(tmp_path: Path, checkpoint: Path) -> None:

@@ -7,9 +7,9 @@ import torch
 from lightning.pytorch.loggers import CSVLogger
 
 from mrcert_pl import RunSettings
-from mrcert_pl.errors import ConfigurationError, ResultsError
+from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import run_lock
-from mrcert_pl.tasks.runtime import device_named, opened
+from mrcert_pl.tasks.runtime import opened
 
 
 def test_every_run_draws_the_same_numbers(tmp_path: Path) -> None:
@@ -65,13 +65,3 @@ def test_loggers_record_the_settings(tmp_path: Path) -> None:
     with opened(RunSettings(tmp_path, loggers=[logger], config={"patch": 16})):
         pass
     assert "patch: 16" in (tmp_path / "csv/hparams.yaml").read_text()
-
-
-def test_devices(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
-    assert device_named("auto") == device_named("cpu") == torch.device("cpu")
-    for missing in ("cuda", "tpu", ""):
-        with pytest.raises(ConfigurationError, match=f"there is no device '{missing}' here"):
-            device_named(missing)
-    monkeypatch.setattr(torch.cuda, "is_available", lambda: True)
-    assert device_named("auto") == torch.device("cuda")
