@@ -203,7 +203,7 @@ def untrained(command: Command, tiny_vit: ViTSRF) -> Command:
     [
         (["defender=mrcrt"], r"Available options in 'defender':(\n\t\w+)*\n\tpatchcure\n\t(\w+\n\t)*undefended"),
         (["dataset=digit"], r"Available options in 'dataset':(\n\t\w+)*\n\tdigits"),
-        (["+defender.certificate=papr"], "unknown MRCert certificate 'papr'; choose one of: paper, sharp"),
+        (["defender.certificate=papr"], "no setting defender.certificate: choose a defender: mrcert, mrcert_sharp"),
         (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
         (["dataset.name=digit"], "unknown data set 'digit'"),
         (["patch=0"], "at least 1 px"),
@@ -221,7 +221,7 @@ def untrained(command: Command, tiny_vit: ViTSRF) -> Command:
             "no GPU was found; give trainer=cpu or trainer=ddp_cpu",
             marks=pytest.mark.skipif(torch.cuda.is_available(), reason="here it gets one"),
         ),
-        (["trainr.devices=2"], "Could not override 'trainr.devices'"),
+        (["trainr.devices=2"], r"no setting trainr\.devices; did you mean trainer\.devices\?"),
         (["paths.output_dir=/dev/null/outputs"], r"Not a directory: /dev/null/outputs.*paths\.output_dir"),
     ],
 )

@@ -19,7 +19,7 @@ from mrcert_pl.tasks.train import TrainingSettings
 from mrcert_pl.views.wandb import Artifact
 
 DIGEST = "ab" * 32
-SUBJECT: dict[str, Any] = {
+FACTS: dict[str, Any] = {
     "dataset": "digits",
     "model": "vit_srf",
     "patch": 32,
@@ -41,7 +41,7 @@ def kinds(artifacts: tuple[Artifact, ...]) -> list[tuple[str, str]]:
 
 
 def test_a_training_uses_its_images_and_the_first_stage(tmp_path: Path, checkpoint: Path) -> None:
-    result = TrainingResult(**SUBJECT, checkpoint=str(checkpoint), weights_sha256=DIGEST)
+    result = TrainingResult(**FACTS, checkpoint=str(checkpoint), weights_sha256=DIGEST)
     settings = TrainingSettings(patch=32, run=RunSettings(tmp_path))
     lineage = training_artifacts(settings, result)
     assert kinds(lineage.used) == [("dataset", "digits-train-val")]
@@ -89,8 +89,16 @@ def test_an_attacked_set_is_made_once_and_used_later(tmp_path: Path) -> None:
         ),
     )
     before, after = Accuracy(1, 1), Accuracy(0, 1)
-    facts: dict[str, Any] = {"attack": "ifgsm", "attacked": str(folder), "weights_sha256": DIGEST}
-    result = AttackResult(**SUBJECT, **facts, n=1, before=before, after=after, successes=1)
+    result = AttackResult(
+        **FACTS,
+        weights_sha256=DIGEST,
+        attack="ifgsm",
+        n=1,
+        before=before,
+        after=after,
+        successes=1,
+        attacked=str(folder),
+    )
     settings = AttackSettings(run=RunSettings(tmp_path))
     made = attack_artifacts(settings, Attack(result, tmp_path, folder, ["0", "1"]))
     assert kinds(made.made) == [("attacked", "digits-attacked-p32"), ("results", "attack-digits-vit_srf-p32")]

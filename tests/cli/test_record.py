@@ -13,17 +13,6 @@ from mrcert_pl.tasks.settings import RunSettings
 from mrcert_pl.views.wandb import WandbRun
 
 
-class Described(WandbRun):
-    """A run that keeps what it is described by."""
-
-    def __init__(self) -> None:
-        super().__init__(run=object())
-        self.about: dict[str, Any] = {}
-
-    def describe(self, about: Any) -> None:
-        self.about = dict(about)
-
-
 def test_the_completed_configuration_is_written_with_its_values(tmp_path: Path) -> None:
     cfg = composed("eval", "patch=32", folder=str(tmp_path / "run"))
     before = OmegaConf.to_yaml(cfg)
@@ -46,24 +35,36 @@ def test_a_resumed_run_keeps_its_folder_and_its_identity(tmp_path: Path) -> None
     assert resumed.paths == first.paths
 
 
+class Described(WandbRun):
+    """A run that keeps what it is described by."""
+
+    def __init__(self) -> None:
+        super().__init__(run=object())
+        self.about: dict[str, Any] = {}
+
+    def describe(self, about: Any) -> None:
+        self.about = dict(about)
+
+
 @pytest.mark.parametrize(
     ("command", "overrides", "about"),
     [
         ("eval", ["defender=mrcert_sharp", "patch=32"], ["eval", "digits", "vit_srf", "p32", "mrcert_sharp"]),
         ("attack", ["model=masked_vit"], ["attack", "digits", "masked_vit", "p16"]),
         ("audit_numerics", [], ["audit_numerics", "digits", "vit_srf", "p16"]),
-        ("eval", ["dataset=attacked", "dataset.source=gtsrb"], ["eval", "gtsrb", "vit_srf", "p16", "mrcert"]),
+        ("eval", ["dataset=attacked", "dataset.source=gtsrb"], ["eval", "gtsrb, attacked", "vit_srf", "p16", "mrcert"]),
     ],
 )
 def test_a_run_is_named_by_its_command_and_its_subject(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: str, overrides: list[str], about: list[str]
+    command: str, overrides: list[str], about: list[str], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     run = Described()
-    monkeypatch.setattr(WandbRun, "of", lambda loggers: run)
-    assert begun(completed(composed(command, *overrides, folder=str(tmp_path / "run"))), RunSettings(tmp_path)) is run
+    monkeypatch.setattr(WandbRun, "of", lambda _: run)
+    cfg = completed(composed(command, *overrides, folder=str(tmp_path)))
+    assert begun(cfg, RunSettings(tmp_path)) is run
     assert list(run.about.values()) == about
-    assert (tmp_path / "run/config.yaml").is_file()
+    assert (tmp_path / "config.yaml").is_file()
 
 
-def test_without_wandb_there_is_no_run(tmp_path: Path) -> None:
-    assert not begun(completed(composed("eval", folder=str(tmp_path / "run"))), RunSettings(tmp_path))
+def test_a_run_without_wandb_has_no_name(tmp_path: Path) -> None:
+    assert not begun(completed(composed("eval", folder=str(tmp_path))), RunSettings(tmp_path))

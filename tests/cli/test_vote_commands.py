@@ -61,7 +61,7 @@ def test_train_then_vote(command: Command, capsys: pytest.CaptureFixture[str]) -
     [
         (["eval", "defender=vot", "model=vit_srf"], "AblationVote votes over ablations, and ViTSRF has none"),
         (["eval", "model=column_vit", "defender=mrcert"], "MRCert hides windows of a grid, and AblatedViT has none"),
-        (["eval", "defender=vot", "+defender.certificate=exact"], "unknown vote certificate 'exact'"),
+        (["eval", "defender=vot", "defender.certificate=exact"], "no setting defender.certificate: choose a defender"),
         (["eval", "defender=vot", "model.width=300"], "from 1 to 224 px, not 300"),
         (["eval", "defender=vot_sharp", "model.kind=both"], "all pairs of the 43,681 sets"),
         (["train", "model=column_vit", "stage=split"], "give stage=one"),

@@ -54,7 +54,7 @@ def test_certificates_hold(tiny_vit: ViTSRF, run: Run) -> None:
     check_attacked(result)
     with pytest.raises(ConfigurationError, match="none of the 2 images is certified, so nothing was attacked"):
         check_attacked(replace(result, certified=0))
-    with pytest.raises(ResultsError, match=r"has the certificates\.json of an earlier run"):
+    with pytest.raises(ResultsError, match=r"certificates\.json is the result of an earlier run"):
         audit_certificates(settings(run(), tiny_vit))
 
 

@@ -108,7 +108,7 @@ def test_requested_images_come_with_their_evidence(run: Run) -> None:
 def test_a_result_is_never_overwritten(run: Run) -> None:
     done = evaluate(settings(run()))
     before = (done.folder / "results.json").read_bytes()
-    with pytest.raises(ResultsError, match=r"has the results\.json of an earlier run, which is kept"):
+    with pytest.raises(ResultsError, match=r"results\.json is the result of an earlier run and is not overwritten"):
         evaluate(settings(run(), defender="mrcert"))
     assert (done.folder / "results.json").read_bytes() == before
 

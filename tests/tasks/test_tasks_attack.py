@@ -85,5 +85,5 @@ def test_the_authors_space_needs_a_mean_and_a_deviation(run: Run) -> None:
 
 def test_a_result_is_never_overwritten(run: Run) -> None:
     attack(settings(run(), model=Grid(), patch=8))
-    with pytest.raises(ResultsError, match="of an earlier run, which is kept"):
+    with pytest.raises(ResultsError, match=r"results\.json is the result of an earlier run and is not overwritten"):
         attack(settings(run(), model=Grid(), patch=8))

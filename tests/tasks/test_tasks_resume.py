@@ -4,18 +4,25 @@ import os
 from pathlib import Path
 
 import pytest
+import torch
 
+from mrcert_pl.callbacks.whole_checkpoints import PREVIOUS
 from mrcert_pl.errors import CheckpointError, ResultsError
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of, store_folder
 
 IDENTITY = {"patch": 16, "stride": (1, 2), "seed": 0}
 
 
+def save(checkpoint: Path) -> None:
+    """A checkpoint of no weights."""
+    torch.save({"state_dict": {}, "mrcert": {"model": "Model", "config": {}}}, checkpoint)
+
+
 def finished(folder: Path, age: int, **changed: object) -> Path:
     """A run that has finished an epoch some seconds ago."""
     checkpoint = folder / "checkpoints/last.ckpt"
     checkpoint.parent.mkdir(parents=True)
-    checkpoint.touch()
+    save(checkpoint)
     os.utime(checkpoint, (1e9 - age, 1e9 - age))
     record_settings(folder, {**IDENTITY, **changed})
     return checkpoint
@@ -43,9 +50,22 @@ def test_settings_that_differ_are_listed(tmp_path: Path) -> None:
 
 def test_a_checkpoint_that_was_copied_elsewhere_is_taken(tmp_path: Path) -> None:
     copied = tmp_path / "best.ckpt"
-    copied.touch()
+    save(copied)
     assert checkpoint_to_resume(str(copied), IDENTITY, tmp_path / "new") == copied
     assert run_of(copied) is None
+
+
+def test_a_damaged_checkpoint_gives_way_to_the_one_before_it(tmp_path: Path) -> None:
+    damaged = finished(tmp_path / "a", 1)
+    before = damaged.with_name(PREVIOUS)
+    save(before)
+    damaged.write_bytes(b"damaged")
+    for file in (damaged, before):
+        os.utime(file, (1e9, 1e9))
+    assert checkpoint_to_resume("last", IDENTITY, tmp_path / "new") == before
+    before.write_bytes(b"damaged")
+    with pytest.raises(CheckpointError, match="truncated, damaged"):
+        checkpoint_to_resume("last", IDENTITY, tmp_path / "new")
 
 
 @pytest.mark.parametrize("content", ["{", "[]", "\xff"])

@@ -22,7 +22,14 @@ from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
 from mrcert_pl.tasks.plan import PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings, check_choice
+from mrcert_pl.tasks.settings import (
+    DatasetSettings,
+    ModelSettings,
+    RunSettings,
+    TrainerSettings,
+    check_choice,
+    check_number,
+)
 from mrcert_pl.tasks.subject import SubjectSettings
 from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
 
@@ -52,6 +59,8 @@ def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
 
 def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettings:
     """Return the images of the configuration, or the first ``limit`` of their seeded order."""
+    if limit is not None:
+        check_number("images", limit, 1)
     node: Mapping[str, Any] = plain(cfg.dataset)
     root = node.get("path", node.get("root"))
     same = {name: node[name] for name in ("name", "download", "resize", "workers", "module") if name in node}

@@ -19,7 +19,7 @@ def begun(cfg: DictConfig, settings: RunSettings) -> WandbRun:
     if run:
         about = {
             "command": cfg.paths.command,
-            "dataset": cfg.dataset.get("source") or cfg.dataset.name,
+            "dataset": f"{source}, attacked" if (source := cfg.dataset.get("source")) else cfg.dataset.name,
             "model": cfg.model.name,
             "patch": f"p{cfg.patch}",
         }
