@@ -83,7 +83,7 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
         (["model=masked_vit", "stride=6"], "the nearest that works: stride=4"),
         (["model.window=[14,2]", "model.split=1"], "the nearest that works: model.window=[14,1] stride=1"),
         (["model=masked_vit", "patch=112"], "no stride and no windows of vit_tiny_patch16_224 work here"),
-        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that can be dropped"),
+        (["model=masked_vit", "model.backbone=vit_tiny_r_s16_p8_224"], "has no tokens that could be dropped"),
         (
             ["model=blackbox", "model.masks_per_axis=2", "defender=mrcert"],
             "the nearest that works: model.masks_per_axis=3",

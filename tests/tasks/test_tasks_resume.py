@@ -15,7 +15,7 @@ IDENTITY = {"patch": 16, "stride": (1, 2), "seed": 0}
 
 def save(checkpoint: Path) -> None:
     """A checkpoint of no weights."""
-    torch.save({"state_dict": {}, "mrcert": {"model": "Model", "config": {}}}, checkpoint)
+    torch.save({"state_dict": {}, "mrcert": {"format": 1, "model": "Model", "config": {}}}, checkpoint)
 
 
 def finished(folder: Path, age: int, **changed: object) -> Path:
