@@ -99,4 +99,4 @@ def test_a_damaged_result_is_named(refused: Callable[..., str], content: str) ->
 def test_without_tables_nothing_is_verified(tmp_path: Path, refused: Callable[..., str]) -> None:
     evaluation(tmp_path / "run", [row(0)])
     assert "tables" in refused("verify", "run")
-    assert "there are no tables in elsewhere" in refused("verify", "run", "--tables", "elsewhere")
+    assert "there are no tables of mutants in elsewhere" in refused("verify", "run", "--tables", "elsewhere")
