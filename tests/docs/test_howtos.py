@@ -172,7 +172,7 @@ def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsy
     script = titled("python")["certify.py"]
     for whole, few in (
         ('DatasetSettings("digits")', 'DatasetSettings("digits", limit=8)'),
-        ("epochs=10", "epochs=1"),
+        ("epochs=10, batch_size=32", "epochs=1, batch_size=8"),
         ('"embed_dim": 64', '"embed_dim": 16'),
     ):
         assert whole in script
