@@ -1,14 +1,18 @@
 """``mrcert_pl.plan`` from Python."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import pytest
+from foreign_model import Grid
+from rich.console import Console
 from small_tasks import SMALL_VIT
 
 from mrcert_pl import ModelSettings, PlanSettings, plan
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.tasks.plan import PlanRow
+from mrcert_pl.views.plan import show_plan
 
 MASKED = {"backbone": "vit_tiny_patch16_224", "backbone_args": SMALL_VIT["backbone_args"], "pretrained": True}
 
@@ -84,6 +88,17 @@ def test_variants_of_a_model_that_cannot_work_are_rows() -> None:
     ]
     assert [bool(row.problem) for row in found.rows] == [False, False, True, True]
     assert all(len(row.gflops) == 2 for row in found.rows[:2])
+
+
+def test_a_model_that_does_not_count_its_operations_has_a_plan_in_seconds() -> None:
+    settings = PlanSettings(model=ModelSettings("grid", {}, Grid), patch=4, patches=1, strides=(1, 2), device="cpu")
+    found = plan(settings)
+    assert [list(row.gflops) for row in found.rows] == [[], []]
+    assert found.best is not None
+    assert plan(replace(settings, gflops=1e9)).best is None, "nobody knows whether it is affordable"
+    words = Console(record=True, width=120)
+    show_plan(found, "grid", 1, None, None, words)
+    assert "GFLOPs" not in words.export_text().splitlines()[-1]
 
 
 @pytest.mark.parametrize(

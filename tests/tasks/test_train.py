@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from foreign_model import Grid
 from small_tasks import CPU, training
 
 from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, train
@@ -76,6 +77,7 @@ def test_default_callbacks(tmp_path: Path) -> None:
         ({"resume": "last"}, CheckpointError, "there is no training to resume"),
         ({"patch": 300}, ConfigurationError, "larger than the image"),
         ({"model": ModelSettings("vit")}, ConfigurationError, "unknown model 'vit'"),
+        ({"model": ModelSettings("grid", {}, Grid)}, ConfigurationError, "model=grid can't be fine-tuned with masks"),
         ({"dataset": DatasetSettings("digit")}, ConfigurationError, "unknown data set 'digit'"),
         (
             {"recipe": RecipeSettings(batch_size=2, finetuning={"optimizer": {"opt": "sgd", "lr": 1e30}})},

@@ -1,11 +1,11 @@
 """What a run is about and what it costs, logged before it begins."""
 
 from pathlib import Path
-from typing import Any
 
 import lightning as L
 
 from mrcert_pl.data import ImageDataModule
+from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantSet
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.runtime import device_of, log
@@ -38,7 +38,9 @@ def announce_run(
         log.info("%s", note)
 
 
-def announce_cost(model: Any, mutants: MutantSet, images: int, token_budget: int | None, trainer: L.Trainer) -> None:
+def announce_cost(
+    model: BaseModel, mutants: MutantSet, images: int, token_budget: int | None, trainer: L.Trainer
+) -> None:
     """Log the cost of a long evaluation: the largest number of mutants, and the time measured on this device.
 
     Args:

@@ -96,8 +96,7 @@ def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditR
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     placements = placement_grid(subject.patch, subject.model.image_px, settings.step_px)
     split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
-    model: Any = subject.model
-    model.requires_grad_(False).to(device)
+    model = subject.model.requires_grad_(False).to(device)
     attacks = [
         AdaptivePatch(mutants.hidden, seed=run.seed, **settings.adaptive),
         CheapPatches(_exemplars(split, settings.exemplars), run.seed),
@@ -166,8 +165,7 @@ def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
     mutants = defender_of(settings.defender, settings.patches).mutants(subject.model, subject.patch, subject.stride)
     split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
     images = torch.stack([split[i].image for i in range(len(split))])
-    model: Any = subject.model
-    spread = LogitSpread(model.to(device), mutants, images.to(device), settings.mutants, run.seed)
+    spread = LogitSpread(subject.model.to(device), mutants, images.to(device), settings.mutants, run.seed)
     comparisons = list(spread.methods().values())
     spreads = [compare() for compare in run.track(comparisons, "Comparing", len(comparisons))]
     deltas = {precision: spread.delta(precision) for precision in dict.fromkeys(s.precision for s in spreads)}

@@ -12,7 +12,7 @@ from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.models.flops import TableFlops, window_fractions
-from mrcert_pl.models.protocols import GridModel
+from mrcert_pl.models.protocols import BaseModel, GridModel
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
 
@@ -65,7 +65,8 @@ class PlanRow:
         masks: number of masks.
         unions: number of unions by order, 1 to ``2 * patches``.
         visible: mean visible fraction of the image by order, over the unions of exactly this order.
-        gflops: operations in 10^9 per image for the labels of all unions of order N, N + 1 and 2N, encoding included.
+        gflops: operations in 10^9 per image for the labels of all unions of order N, N + 1 and 2N, encoding included;
+            empty for a model that does not count them.
         seconds: the same in seconds.
         problem: why it cannot work; empty if it does.
     """
@@ -111,7 +112,7 @@ def plan(settings: PlanSettings) -> Plan:
         row
         for row in working
         if (settings.seconds is None or row.seconds[-1] <= settings.seconds)
-        and (settings.gflops is None or row.gflops[-1] <= settings.gflops)
+        and (settings.gflops is None or (bool(row.gflops) and row.gflops[-1] <= settings.gflops))
     ]
     best = max(affordable, key=lambda row: row.visible[-1], default=None)
     return Plan(rows, best, min(working, key=lambda row: row.seconds[-1]))
@@ -129,7 +130,7 @@ def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
     torch.manual_seed(settings.seed)
     classes = len(settings.dataset.describe().classes)
     try:
-        model: Any = varied.untrained().make(classes).eval()
+        model: BaseModel = varied.untrained().make(classes).eval()
     except MRCertError as error:
         if not variant:
             raise
@@ -155,11 +156,12 @@ def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
     return rows
 
 
-def _priced(row: PlanRow, lattice: UnionLattice, model: Any, watch: Stopwatch, patches: int) -> PlanRow:
+def _priced(row: PlanRow, lattice: UnionLattice, model: GridModel, watch: Stopwatch, patches: int) -> PlanRow:
     sizes = torch.tensor([lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})])
     evaluated = torch.arange(len(lattice)) < sizes[:, None]
     fractions = (~lattice.hidden).double() @ window_fractions(model.borders)
     seconds = watch.seconds(lattice.hidden)
+    flops = TableFlops.known(model, lattice.hidden)
     # With few masks the highest orders may have no union of their own.
     orders = range(1, int(lattice.orders.max()) + 1)
     return PlanRow(
@@ -167,7 +169,7 @@ def _priced(row: PlanRow, lattice: UnionLattice, model: Any, watch: Stopwatch, p
         masks=len(lattice.masks),
         unions=[lattice.size(order) - 1 for order in range(1, lattice.order + 1)],
         visible=[float(fractions[lattice.orders == order].mean()) for order in orders],
-        gflops=(TableFlops(model, lattice.hidden).per_image(evaluated) / 1e9).tolist(),
+        gflops=[] if flops is None else (flops.per_image(evaluated) / 1e9).tolist(),
         seconds=[float(watch.encoding + seconds[:size].sum()) for size in sizes],
     )
 

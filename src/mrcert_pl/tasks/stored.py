@@ -11,6 +11,7 @@ from mrcert_pl.defenders import Defender, Verdicts
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import geometry_of
 from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore
 from mrcert_pl.tasks.settings import ModelSettings
@@ -26,12 +27,12 @@ def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder:
     """
     description = settings.dataset.describe()
     given, theirs = settings.model, stored["model"]["model"]
-    model: Any
+    model: BaseModel
     if isinstance(given, ModelSettings) and getattr(given.build, "__name__", None) == theirs:
         assert given.build is not None
         with torch.device("meta"):
             model = given.build(**stored["model"]["config"])
-    elif type(given).__name__ == theirs:
+    elif isinstance(given, BaseModel) and type(given).__name__ == theirs:
         model = given
     else:
         model = geometry_of(stored["model"], folder)

@@ -9,6 +9,7 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
+from torch import nn
 
 from mrcert_pl.callbacks import BatchSeeds, Checkpoint, ImageProgressBar, MutantPredictions, Throughput
 from mrcert_pl.data import ImageDataModule
@@ -18,9 +19,10 @@ from mrcert_pl.files import write_whole
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.lit import MaskedFinetuning
+from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.integrity import digest_of
-from mrcert_pl.models.protocols import AblatableModel, TrainableModel
+from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
@@ -160,16 +162,22 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     description = settings.dataset.describe()
     # Missing data is reported before weights are downloaded.
     description.open(settings.dataset.root)
-    model: Any = settings.model.make(len(description.classes))
+    model = settings.model.make(len(description.classes))
+    if not isinstance(model, TrainableModel):
+        raise ConfigurationError(
+            f"model={settings.model.name} can't be fine-tuned with masks; these can: vit_srf, masked_vit, column_vit"
+        )
     data = settings.dataset.load(
         model.image_px, run.seed, batch_size=settings.recipe.batch_size, augmentation=settings.recipe.augmentation
     )
     if settings.stage == "split":
         if settings.srf_checkpoint is None:
             raise ConfigurationError("stage=split needs the checkpoint of the first stage; give srf_checkpoint=")
+        if not isinstance(model, ViTSRF):
+            raise ConfigurationError(f"stage=split needs model=vit_srf, not model={settings.model.name}")
         restore_srf(model, read_checkpoint(settings.srf_checkpoint, made_by=settings.made_by))
     module = _finetuning(settings, model, data)
-    if settings.compile:
+    if settings.compile and isinstance(model, nn.Module):
         model.compile()
     callbacks = _default_callbacks(settings) if settings.callbacks is None else settings.callbacks
     epochs = settings.trainer.options.get("max_epochs") or settings.recipe.epochs
@@ -285,7 +293,7 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
     )
 
 
-def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
+def _sampler(settings: TrainingSettings, model: BaseModel) -> WindowSampler:
     """Return the sampler of hidden windows: all but one ablation for votes, else the masks of the recipe."""
     recipe = settings.recipe
     if isinstance(model, AblatableModel):
@@ -297,6 +305,8 @@ def _sampler(settings: TrainingSettings, model: Any) -> WindowSampler:
         orders: Sequence[int] = [0]
     else:
         orders = recipe.mask_orders or range(2 * settings.patches + 1)
+    if not isinstance(model, GridModel):
+        raise ConfigurationError(f"model={settings.model.name} has no windows that masks could hide, and no ablations")
     masks = model.covering_masks(patch, settings.stride)
     return MaskSampler(
         masks, model.windows, orders, recipe.masks_per_batch, draws=recipe.mask_draws, heaviest=recipe.mask_heaviest

@@ -68,7 +68,7 @@ def _table(plan: Plan, title: str, patches: int) -> Table:
             str(row.masks),
             " / ".join(f"{number:,}" for number in row.unions),
             " / ".join(f"{100 * fraction:.0f}" for fraction in row.visible),
-            _list(row.gflops),
+            _list(row.gflops) or "-",
             _list(row.seconds),
         ]
         table.add_row(*cells, *numbers, "recommended" if best else "", style="bold" if best else None)
@@ -91,4 +91,5 @@ def _label(row: PlanRow) -> str:
 
 
 def _cost(row: PlanRow) -> str:
-    return f"{_short(row.seconds[-1])} s and {_short(row.gflops[-1])} GFLOPs"
+    operations = f" and {_short(row.gflops[-1])} GFLOPs" if row.gflops else ""
+    return f"{_short(row.seconds[-1])} s{operations}"
