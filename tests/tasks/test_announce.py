@@ -1,6 +1,5 @@
 """The estimate before a long evaluation."""
 
-import logging
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from small_tasks import CPU
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.tasks.announce import announce_cost, duration
+from mrcert_pl.tasks.runtime import log
 
 
 @pytest.mark.parametrize(
@@ -19,16 +19,14 @@ def test_durations(seconds: float, text: str) -> None:
     assert duration(seconds) == text
 
 
-def test_a_long_evaluation_is_announced(
-    tiny_vit: ViTSRF, tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_long_evaluation_is_announced(tiny_vit: ViTSRF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mrcert_pl.mutants.stopwatch._SECONDS", 0.0)
-    monkeypatch.setattr(logging.getLogger("mrcert_pl"), "propagate", True)
+    announced: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: announced.append(message % values))
     lattice = UnionLattice(tiny_vit.covering_masks(PatchSpec(32)), tiny_vit.windows, 2)
     trainer: Any = CPU.make(tmp_path, (), ())
-    with caplog.at_level(logging.INFO, "mrcert_pl"):
-        announce_cost(tiny_vit, lattice, 10, None, trainer)
-        assert not [record for record in caplog.records if record.name == "mrcert_pl"]
-        announce_cost(tiny_vit, lattice, 1000, 64, trainer)
-    (record,) = [record for record in caplog.records if record.name == "mrcert_pl"]
-    assert record.getMessage().startswith(f"1,000 images x at most {len(lattice)} mutants: about ")
+    announce_cost(tiny_vit, lattice, 10, None, trainer)
+    assert not announced
+    announce_cost(tiny_vit, lattice, 1000, 64, trainer)
+    (line,) = announced
+    assert line.startswith(f"1,000 images x at most {len(lattice)} mutants: about ")
