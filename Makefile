@@ -24,8 +24,8 @@ demo: $(INSTALLED) ## train on real images, certify them with five defenders, sh
 	$(BIN)/python eval.py -m defender=patchcure,mrcert,mrcert_sharp,mrcert_cascade store=outputs/demo/mutants examples=4 paths.output_dir=outputs/demo
 	@echo; $(BIN)/mrcert report outputs/demo --html outputs/demo/report.html
 
-test: $(INSTALLED) ## run the tests
-	$(BIN)/python -m pytest
+test: $(INSTALLED) ## run the tests, one process per core
+	$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile
 
 lint: $(INSTALLED) ## check style and types
 	$(BIN)/ruff check .

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 import torch
-from jaxtyping import install_import_hook
+from jaxtyping import config, install_import_hook
 from lightning.pytorch import seed_everything
 
 # Before the package is imported: shapes in signatures are checked in tests, and nowhere else.
@@ -17,6 +17,17 @@ from mrcert_pl.models import ViTSRF  # noqa: E402
 
 # The models of the tests are tiny: more threads only get in each other's way.
 torch.set_num_threads(1)
+
+
+@pytest.fixture(autouse=True)
+def _shapes_checked(request: pytest.FixtureRequest) -> None:
+    """Check shapes in the tests of these packages; in all others the same calls would take a third of the time.
+
+    A test of such a package that plays through thousands of tables is marked ``unchecked_shapes``.
+    """
+    package = request.path.relative_to(Path(__file__).parent).parts[0]
+    checked = package in SHAPES_CHECKED and request.node.get_closest_marker("unchecked_shapes") is None
+    config.update("jaxtyping_disable", not checked)
 
 
 @pytest.fixture(autouse=True)

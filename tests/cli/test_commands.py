@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
@@ -15,6 +16,7 @@ from offline_run import finished_run
 from plain_results import read_results, read_verdicts
 from tiny import TINY
 
+from mrcert_pl.cli.main import main
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import base_weights, describe_model, with_digest
 from mrcert_pl.results import read_locations
@@ -28,9 +30,20 @@ CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
 Command = Callable[..., None]
 
 
+@pytest.fixture(scope="module")
+def training(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The folder of one training, for all tests that begin with one."""
+    folder = tmp_path_factory.mktemp("training")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setattr(sys, "argv", ["mrcert", *TRAIN])
+        main()
+    return folder
+
+
 @pytest.fixture
-def trained(command: Command) -> Command:
-    command(*TRAIN)
+def trained(command: Command, training: Path, tmp_path: Path) -> Command:
+    shutil.copytree(training, tmp_path, dirs_exist_ok=True)
     return command
 
 

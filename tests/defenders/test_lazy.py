@@ -12,6 +12,8 @@ from mrcert_pl.defenders.lazy import differ
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
+pytestmark = pytest.mark.unchecked_shapes
+
 
 def family(patches: int, margin: float = 0.0) -> dict[str, Defender]:
     return {
