@@ -4,13 +4,13 @@ from hydra import compose, initialize_config_dir
 from hydra.core.hydra_config import HydraConfig
 from omegaconf import DictConfig, open_dict
 
-import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
-from mrcert_pl.cli.configuration import CONF_DIR
+import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 
 
 def composed(command: str, *overrides: str, folder: str = "run") -> DictConfig:
     """The configuration of a run in a folder, with Hydra's own part."""
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         cfg = compose(
             command,
             overrides=[*overrides, f"hydra.runtime.output_dir={folder}"],

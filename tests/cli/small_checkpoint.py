@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from hydra import compose, initialize_config_dir
 
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.cli.instantiate import model_settings
 from mrcert_pl.models.checkpoints import describe_model
 
@@ -16,7 +16,7 @@ CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")
 
 def random_checkpoint(path: Path, overrides: list[str]) -> Path:
     """A checkpoint of random weights."""
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         model: Any = model_settings(compose("eval", overrides=overrides)).make(10)
     for parameter in model.parameters():
         parameter.data += 0.3 * torch.randn_like(parameter)

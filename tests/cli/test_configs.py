@@ -7,13 +7,12 @@ from typing import Any
 import pytest
 import torch
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
 
-import mrcert_pl.cli.app  # noqa: F401 (its resolvers)
-from mrcert_pl.cli.configuration import CONF_DIR
-from mrcert_pl.cli.instantiate import model_settings
+import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.instantiate import made, model_settings
 from mrcert_pl.geometry import PatchSpec
 
 CONF = CONF_DIR
@@ -35,7 +34,7 @@ OPTIONS = [(group, file.stem) for group in GROUPS for file in sorted((CONF / gro
 
 
 def composed(command: str, *overrides: str) -> DictConfig:
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         return compose(command, overrides=list(overrides))
 
 
@@ -62,11 +61,11 @@ def test_parts_are_made(group: str, option: str, tmp_path: Path) -> None:
     cfg = composed("train", f"{group}={option}", f"paths.run_dir={tmp_path}")
     node = cfg[group]
     for part in [node] if "_target_" in node else node.values():
-        made = instantiate(part, _convert_="all")
+        part_made = made(part)
         if group == "defender":
-            assert made.name == option
+            assert part_made.name == option
         else:
-            assert type(made).__name__ == part._target_.rsplit(".", 1)[1]
+            assert type(part_made).__name__ == part._target_.rsplit(".", 1)[1]
 
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "trainer"])
@@ -74,7 +73,7 @@ def test_trainers_are_made(option: str, tmp_path: Path) -> None:
     cfg = composed("train", f"trainer={option}", f"paths.run_dir={tmp_path}")
     if cfg.trainer.accelerator == "gpu" and not torch.cuda.is_available():
         pytest.skip("needs a GPU")
-    trainer = instantiate(cfg.trainer, logger=False, _convert_="all")
+    trainer = made(cfg.trainer, logger=False)
     assert trainer.max_epochs == cfg.recipe.epochs
     assert trainer.precision == "32-true"
 
@@ -82,7 +81,7 @@ def test_trainers_are_made(option: str, tmp_path: Path) -> None:
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "attack"])
 def test_attacks_are_made(option: str) -> None:
     cfg = composed("attack", f"attack={option}")
-    attack = instantiate(cfg.attack, _partial_=True, _convert_="all")(PatchSpec(32), seed=cfg.seed)
+    attack = made(cfg.attack, _partial_=True)(PatchSpec(32), seed=cfg.seed)
     assert attack.name == option
     assert {name: attack.settings()[name] for name in cfg.attack if name != "_target_"} == {
         name: value for name, value in cfg.attack.items() if name != "_target_"
@@ -95,7 +94,7 @@ def test_data_sets_are_made(option: str, tmp_path: Path) -> None:
         (tmp_path / name).mkdir()
         Image.new("RGB", (8, 8)).save(tmp_path / name / "0.png")
     cfg = composed("eval", f"dataset={option}", *([f"dataset.root={tmp_path}"] if option == "folder" else []))
-    assert instantiate(cfg.dataset, image_px=(224, 224), batch_size=2).description.name == option
+    assert made(cfg.dataset, image_px=(224, 224), batch_size=2).description.name == option
 
 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "model"])
@@ -119,9 +118,7 @@ def test_every_model_takes_further_arguments_of_timm(option: str, dataset: str) 
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "recipe"])
 def test_recipes_are_made(option: str, tiny_vit: object) -> None:
     cfg = composed("train", f"recipe={option}")
-    module = instantiate(cfg.recipe.finetuning, _partial_=True, _convert_="all")(
-        model=tiny_vit, masks=lambda images: None, num_classes=10
-    )
+    module = made(cfg.recipe.finetuning, _partial_=True)(model=tiny_vit, masks=lambda images: None, num_classes=10)
     assert module.optimizer["lr"] == cfg.recipe.finetuning.optimizer.lr
 
 
@@ -152,14 +149,14 @@ def test_a_vote_and_its_model_choose_each_other(command: str, overrides: list[st
     """An explicit choice wins over both."""
     cfg = composed(command, *overrides)
     assert cfg.model.name == model
-    assert instantiate(cfg.defender, _convert_="all").name == defender
+    assert made(cfg.defender).name == defender
 
 
 @pytest.mark.parametrize("command", ["predict", "serve"])
 @pytest.mark.parametrize("option", [option for group, option in OPTIONS if group == "defender"])
 def test_every_defender_can_predict(command: str, option: str) -> None:
     cfg = composed(command, f"defender={option}")
-    assert instantiate(cfg.defender, _convert_="all").name == option
+    assert made(cfg.defender).name == option
 
 
 def test_the_recipe_depends_on_the_model() -> None:
@@ -184,7 +181,7 @@ def test_the_recipe_depends_on_the_model() -> None:
 
 @pytest.mark.parametrize("command", ["train", "eval", "predict", "attack", "audit_certificates", "audit_numerics"])
 def test_runs_and_multiruns_of_a_command_lie_together(command: str) -> None:
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         hydra = compose(command, return_hydra_config=True).hydra
     folder = f"outputs/{command.split('_')[0]}"
     assert hydra.sweep.dir == folder

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcert_pl.cli.configuration import CONF_DIR, most_specific
+from mrcert_pl.cli.configuration import CONF_DIR
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "from mrcert_pl.cli.main import main; main()"
@@ -63,16 +63,3 @@ def test_a_wheel_composes_the_same(in_checkout: str, wheel: Path, tmp_path: Path
     assert composed("-c", COMMAND, "train", folder=tmp_path, path=wheel) == in_checkout
     carried = {file.relative_to(wheel / "mrcert_pl/conf") for file in (wheel / "mrcert_pl/conf").rglob("*.yaml")}
     assert carried == {file.relative_to(ROOT / "conf") for file in (ROOT / "conf").rglob("*.yaml")}
-
-
-@pytest.mark.parametrize(
-    ("model", "dataset", "option"),
-    [
-        ("column_vit", "imagenet", "default_column_vit_imagenet"),
-        ("column_vit", "imagenette", "default_column_vit"),
-        ("vit_srf", "digits", "default_digits"),
-        ("vit_srf", "imagenet", "none"),
-    ],
-)
-def test_the_most_specific_option_of_a_group(model: str, dataset: str, option: str) -> None:
-    assert most_specific("recipe/for", "default", model, dataset) == option

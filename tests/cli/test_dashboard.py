@@ -7,12 +7,12 @@ from pathlib import Path
 import pytest
 import yaml
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from offline_run import only_run
 from result_files import evaluation, row
 from wandb.sdk.launch.sweeps.utils import create_sweep_command_args
 
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.instantiate import made
 
 pytestmark = pytest.mark.filterwarnings("ignore:Pydantic V1 style")
 
@@ -77,11 +77,11 @@ def test_the_commands_of_a_sweep_are_ones_that_work(file: Path, which: int) -> N
     assert sweep["command"][:3] == ["${env}", "${interpreter}", "${program}"]
     assert sweep["command"][-1] == "${args_no_hyphens}"
     arguments = [*sweep["command"][3:-1], *create_sweep_command_args({"args": chosen})["args_no_hyphens"]]
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         cfg = compose(Path(sweep["program"]).stem, overrides=arguments)
     assert not cfg.logger.wandb.offline
     assert cfg.logger.wandb.project == sweep["project"]
-    assert instantiate(cfg.defender, _convert_="all").name
+    assert made(cfg.defender).name
     best = cfg.callbacks.checkpoint.monitor.replace("val/", "best/") if "callbacks" in cfg else "test/certified"
     assert sweep["metric"] == {"name": best, "goal": "maximize"}
 

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.instantiate import made
 from mrcert_pl.defenders import MRCert, PatchCURE, build, names, register, registry, rule_of
 from mrcert_pl.errors import ConfigurationError
 
@@ -25,9 +25,9 @@ def test_every_configuration_has_an_entry_and_the_reverse() -> None:
 @pytest.mark.parametrize("patches", [2, 3])
 @pytest.mark.parametrize("name", NAMES)
 def test_every_defender_of_the_configuration_has_its_name_and_settings(name: str, patches: int) -> None:
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         cfg = compose("eval", [f"defender={name}", f"patches={patches}"])
-    configured = instantiate(cfg.defender, _convert_="all")
+    configured = made(cfg.defender)
     named = build(name, patches)
     assert type(named) is type(configured)
     # The settings are as given; the configuration gives all of them.

@@ -19,7 +19,7 @@ from hydra import compose, initialize_config_dir
 from pages import ROOT, titled, write_files
 from PIL import Image
 
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import describe_model
 
@@ -96,7 +96,7 @@ def test_the_image_serves_a_mounted_checkpoint() -> None:
     found = dict(instructions())
     command, subcommand, *overrides = json.loads(found["CMD"])
     assert (command, subcommand) == ("mrcert", "serve")
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         cfg = compose("serve", overrides=overrides)
     assert cfg.checkpoint.startswith("/models/")
     assert cfg.host == "0.0.0.0"

@@ -9,7 +9,7 @@ from hydra.core.override_parser.overrides_parser import OverridesParser
 from omegaconf import OmegaConf
 from pages import PAGES, ROOT, commands, write_files
 
-from mrcert_pl.cli.app import CONF_DIR
+from mrcert_pl.cli.app import CONF_DIR, VERSION_BASE
 
 HYDRA = ("train", "eval", "predict", "serve", "attack", "audit", "plan")
 OTHERS = ("convert", "report", "verify", "dashboard")
@@ -36,7 +36,7 @@ def test_commands_compose(page: Path, tmp_path: Path) -> None:
             assert command in OTHERS or command.startswith("--")
             continue
         name = f"audit_{words[0]}" if command == "audit" else command
-        with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+        with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
             overrides = [f"hydra.searchpath=[file://{tmp_path}/conf]", *settings(words)]
             OmegaConf.to_container(compose(name, overrides=overrides))
 

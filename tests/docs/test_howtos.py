@@ -10,13 +10,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from hydra import compose, initialize_config_dir
-from hydra.utils import instantiate
 from pages import ROOT, commands, titled, write_files
 from PIL import Image
 from tiny import TINY
 
 from mrcert_pl import Guard
-from mrcert_pl.cli.configuration import CONF_DIR
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.instantiate import made
 from mrcert_pl.data import ImageDataModule, catalog
 from mrcert_pl.defenders import registry
 from mrcert_pl.models import GridModel, TrainableModel
@@ -78,9 +78,9 @@ def images_of_two_classes(folder: Path, images: int) -> None:
 
 def loaded(*overrides: str) -> ImageDataModule:
     """The data module of a configuration, as commands make it."""
-    with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
+    with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         cfg = compose("eval", overrides=[*overrides, "dataset.workers=0"])
-    return instantiate(cfg.dataset, image_px=(32, 32), batch_size=2, _convert_="all")
+    return made(cfg.dataset, image_px=(32, 32), batch_size=2)
 
 
 def sizes(data: ImageDataModule) -> list[int]:

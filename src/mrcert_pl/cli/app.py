@@ -19,9 +19,9 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli import usage
+from mrcert_pl.cli import most_specific, usage
 from mrcert_pl.cli.adopt import adopted
-from mrcert_pl.cli.configuration import CONF_DIR, most_specific
+from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -30,9 +30,7 @@ _TRACEBACK = "MRCERT_TRACEBACK"
 _HINT = f"({_FULL_ERROR}=1 shows the traceback)"
 _TERMINATED = 143
 
-
-OmegaConf.register_new_resolver("most_specific", most_specific, replace=True)
-OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
+most_specific.register()
 
 
 def command(
@@ -58,7 +56,7 @@ def command(
             with failing_plainly(_HINT, os.environ.get(_TRACEBACK) == "1"), run_closed():
                 task(cfg)
 
-        hydra_main = hydra.main(version_base="1.3", config_path=str(config_dir), config_name=config_name)(job)
+        hydra_main = hydra.main(config_path=str(config_dir), config_name=config_name, **VERSION_BASE)(job)
 
         @functools.wraps(task)
         def main() -> None:

@@ -1,6 +1,10 @@
-"""Location of the Hydra configuration."""
+"""Location of the Hydra configuration, and what the supported versions of Hydra spell differently."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
+
+import hydra
 
 import mrcert_pl
 
@@ -16,20 +20,8 @@ def _conf_dir() -> Path:
 CONF_DIR = _conf_dir()
 """Folder of the Hydra configuration: the same files in a checkout and in an installed wheel."""
 
+HYDRA_1_3 = hydra.__version__.startswith("1.3.")
+"""Whether Hydra is older than 1.4, whose ``instantiate`` takes the classes that a configuration may name."""
 
-def most_specific(group: str, option: str, model: str, dataset: str) -> str:
-    """Return the most specific option of a group for a model kind and a data set.
-
-    The candidates are ``option_model_dataset``, ``option_model`` and ``option_dataset``, in this order.
-
-    Args:
-        group: Folder below ``conf/``.
-        option: Option that the group refines.
-        model: Chosen model kind.
-        dataset: Chosen data set.
-
-    Returns:
-        The first candidate that has a file, else ``none``.
-    """
-    candidates = (f"{option}_{model}_{dataset}", f"{option}_{model}", f"{option}_{dataset}")
-    return next((name for name in candidates if (CONF_DIR / group / f"{name}.yaml").is_file()), "none")
+VERSION_BASE: Mapping[str, Any] = {"version_base": "1.3"} if HYDRA_1_3 else {}
+"""Argument of Hydra's functions that compose: Hydra 1.3 asks for it, 1.4 warns of it and composes the same."""

@@ -11,10 +11,10 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import Callback
-from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 from rich.progress import track
 
+from mrcert_pl.cli.configuration import HYDRA_1_3
 from mrcert_pl.cli.following import command_line
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.tasks.attack import AttackSettings
@@ -36,6 +36,8 @@ from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
 # Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")
 _TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
+# Packages whose classes may stand inside the arguments of another class.
+_INSIDE = ("mrcert_pl.*", "lightning.pytorch.*")
 # Images in a table of W&B.
 _LOGGED_IMAGES = 32
 
@@ -50,7 +52,7 @@ def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
     return RunSettings(
         folder=Path(cfg.paths.run_dir),
         seed=cfg.get("seed", 0),
-        loggers=_made(cfg.logger) if loggers and "logger" in cfg else (),
+        loggers=[made(node) for node in cfg.logger.values()] if loggers and "logger" in cfg else (),
         command=" ".join(sys.argv),
         config=plain(cfg),
         track=_track,
@@ -137,7 +139,7 @@ def attack_settings(cfg: DictConfig) -> AttackSettings:
     return AttackSettings(
         **_subject(cfg),
         dataset=dataset_settings(cfg, limit=cfg.images),
-        attack=instantiate(cfg.attack, _partial_=True, _convert_="all"),
+        attack=made(cfg.attack, _partial_=True),
         trainer=trainer_settings(cfg),
         batch_size=cfg.batch_size,
         store=cfg.store,
@@ -231,16 +233,25 @@ def required_arguments(cfg: DictConfig) -> dict[str, Any]:
 
 def defender(cfg: DictConfig) -> Defender[Any]:
     """Return the defender of the configuration."""
-    return instantiate(cfg.defender, _convert_="all")
+    return made(cfg.defender)
 
 
 def callbacks(cfg: DictConfig) -> dict[str, Callback]:
     """Return the callbacks of a training, by name."""
-    return {name: instantiate(node, _convert_="all") for name, node in cfg.callbacks.items()}
+    return {name: made(node) for name, node in cfg.callbacks.items()}
 
 
-def _made(nodes: DictConfig) -> Sequence[Logger]:
-    return [instantiate(node, _convert_="all") for node in nodes.values()]
+def made(node: DictConfig, **arguments: Any) -> Any:
+    """Return the object that a node of the configuration names.
+
+    Args:
+        node: class and arguments.
+        arguments: further arguments, or Hydra's own (``_partial_``).
+
+    The class of the node may be any, those inside its arguments are of this package or Lightning (from Hydra 1.4 on).
+    """
+    allowed = {} if HYDRA_1_3 else {"_execution_whitelist_": [*_INSIDE, node["_target_"]]}
+    return instantiate(node, _convert_="all", **allowed, **arguments)
 
 
 def _track(items: Any, description: str, total: int) -> Any:
