@@ -6,13 +6,19 @@ from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, SeedAccuracy
 from mrcert_pl.results.seeds import AnyResult, SeedsResult
 
 TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
+_DETECTION = {
+    "certified_detection": "cert. detection",
+    "certified_ratio": "cert. ratio",
+    "alerts": "alerts",
+    "harmful_alerts": "harmful alerts",
+}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
 
 
 def titles(results: Sequence[AnyResult]) -> dict[str, str]:
-    """The accuracies that some results have, by name, with their titles."""
-    attacked = any(ADVERSARIAL in result.accuracy for result in results)
-    return TITLES | (_ATTACKED if attacked else {})
+    """The accuracies that some results have, by name, with their titles; without results those of recovery."""
+    found = {name for result in results for name in result.accuracy} or set(TITLES)
+    return {name: title for name, title in (TITLES | _ATTACKED | _DETECTION).items() if name in found}
 
 
 def percent(value: float) -> str:
@@ -90,6 +96,11 @@ def legend(results: Sequence[AnyResult]) -> list[str]:
     if ADVERSARIAL in titles(results):
         lines.append(
             "adv. certified: clean and certified, of the images that the base model misclassifies under attack"
+        )
+    if "alerts" in titles(results):
+        lines.append(
+            "cert. detection: correct, and every patched version has this label or raises an alert; cert. ratio: the "
+            "same for the true label, whatever the label is; alerts: on these images as they are"
         )
     return lines + notes(results)
 
