@@ -52,7 +52,7 @@ class Row:
         image: Digest of the pixels.
         labels: int16 ``[mutant]``, -1 where nothing was evaluated.
         margins: float16 ``[mutant]``, NaN where nothing was evaluated.
-        log_odds: float32 ``[mutant]``, log-odds of the confidence; NaN where nothing was evaluated, or in format 3.
+        log_odds: float32 ``[mutant]``, log-odds of the confidence; NaN where unknown (format 3) or not evaluated.
     """
 
     id: int
@@ -174,12 +174,12 @@ def _checked_rows(content: pa.Table, header: Mapping[str, Any], key: bytes) -> l
         row = Row(**plain, labels=labels[number], margins=margins[number], log_odds=log_odds[number])
         if row.digest(key, form) != facts["digest"][number]:
             raise ValueError(f"row {number} does not agree with its digest")
-        _check_ranges(row, most, confident=form == FORMAT)
+        _check_ranges(row, most)
         rows.append(row)
     return rows
 
 
-def _check_ranges(row: Row, classes: int, confident: bool) -> None:
+def _check_ranges(row: Row, classes: int) -> None:
     if not 0 <= row.label < classes:
         raise ValueError(f"the true label of image {row.id} is {row.label}, outside of 0 to {classes - 1}")
     if len(row.labels) != len(row.margins) or not len(row.labels):
@@ -189,8 +189,8 @@ def _check_ranges(row: Row, classes: int, confident: bool) -> None:
     evaluated = row.labels != NOT_EVALUATED
     if not (row.margins[evaluated] >= 0).all() or not np.isnan(row.margins[~evaluated]).all():
         raise ValueError(f"a margin of image {row.id} is negative, missing or without a label")
-    if len(row.log_odds) != len(row.labels) or ((np.isnan(row.log_odds) == evaluated).any() and confident):
-        raise ValueError(f"a confidence of image {row.id} is missing or without a label")
+    if len(row.log_odds) != len(row.labels) or not np.isnan(row.log_odds[~evaluated]).all():
+        raise ValueError(f"a confidence of image {row.id} is without a label")
 
 
 def _lists(column: pa.ListArray) -> list[np.ndarray]:

@@ -113,12 +113,12 @@ class TableStore:
             ResultsError: if the folder can't be written.
         """
         assert table.margins is not None
-        assert table.log_odds is not None
         if table.labels.numel() and int(table.labels.max()) >= MOST_CLASSES:
             raise ResultsError(f"a store holds labels up to {MOST_CLASSES - 1}, got {int(table.labels.max())}")
         entries = table.labels.cpu().numpy().astype(np.int16)
         margins = rounded_down(table.margins).half().cpu().numpy()
-        log_odds = table.log_odds.float().cpu().numpy()
+        unknown = torch.full_like(table.margins, torch.nan)
+        log_odds = (unknown if table.log_odds is None else table.log_odds).float().cpu().numpy()
         for number, digest in enumerate(image_digests(images)):
             image_id = int(ids[number])
             stored = self._row(image_id) if image_id in self._index else None
