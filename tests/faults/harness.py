@@ -183,16 +183,19 @@ def limit_file_size(size: int) -> None:
 def flip_every_bit(folder: Path) -> dict[str, int]:
     """Flip each bit of a small shard; each flip must be refused or change nothing."""
     from mrcert_pl.errors import ResultsError
-    from mrcert_pl.mutants.shards import Row
+    from mrcert_pl.mutants.shards import FORMAT, Row
 
     table, shard = table_of(3), folder / "flips.parquet"
     labels, margins = table.labels[0].numpy().astype(np.int16), table.margins[0].half().numpy()  # type: ignore[index]
-    write_shard(shard, {"format": 3, **HEADER}, [Row(i, f"{i}.png", 1, "0" * 32, labels, margins) for i in range(2)])
+    log_odds = margins.astype(np.float32)
+    rows = [Row(i, f"{i}.png", 1, "0" * 32, labels, margins, log_odds) for i in range(2)]
+    write_shard(shard, {"format": FORMAT, **HEADER}, rows)
     original, refused = shard.read_bytes(), 0
 
     def content() -> object:
         header, rows = read_shard(shard)
-        return header, [(r.id, r.path, r.label, r.image, r.labels.tobytes(), r.margins.tobytes()) for r in rows]
+        numbers = [(r.labels.tobytes(), r.margins.tobytes(), r.log_odds.tobytes()) for r in rows]
+        return header, [(r.id, r.path, r.label, r.image) for r in rows], numbers
 
     expected = content()
     for bit in range(8 * len(original)):

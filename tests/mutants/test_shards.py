@@ -16,10 +16,10 @@ from hypothesis import strategies as st
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.mutants import shards
-from mrcert_pl.mutants.shards import SCHEMA, Row, read_header, read_shard, write_shard
+from mrcert_pl.mutants.shards import FORMAT, SCHEMA, Row, read_header, read_shard, write_shard
 
 HEADER: dict[str, Any] = {
-    "format": 3,
+    "format": FORMAT,
     "dataset": "digits",
     "weights_sha256": "ab" * 32,
     "model": {"format": 1, "model": "ViTSRF", "config": {"num_classes": 5, "split": 1}},
@@ -32,7 +32,8 @@ def a_row(number: int, mutants: int = 12, **changes: Any) -> Row:
     draws = np.random.default_rng(number)
     labels = draws.integers(-1, 5, mutants).astype(np.int16)
     margins = np.where(labels < 0, np.nan, draws.random(mutants)).astype(np.float16)
-    return replace(Row(number, f"{number}.png", number % 5, f"{number:032x}", labels, margins), **changes)
+    log_odds = np.where(labels < 0, np.nan, 8 * draws.random(mutants) - 4).astype(np.float32)
+    return replace(Row(number, f"{number}.png", number % 5, f"{number:032x}", labels, margins, log_odds), **changes)
 
 
 ROWS = [a_row(number) for number in range(4)]
@@ -48,8 +49,8 @@ def shard(tmp_path: Path) -> Path:
 def content(shard: Path) -> Any:
     """Everything that a shard says, in a form that can be compared."""
     header, rows = read_shard(shard)
-    facts = [(row.id, row.path, row.label, row.image, row.labels.tobytes(), row.margins.tobytes()) for row in rows]
-    return header, facts
+    numbers = [(row.labels.tobytes(), row.margins.tobytes(), row.log_odds.tobytes()) for row in rows]
+    return header, [(row.id, row.path, row.label, row.image) for row in rows], numbers
 
 
 def same_or_refused(shard: Path, expected: Any) -> bool:
@@ -63,10 +64,10 @@ def same_or_refused(shard: Path, expected: Any) -> bool:
 
 
 def test_what_is_read_is_what_was_written(shard: Path) -> None:
-    header, facts = content(shard)
+    header, facts, numbers = content(shard)
     assert header == HEADER == read_header(shard)
     assert [fact[0] for fact in facts] == [0, 1, 2, 3]
-    assert facts[2][4:] == (ROWS[2].labels.tobytes(), ROWS[2].margins.tobytes())
+    assert numbers[2] == (ROWS[2].labels.tobytes(), ROWS[2].margins.tobytes(), ROWS[2].log_odds.tobytes())
     assert [row.evaluated for row in read_shard(shard)[1]] == [int((row.labels >= 0).sum()) for row in ROWS]
 
 
@@ -116,10 +117,11 @@ def rewrite(shard: Path, change: Callable[[dict[str, Any]], Any], metadata: dict
         lambda row: row.update(image="0" * 32),
         lambda row: row["labels"].__setitem__(3, 2 if row["labels"][3] != 2 else 1),
         lambda row: row["margins"].__setitem__(3, 0.25),
-        lambda row: row.update(labels=row["labels"][:-1], margins=row["margins"][:-1]),
+        lambda row: row["log_odds"].__setitem__(3, 0.25),
+        lambda row: row.update({name: row[name][:-1] for name in ("labels", "margins", "log_odds")}),
         lambda row: row.update(digest=bytes(16)),
     ],
-    ids=["id", "path", "label", "image", "labels", "margins", "length", "digest"],
+    ids=["id", "path", "label", "image", "labels", "margins", "log_odds", "length", "digest"],
 )
 def test_a_changed_value_is_found(shard: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     rewrite(shard, change)
@@ -137,6 +139,7 @@ def test_a_changed_value_is_found(shard: Path, change: Callable[[dict[str, Any]]
         (a_row(1, labels=np.zeros(12, np.int16)), "a margin of image 1 is negative, missing or without a label"),
         (a_row(1, margins=np.zeros(12, np.float16)), "a margin of image 1 is negative, missing or without a label"),
         (a_row(1, margins=-a_row(1).margins), "a margin of image 1 is negative, missing or without a label"),
+        (a_row(1, log_odds=np.zeros(12, np.float32)), "a confidence of image 1 is without a label"),
         (a_row(1, margins=np.zeros(11, np.float16)), "image 1 has 12 labels and 11 margins"),
         (a_row(1, mutants=0), "image 1 has 0 labels and 0 margins"),
     ],
@@ -157,8 +160,8 @@ def test_values_out_of_range_are_refused_whatever_their_digest_says(tmp_path: Pa
         {"mutants": [1]},
         {"dataset": None},
         {"precision": 32},
-        {"format": 4},
-        {"format": "3"},
+        {"format": 5},
+        {"format": "4"},
     ],
     ids=str,
 )
@@ -187,11 +190,31 @@ def test_removed_rows_are_found(shard: Path) -> None:
         read_header(shard)
 
 
+def test_a_shard_of_format_3_is_read_without_confidences(tmp_path: Path) -> None:
+    """Written as versions without confidences did."""
+    text = json.dumps(HEADER | {"format": 3})
+    schema = SCHEMA.remove(SCHEMA.get_field_index("log_odds"))
+    columns: dict[str, list[Any]] = {name: [getattr(row, name) for row in ROWS] for name in schema.names[:-1]}
+    columns["digest"] = [row.digest(shards._key(text), form=3) for row in ROWS]
+    metadata = {
+        b"mrcert": text,
+        b"mrcert_rows": str(len(ROWS)),
+        b"mrcert_digest": shards._header_digest(text, len(ROWS)),
+    }
+    path = tmp_path / "000000_old.parquet"
+    old = pa.Table.from_pydict(columns, schema=schema.with_metadata(metadata))
+    pq.write_table(old, path, write_page_checksum=True)
+    header, rows = read_shard(path)
+    assert header["format"] == 3
+    assert [row.labels.tolist() for row in rows] == [row.labels.tolist() for row in ROWS]
+    assert all(np.isnan(row.log_odds).all() and len(row.log_odds) == len(row.labels) for row in rows)
+
+
 def test_another_format_is_refused_with_a_sentence(tmp_path: Path) -> None:
     old = pa.schema([("id", pa.int64())]).with_metadata({b"mrcert": json.dumps(HEADER | {"format": 2})})
     pq.write_table(pa.Table.from_pylist([{"id": 1}], schema=old), tmp_path / "000000_0000.parquet")
     for read in (read_header, read_shard):
-        with pytest.raises(ResultsError, match="another version of mrcert, in format 2 instead of 3; evaluate again"):
+        with pytest.raises(ResultsError, match="another version of mrcert, in format 2 instead of 4; evaluate again"):
             read(tmp_path / "000000_0000.parquet")
 
 

@@ -20,13 +20,14 @@ from mrcert_pl.geometry import (
     location_maps,
     window_borders,
 )
+from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.mutants import PredictionTable, TableStore, store_header
 from mrcert_pl.mutants.table import rounded_down
 from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, MutantFacts, VerdictRow
 
 GRID, WINDOW_PX, PATCH, CLASSES = (1, 6), (8, 8), 8, 4
 BORDERS = window_borders(GRID, WINDOW_PX)
-_ORDERS = {"undefended": 0, "patchcure": 2, "patchcure_paper": 2}
+_ORDERS = {"hicert": 2, "patchcensor": 2, "patchguardpp": 2, "undefended": 0, "patchcure": 2, "patchcure_paper": 2}
 _COLUMNS = pa.schema(
     [
         ("id", pa.int64()),
@@ -40,6 +41,8 @@ _COLUMNS = pa.schema(
         ("certified_fraction", pa.float32()),
         ("mutants_evaluated", pa.int32()),
         ("gflops", pa.float64()),
+        ("alert", pa.int32()),
+        ("detects", pa.int32()),
     ]
 )
 
@@ -69,7 +72,8 @@ def random_tables(mutants: Any, images: int) -> PredictionTable[Any]:
         # Some images have a patch under one mask: all mutants that don't hide it are misclassified.
         shown = ~mutants.containing(1)[1]
         labels[images // 2 :] = torch.where(shown, (labels[images // 2 :] + 1) % CLASSES, labels[images // 2 :])
-    return PredictionTable(mutants, labels, rounded_down(torch.rand(labels.shape) + 0.01))
+    log_odds = 4 * torch.randn(labels.shape, generator=torch.Generator().manual_seed(8)) + 3
+    return PredictionTable(mutants, labels, rounded_down(torch.rand(labels.shape) + 0.01), log_odds)
 
 
 class _Lazily:
@@ -80,6 +84,7 @@ class _Lazily:
         while (queries := defender.next_queries(table)).any():
             table.labels[queries] = full.labels[queries].to(table.labels.dtype)
             table.margins[queries] = full.margins[queries]  # type: ignore[index]
+            table.log_odds[queries] = full.log_odds[queries]  # type: ignore[index]
         self.table = table
 
 
@@ -137,8 +142,12 @@ def evaluation(folder: Path, name: str = "mrcert_sharp", images: int = 12, lazil
         "certified": sum(row.correct_and_certified for row in rows),
         "round_trip": sum(row.correct_and_round_trip for row in rows),
     }
+    if verdicts.alert is not None:
+        metric = accuracy_of(defender)
+        metric.update(verdicts, torch.tensor(labels))
+        counts = {kind: count for kind, count in metric.counts().items() if kind != "n"}
     settings: dict[str, Any] = {"name": name, "margin": 0.0} if name != "undefended" else {"name": name}
-    if name.startswith("mrcert"):
+    if name.startswith("mrcert") or verdicts.alert is not None:
         settings["patches"] = 2
     stated = "2x2" if voting else PATCH
     EvaluationResult(

@@ -39,7 +39,9 @@ def run(honest: Path, tmp_path: Path) -> Path:
 def table(image_id: int, *labels: int) -> Row:
     """The stored table of an image; labels of -1 are missing."""
     margins = np.where(np.array(labels) < 0, np.nan, 1.0).astype(np.float16)
-    return Row(image_id, f"{image_id}.png", 0, "", np.array(labels, dtype=np.int16), margins)
+    return Row(
+        image_id, f"{image_id}.png", 0, "", np.array(labels, dtype=np.int16), margins, margins.astype(np.float32)
+    )
 
 
 def evidence(**header: Any) -> Evidence:

@@ -122,7 +122,7 @@ def test_a_removed_accuracy_is_found(run: Path) -> None:
         (run / "results.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize("name", ["mrcert_sharp", "mrcert", "patchcure", "vot"])
+@pytest.mark.parametrize("name", ["mrcert_sharp", "mrcert", "patchcure", "vot", "hicert"])
 def test_every_changed_value_of_the_verdicts_is_found(tmp_path: Path, name: str) -> None:
     run = evaluation(tmp_path / "run", name)
     rows, draws = read_rows(run / "verdicts.parquet"), np.random.default_rng(0)

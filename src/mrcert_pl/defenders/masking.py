@@ -85,17 +85,20 @@ class MaskingDefender(Defender[UnionLattice]):
             raise ConfigurationError(f"{error}; {model.advice(patch, self.order, stride)}") from error
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
-        if table.mutants.order < self.order:
-            raise ConfigurationError(
-                f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
-                f"the table has them up to {table.mutants.order}"
-            )
+        self._check_order(table)
         if self.output == OutputLevel.TABLE:
             return _missing(table, self.order)
         return torch.cat([self._next(part) for part in in_parts(table, self.initial_order)])
 
     def decide_complete(self, table: PredictionTable[UnionLattice]) -> Verdicts:
         return Verdicts.cat([self.decide_part(part, self.output) for part in in_parts(table, self.initial_order)])
+
+    def _check_order(self, table: PredictionTable[UnionLattice]) -> None:
+        if table.mutants.order < self.order:
+            raise ConfigurationError(
+                f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "
+                f"the table has them up to {table.mutants.order}"
+            )
 
     def _next(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
         """Missing entries of the first orders; after these, entries that may settle a level (Theorem 20)."""

@@ -12,13 +12,17 @@ from torch import Tensor
 
 from mrcert_pl.errors import unknown
 
+NO_ALERT = -1
+NO_LABEL = -1
+ANY_LABEL = -2
+
 
 @total_ordering
 class OutputLevel(Enum):
     """Requested outputs of a defender. The levels are ordered; each includes the outputs of the lower ones.
 
-    - ``label``: label, case, witness and level;
-    - ``certificate``: certified;
+    - ``label``: label, case, witness, level and alert;
+    - ``certificate``: certified, and the label of detection;
     - ``round_trip``: round trip;
     - ``map``: number of certified patches and safe masks;
     - ``table``: the same fields, and a table without missing entries.
@@ -56,8 +60,8 @@ class OutputLevel(Enum):
 
 
 _FIELDS: dict[OutputLevel, tuple[str, ...]] = {
-    OutputLevel.LABEL: ("label", "case", "witness", "level"),
-    OutputLevel.CERTIFICATE: ("certified",),
+    OutputLevel.LABEL: ("label", "case", "witness", "level", "alert"),
+    OutputLevel.CERTIFICATE: ("certified", "detects"),
     OutputLevel.ROUND_TRIP: ("round_trip",),
     OutputLevel.MAP: ("certified_patches", "safe_masks"),
     OutputLevel.TABLE: (),
@@ -83,6 +87,11 @@ class Verdicts:
         level: number of patches of the rule that decided; 0 if none did and the label is a fallback.
         safe_masks: whether a patch inside the mask can't change the label, in the order of the lattice's masks;
             ``None`` if the defender certifies all placements or none.
+        alert: first mutant (column of the table) that raises the alert of a detector, :data:`NO_ALERT` (-1) if none
+            does.
+        detects: label that the image is detection-certified for: every image that differs from this one inside the
+            patches has this label or raises an alert; :data:`NO_LABEL` (-1) for none, :data:`ANY_LABEL` (-2) if it
+            raises an alert whatever the label is.
     """
 
     label: Int[Tensor, " image"]
@@ -93,6 +102,8 @@ class Verdicts:
     certified_patches: Int[Tensor, " image"] | None = None
     level: Int[Tensor, " image"] | None = None
     safe_masks: Bool[Tensor, "image mask"] | None = None
+    alert: Int[Tensor, " image"] | None = None
+    detects: Int[Tensor, " image"] | None = None
 
     def __len__(self) -> int:
         return len(self.label)

@@ -10,9 +10,12 @@ from importlib import import_module
 from typing import Any
 
 from mrcert_pl.defenders.base import Defender
+from mrcert_pl.defenders.hicert import HiCert
 from mrcert_pl.defenders.mrcert import MRCert
 from mrcert_pl.defenders.mrcert_cascade import MRCertCascade
+from mrcert_pl.defenders.patchcensor import PatchCensor
 from mrcert_pl.defenders.patchcure import PatchCURE
+from mrcert_pl.defenders.patchguardpp import PatchGuardPlusPlus
 from mrcert_pl.defenders.undefended import Undefended
 from mrcert_pl.defenders.vote import AblationVote
 from mrcert_pl.errors import ConfigurationError, unknown
@@ -115,11 +118,14 @@ def _one_patch(defender: Build, **fixed: Any) -> Build:
 
 _RULES = "mrcert_pl.verification"
 _REGISTRY |= {
+    "hicert": _Entry(HiCert, f"{_RULES}.detection:hicert"),
     "mrcert": _Entry(MRCert, f"{_RULES}.masks:mrcert"),
     "mrcert_cascade": _Entry(MRCertCascade, f"{_RULES}.masks:cascade"),
     "mrcert_sharp": _Entry(partial(MRCert, certificate="sharp"), f"{_RULES}.masks:mrcert_sharp"),
+    "patchcensor": _Entry(PatchCensor, f"{_RULES}.detection:patchcensor"),
     "patchcure": _Entry(_one_patch(PatchCURE), f"{_RULES}.masks:patchcure"),
     "patchcure_paper": _Entry(_one_patch(PatchCURE, certificate="paper"), f"{_RULES}.masks:patchcure_paper"),
+    "patchguardpp": _Entry(PatchGuardPlusPlus, f"{_RULES}.detection:patchguardpp"),
     "undefended": _Entry(_one_patch(Undefended), f"{_RULES}.masks:undefended"),
     "vot": _Entry(_one_patch(AblationVote), f"{_RULES}.votes:vote"),
     "vot_sharp": _Entry(_one_patch(AblationVote, certificate="sharp"), f"{_RULES}.votes:vote_sharp"),

@@ -34,9 +34,11 @@ def check_settings(patches: object, margin: float) -> None:
 def in_parts(table: PredictionTable[UnionLattice], patches: int) -> list[PredictionTable[UnionLattice]]:
     """Split a table so that comparisons over ``S`` and ``T`` of ``patches`` masks fit into memory."""
     step = max(1, _CHUNK // table.mutants.size(patches) ** 2)
-    labels, margins = table.labels.split(step), table.margins
-    parts = zip(labels, [None] * len(labels) if margins is None else margins.split(step), strict=True)
-    return [PredictionTable(table.mutants, *part) for part in parts]
+    labels = table.labels.split(step)
+    margins, log_odds = (
+        [None] * len(labels) if part is None else part.split(step) for part in (table.margins, table.log_odds)
+    )
+    return [PredictionTable(table.mutants, *part) for part in zip(labels, margins, log_odds, strict=True)]
 
 
 def trusted(table: PredictionTable[UnionLattice], margin: float) -> Bool[Tensor, "image mutant"]:

@@ -7,7 +7,7 @@ import lightning as L
 
 from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender, Verdicts
-from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantEvaluator, MutantSet, PredictionTable, TableStore
 
@@ -47,7 +47,7 @@ class Certification(L.LightningModule):
         self.defender = defender
         self.evaluator = MutantEvaluator(model, mutants, token_budget)
         self.store = store
-        self.metric = CertifiedRecoveryAccuracy(attacked)
+        self.metric = accuracy_of(defender, attacked)
         self.on_batch = on_batch
         self.finished = 0
         self.counts: dict[str, int] = {}

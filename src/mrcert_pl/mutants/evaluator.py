@@ -8,6 +8,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.mutants.confidence import log_odds
 from mrcert_pl.mutants.memory import fitting_budget, halved
 from mrcert_pl.mutants.precision import full_float32
 from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
@@ -120,6 +121,7 @@ class MutantEvaluator:
         budget: int,
     ) -> None:
         assert table.margins is not None
+        assert table.log_odds is not None
         hidden = self.mutants.hidden.to(features.device)
         tokens = self.model.mutant_tokens(self.mutants.hidden).to(features.device)
         image, mutant = queries.nonzero(as_tuple=True)
@@ -138,6 +140,7 @@ class MutantEvaluator:
                 best = logits.topk(min(2, logits.shape[1]), dim=1)
                 table.labels[rows, columns] = logits.argmax(1).to(table.labels.dtype)
                 table.margins[rows, columns] = rounded_down(best.values[:, 0] - best.values[:, -1])
+                table.log_odds[rows, columns] = log_odds(logits).float()
                 left = left[len(part) :]
 
 

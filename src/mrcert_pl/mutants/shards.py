@@ -17,7 +17,9 @@ from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
 from mrcert_pl.mutants.table import NOT_EVALUATED
 
-FORMAT = 3
+FORMAT = 4
+# Format 3 has no confidences.
+FORMATS = (3, FORMAT)
 # Labels are stored as int16.
 MOST_CLASSES = 1 << 15
 SCHEMA = pa.schema(
@@ -28,9 +30,11 @@ SCHEMA = pa.schema(
         pa.field("image", pa.string(), nullable=False),
         pa.field("labels", pa.list_(pa.field("element", pa.int16(), nullable=False)), nullable=False),
         pa.field("margins", pa.list_(pa.field("element", pa.float16(), nullable=False)), nullable=False),
+        pa.field("log_odds", pa.list_(pa.field("element", pa.float32(), nullable=False)), nullable=False),
         pa.field("digest", pa.binary(16), nullable=False),
     ]
 )
+_SCHEMA_3 = SCHEMA.remove(SCHEMA.get_field_index("log_odds"))
 _HEADER, _ROWS, _DIGEST = b"mrcert", b"mrcert_rows", b"mrcert_digest"
 _TYPES: Mapping[str, type] = {"weights_sha256": str, "dataset": str, "precision": str, "model": dict, "mutants": dict}
 # What pyarrow raises for damaged files, beside its own exceptions, depends on the damaged byte.
@@ -48,6 +52,7 @@ class Row:
         image: Digest of the pixels.
         labels: int16 ``[mutant]``, -1 where nothing was evaluated.
         margins: float16 ``[mutant]``, NaN where nothing was evaluated.
+        log_odds: float32 ``[mutant]``, log-odds of the confidence; NaN where unknown (format 3) or not evaluated.
     """
 
     id: int
@@ -56,19 +61,22 @@ class Row:
     image: str
     labels: np.ndarray
     margins: np.ndarray
+    log_odds: np.ndarray
 
     @property
     def evaluated(self) -> int:
         """Number of entries that hold a label."""
         return int((self.labels != NOT_EVALUATED).sum())
 
-    def digest(self, header: bytes) -> bytes:
-        """Digest of all values, keyed by the digest of the shard's header."""
+    def digest(self, header: bytes, form: int = FORMAT) -> bytes:
+        """Digest of all values of a format, keyed by the digest of the shard's header."""
         path, image = self.path.encode("utf-8", "surrogatepass"), self.image.encode("utf-8", "surrogatepass")
         sizes = struct.pack("<qiqqqq", self.id, self.label, len(path), len(image), len(self.labels), len(self.margins))
         digest = hashlib.blake2b(sizes, digest_size=16, key=header)
         for part in (path, image, self.labels.astype("<i2").tobytes(), self.margins.astype("<f2").tobytes()):
             digest.update(part)
+        if form != 3:
+            digest.update(self.log_odds.astype("<f4").tobytes())
         return digest.digest()
 
 
@@ -129,14 +137,14 @@ def _checked_header(metadata: Mapping[bytes, bytes], rows: int, shard: Path) -> 
     if not isinstance(header, dict):
         raise ValueError("its header is not an object")
     # Older formats have no digest of the header.
-    if header.get("format") != FORMAT and _DIGEST not in metadata:
+    if header.get("format") not in FORMATS and _DIGEST not in metadata:
         raise ResultsError(
             f"the tables in {shard.parent} were written by another version of mrcert, in format "
             f"{header.get('format')} instead of {FORMAT}; evaluate again, with another folder as store="
         )
     if metadata.get(_ROWS) != str(rows).encode() or metadata.get(_DIGEST) != _header_digest(text, rows).encode():
         raise ValueError("its header does not agree with the digest of the header")
-    if header.get("format") != FORMAT:
+    if header.get("format") not in FORMATS:
         raise ValueError(f"its format is {header.get('format')!r} instead of {FORMAT}")
     for name, kind in _TYPES.items():
         if name in header and not isinstance(header[name], kind):
@@ -148,18 +156,23 @@ def _checked_header(metadata: Mapping[bytes, bytes], rows: int, shard: Path) -> 
 
 
 def _checked_rows(content: pa.Table, header: Mapping[str, Any], key: bytes) -> list[Row]:
-    if not content.schema.equals(SCHEMA):
+    form = header["format"]
+    if not content.schema.equals(SCHEMA if form == FORMAT else _SCHEMA_3):
         raise ValueError("its columns are not those of a table store")
     if any(column.null_count for column in content.columns):
         raise ValueError("a value is missing")
     facts = {name: content[name].to_pylist() for name in ("id", "path", "label", "image", "digest")}
     labels, margins = (_lists(content[name].combine_chunks()) for name in ("labels", "margins"))
+    if form == FORMAT:
+        log_odds = _lists(content["log_odds"].combine_chunks())
+    else:
+        log_odds = [np.full(len(part), np.nan, np.float32) for part in labels]
     most = _classes(header)
     rows = []
     for number in range(content.num_rows):
         plain = {name: facts[name][number] for name in ("id", "path", "label", "image")}
-        row = Row(**plain, labels=labels[number], margins=margins[number])
-        if row.digest(key) != facts["digest"][number]:
+        row = Row(**plain, labels=labels[number], margins=margins[number], log_odds=log_odds[number])
+        if row.digest(key, form) != facts["digest"][number]:
             raise ValueError(f"row {number} does not agree with its digest")
         _check_ranges(row, most)
         rows.append(row)
@@ -176,6 +189,8 @@ def _check_ranges(row: Row, classes: int) -> None:
     evaluated = row.labels != NOT_EVALUATED
     if not (row.margins[evaluated] >= 0).all() or not np.isnan(row.margins[~evaluated]).all():
         raise ValueError(f"a margin of image {row.id} is negative, missing or without a label")
+    if len(row.log_odds) != len(row.labels) or not np.isnan(row.log_odds[~evaluated]).all():
+        raise ValueError(f"a confidence of image {row.id} is without a label")
 
 
 def _lists(column: pa.ListArray) -> list[np.ndarray]:

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from mrcert_pl.errors import ResultsError, differences
 from mrcert_pl.files import unique_name
-from mrcert_pl.mutants.shards import FORMAT, MOST_CLASSES, Row, read_header, read_shard, write_shard
+from mrcert_pl.mutants.shards import FORMAT, FORMATS, MOST_CLASSES, Row, read_header, read_shard, write_shard
 from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
 
 # A write may cost 2 % of the time since the last one, and its interval grows to 0.1 % of the store's time.
@@ -117,17 +117,15 @@ class TableStore:
             raise ResultsError(f"a store holds labels up to {MOST_CLASSES - 1}, got {int(table.labels.max())}")
         entries = table.labels.cpu().numpy().astype(np.int16)
         margins = rounded_down(table.margins).half().cpu().numpy()
+        unknown = torch.full_like(table.margins, torch.nan)
+        log_odds = (unknown if table.log_odds is None else table.log_odds).float().cpu().numpy()
         for number, digest in enumerate(image_digests(images)):
             image_id = int(ids[number])
             stored = self._row(image_id) if image_id in self._index else None
-            row = Row(
-                image_id,
-                str(paths[number]),
-                int(labels[number]),
-                digest,
-                entries[number] if stored is None else np.append(entries[number], stored.labels[entries.shape[1] :]),
-                margins[number] if stored is None else np.append(margins[number], stored.margins[entries.shape[1] :]),
-            )
+            parts = {"labels": entries[number], "margins": margins[number], "log_odds": log_odds[number]}
+            if stored is not None:
+                parts = {name: np.append(part, getattr(stored, name)[len(part) :]) for name, part in parts.items()}
+            row = Row(image_id, str(paths[number]), int(labels[number]), digest, **parts)
             if row.evaluated > (0 if stored is None else stored.evaluated):
                 self._rows.append(row)
         now = time.monotonic()
@@ -169,7 +167,9 @@ class TableStore:
             yield {name: [getattr(row, name) for row in rows] for name in ("id", "path", "label")}, table
 
     def _check(self, header: Mapping[str, Any]) -> None:
-        if found := differences(header, self.header, "in the store"):
+        # Shards of several formats may lie in one store; this version writes the newest.
+        same = {"format": FORMAT} if header.get("format") in FORMATS else {}
+        if found := differences({**header, **same}, self.header, "in the store"):
             raise ResultsError(
                 f"the tables in {self.folder} were made by something else:\n  "
                 + "\n  ".join(found)
@@ -255,6 +255,8 @@ def _shards(folder: Path) -> list[Path]:
 
 def _fill(table: PredictionTable[Any], number: int, row: Row) -> None:
     assert table.margins is not None
+    assert table.log_odds is not None
     common = min(table.labels.shape[1], len(row.labels))
     table.labels[number, :common] = torch.from_numpy(row.labels[:common].astype(np.int32)).to(table.labels)
     table.margins[number, :common] = torch.from_numpy(row.margins[:common].astype(np.float32)).to(table.margins)
+    table.log_odds[number, :common] = torch.from_numpy(row.log_odds[:common].copy()).to(table.log_odds)

@@ -39,12 +39,14 @@ Mutants = TypeVar("Mutants", bound=MutantSet)
 
 @dataclass(frozen=True)
 class PredictionTable(Generic[Mutants]):
-    """Labels, and optionally margins, of mutants.
+    """Labels, and optionally margins and confidences, of mutants.
 
     Args:
         mutants: mutants of the columns: unions of masks, or ablations.
         labels: labels of the base model, integers ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) for missing entries.
         margins: top-two logit margins ``[image, mutant]``, or ``None``.
+        log_odds: log-odds of the confidences ``[image, mutant]`` (:func:`mrcert_pl.mutants.confidence.log_odds`), or
+            ``None``; NaN where unknown.
 
     Raises:
         ConfigurationError: for tensors of another shape or dtype.
@@ -53,6 +55,7 @@ class PredictionTable(Generic[Mutants]):
     mutants: Mutants
     labels: Tensor
     margins: Tensor | None = None
+    log_odds: Tensor | None = None
 
     def __post_init__(self) -> None:
         if self.labels.ndim != 2 or self.labels.shape[1] != len(self.mutants):
@@ -61,10 +64,11 @@ class PredictionTable(Generic[Mutants]):
             )
         if self.labels.is_floating_point() or self.labels.dtype == torch.bool:
             raise ConfigurationError(f"labels must be integers, not {self.labels.dtype}")
-        if self.margins is not None and self.margins.shape != self.labels.shape:
-            raise ConfigurationError(
-                f"margins must have the shape of the labels, {list(self.labels.shape)}, not {list(self.margins.shape)}"
-            )
+        for name, values in (("margins", self.margins), ("log_odds", self.log_odds)):
+            if values is not None and values.shape != self.labels.shape:
+                raise ConfigurationError(
+                    f"{name} must have the shape of the labels, {list(self.labels.shape)}, not {list(values.shape)}"
+                )
 
     @classmethod
     def empty(cls, mutants: Mutants, images: int, device: torch.device | str = "cpu") -> "PredictionTable[Mutants]":
@@ -74,13 +78,13 @@ class PredictionTable(Generic[Mutants]):
             mutants,
             torch.full(shape, NOT_EVALUATED, dtype=torch.int32, device=device),
             torch.full(shape, torch.nan, device=device),
+            torch.full(shape, torch.nan, device=device),
         )
 
     def rows(self, images: Int[Tensor, " row"] | Bool[Tensor, " image"]) -> "PredictionTable[Mutants]":
         """Return a copy of the rows of some images, by their positions or as a mask."""
-        return PredictionTable(
-            self.mutants, self.labels[images], None if self.margins is None else self.margins[images]
-        )
+        margins, log_odds = (None if part is None else part[images] for part in (self.margins, self.log_odds))
+        return PredictionTable(self.mutants, self.labels[images], margins, log_odds)
 
     @property
     def lattice(self) -> Mutants:

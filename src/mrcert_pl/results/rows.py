@@ -55,6 +55,8 @@ def verdict_rows(
         "round_trip": verdicts.round_trip,
         "certified_patches": verdicts.certified_patches,
         "level": verdicts.level,
+        "alert": verdicts.alert,
+        "detects": verdicts.detects,
         "mutants_evaluated": table.evaluated.sum(1),
         "gflops": None if flops is None else flops.per_image(table.evaluated) / 1e9,
     }

@@ -16,6 +16,8 @@ Patch: TypeAlias = int | str | tuple[int | str, ...]
 """A patch as the configuration gives it: pixels of a square, another shape as text, or several of these."""
 
 ADVERSARIAL = "adversarial_certified"
+OF_HARMFUL = (ADVERSARIAL, "harmful_alerts")
+"""Accuracies of attacked images, relative to those that the base model misclassifies."""
 
 _PACKAGES = ("mrcert_pl", "torch", "torchvision", "lightning", "timm", "torchmetrics", "numpy")
 
@@ -130,6 +132,8 @@ class VerdictRow(Record):
         certified_fraction: Fraction of the patch placements that leave the label.
         mutants_evaluated: Number of mutants evaluated.
         gflops: Floating-point operations in 10^9.
+        alert: First mutant that raises the alert of a detector, -1 if none does; ``None`` for other defenders.
+        detects: Label that a detector is certified for, -1 for none, -2 for any.
     """
 
     id: Count
@@ -147,6 +151,8 @@ class VerdictRow(Record):
     certified_fraction: Fraction | None = None
     mutants_evaluated: Count = 0
     gflops: Amount | None = None
+    alert: Annotated[int, Field(ge=-1)] | None = None
+    detects: Annotated[int, Field(ge=-2)] | None = None
 
     @property
     def base_correct(self) -> bool:
@@ -231,7 +237,7 @@ class EvaluationResult(RunDocument):
 
     def __post_init__(self) -> None:
         for name, accuracy in self.accuracy.items():
-            if accuracy.n > self.n or (accuracy.n < self.n and name != ADVERSARIAL):
+            if accuracy.n > self.n or (accuracy.n < self.n and name not in OF_HARMFUL):
                 raise FieldError(f"accuracy.{name}.n", f"must be n = {self.n}, got {accuracy.n}")
 
     @property

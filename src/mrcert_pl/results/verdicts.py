@@ -32,8 +32,12 @@ SCHEMA = pa.schema(
         ("certified_fraction", pa.float32()),
         ("mutants_evaluated", pa.int32()),
         ("gflops", pa.float64()),
+        ("alert", pa.int32()),
+        ("detects", pa.int32()),
     ]
 )
+# Columns that earlier versions did not write.
+_LATER = {"alert", "detects"}
 
 
 class VerdictWriter:
@@ -108,8 +112,9 @@ def read_verdicts(path: Path) -> list[VerdictRow]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
-        if sorted(table.column_names) != sorted(SCHEMA.names):
-            other = sorted(set(table.column_names) ^ set(SCHEMA.names)) or ["one stands twice"]
+        names = [*table.column_names, *(_LATER if _LATER.isdisjoint(table.column_names) else ())]
+        if sorted(names) != sorted(SCHEMA.names):
+            other = sorted(set(names) ^ set(SCHEMA.names)) or ["one stands twice"]
             raise FieldError("columns", f"missing or unknown: {', '.join(other)}")
         rows: list[VerdictRow] = checked(list[VerdictRow], table.to_pylist(), "row ")
         if len({row.id for row in rows}) != len(rows):

@@ -9,10 +9,11 @@ from typing import Any
 
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import ImageDataModule, Sample
-from mrcert_pl.defenders import Defender, OutputLevel, Verdicts
+from mrcert_pl.defenders import Defender, Detector, OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.lit import Certification
+from mrcert_pl.metrics.certified_detection import DETECTIONS, HARMFUL_ALERTS
 from mrcert_pl.metrics.certified_recovery import ACCURACIES, ADVERSARIAL
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.models.flops import TableFlops
@@ -23,7 +24,7 @@ from mrcert_pl.results.examples import DefenceExample, Example, verdict_examples
 from mrcert_pl.results.locations import Locations, read_locations, write_locations
 from mrcert_pl.results.rows import count_locations, verdict_rows
 from mrcert_pl.results.runs import LOCATIONS, RESULTS, VERDICTS, read_deltas
-from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, MutantFacts, VerdictRow
+from mrcert_pl.results.schema import OF_HARMFUL, Accuracy, Environment, EvaluationResult, MutantFacts, VerdictRow
 from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts, read_verdicts
 from mrcert_pl.tasks.announce import announce_cost, announce_run
 from mrcert_pl.tasks.examples import defence_examples, image_source
@@ -77,7 +78,7 @@ class EvaluationSettings(SubjectSettings):
             raise ConfigurationError(
                 f"examples must be a number of images or a list of their ids, got {self.examples!r}"
             )
-        known = (*ACCURACIES, ADVERSARIAL)
+        known = tuple(dict.fromkeys((*ACCURACIES, ADVERSARIAL, *DETECTIONS, HARMFUL_ALERTS)))
         if wrong := [name for name in self.reported if name not in known]:
             raise unknown("accuracy (reported=)", wrong[0], known)
 
@@ -268,7 +269,8 @@ def _write(
         **facts,
     )
     result.write(folder / RESULTS)
-    if defender.name != "undefended" and not counts["certified"]:
+    certified = counts["certified_ratio" if isinstance(defender, Detector) else "certified"]
+    if defender.name != "undefended" and not certified:
         log.warning(
             "none of the %d images is certified: the model may need more training with masks, or a smaller patch",
             counts["n"],
@@ -282,7 +284,7 @@ def _write(
 def _accuracies(counts: Mapping[str, int], reported: Mapping[str, float | None]) -> dict[str, Accuracy]:
     """Return the accuracies of counts; the adversarial one is of the images that the base model misclassifies."""
     n = counts["n"]
-    totals = {name: n - counts["base"] if name == ADVERSARIAL else n for name in counts}
+    totals = {name: n - counts["base"] if name in OF_HARMFUL else n for name in counts}
     return {name: Accuracy(count, totals[name], reported.get(name)) for name, count in counts.items() if name != "n"}
 
 

@@ -10,7 +10,7 @@ from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender, Verdicts
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import PatchSpec
-from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import geometry_of
 from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore
@@ -65,7 +65,7 @@ def decide_stored(
     Raises:
         ConfigurationError: if the tables lack labels that the defender needs.
     """
-    metric = CertifiedRecoveryAccuracy(attacked)
+    metric = accuracy_of(defender, attacked)
     for images, table in store.batches(mutants, only):
         verdicts = defender.decide(table)
         label = torch.tensor(images["label"])

@@ -30,8 +30,20 @@ Of ``config`` and ``environment`` the entries that repeat another claim are comp
 _IMAGES = 16
 # A table that was filled lazily must give the same verdict for any missing entries; they are drawn this many times.
 _DRAWS = 2
-_COLUMNS = ("prediction", "case", "witness", "certified", "round_trip", "certified_patches", "level", "safe_masks")
-_NO_ROUND_TRIP = ("undefended", "patchcure", "patchcure_paper")
+_COLUMNS = (
+    "prediction",
+    "case",
+    "witness",
+    "certified",
+    "round_trip",
+    "certified_patches",
+    "level",
+    "safe_masks",
+    "alert",
+    "detects",
+)
+_DETECTORS = ("hicert", "patchcensor", "patchguardpp")
+_NO_ROUND_TRIP = ("undefended", "patchcure", "patchcure_paper", *_DETECTORS)
 
 
 def verify(
@@ -176,6 +188,8 @@ class _Comparison:
     def _order(self, stated: int) -> int:
         """Largest number of masks in a union, by the rule of a defender of the package."""
         defender, patches = self.result.defender, self.settings.get("patches", 2)
+        if defender in _DETECTORS:
+            return self.settings.get("patches", 1)
         return {"undefended": 0, "patchcure": 2, "patchcure_paper": 2}.get(
             defender, 2 * patches if defender in ("mrcert", "mrcert_sharp", "mrcert_cascade") else stated
         )
@@ -207,12 +221,12 @@ class _Comparison:
         correct = [row.prediction == row.label for row in rows]
         base = [row.base_prediction == row.label for row in rows]
         certified = [c and row.certified for c, row in zip(correct, rows, strict=True)]
-        counts = {
-            "base": (sum(base), n),
-            "clean": (sum(correct), n),
-            "certified": (sum(certified), n),
-            "round_trip": (sum(c and row.round_trip for c, row in zip(correct, rows, strict=True)), n),
-        }
+        counts = {"base": (sum(base), n), "clean": (sum(correct), n)}
+        if self.result.defender in _DETECTORS:
+            counts |= _detections(rows, correct, "harmful_alerts" in accuracy)
+        else:
+            round_trip = sum(c and row.round_trip for c, row in zip(correct, rows, strict=True))
+            counts |= {"certified": (sum(certified), n), "round_trip": (round_trip, n)}
         if ADVERSARIAL in accuracy:
             counts[ADVERSARIAL] = (sum(c and not b for c, b in zip(certified, base, strict=True)), n - sum(base))
         reported = self.result.config.get("reported") or {}
@@ -272,11 +286,12 @@ class _Comparison:
     ) -> list[np.ndarray] | None:
         labels = np.stack([table.labels[: self.columns] for table in tables]).astype(np.int64)
         margins = np.stack([table.margins[: self.columns] for table in tables]).astype(np.float64)
+        log_odds = np.stack([table.log_odds[: self.columns] for table in tables]).astype(np.float64)
         missing = labels < 0
         self.completed += int(missing.any(1).sum())
         counts = None
         for filled in _completions(labels, margins, missing, draws):
-            answers = self.rule(*filled)
+            answers = self.rule(*filled, log_odds)
             for number, row in enumerate(rows):
                 for name in _COLUMNS:
                     computed = answers[name][number].tolist() if name in answers else None
@@ -319,6 +334,21 @@ class _Comparison:
                 self.differences.append(Difference(None, f"locations.npz: {name}", stated, expected))
 
 
+def _detections(rows: Sequence[VerdictRow], correct: Sequence[bool], attacked: bool) -> dict[str, tuple[int, int]]:
+    """Counts of a detector and their denominators."""
+    n, harmful = len(rows), [not good for good in correct]
+    alerts = [row.alert is not None and row.alert >= 0 for row in rows]
+    certified = [row.detects in (row.label, -2) for row in rows]
+    counts = {
+        "certified_detection": (sum(a and b for a, b in zip(certified, correct, strict=True)), n),
+        "certified_ratio": (sum(certified), n),
+        "alerts": (sum(alerts), n),
+    }
+    if attacked:
+        counts["harmful_alerts"] = (sum(a and b for a, b in zip(alerts, harmful, strict=True)), sum(harmful))
+    return counts
+
+
 def _tables_of(claim: Claim) -> Path:
     own = claim.folder / "mutants"
     if own.is_dir():
@@ -335,8 +365,8 @@ def _defaults(rule: Rule | None) -> dict[str, Any]:
 
 def _bound(
     rule: Rule, mutants: Mapping[str, Any], settings: Mapping[str, Any], defender: str
-) -> Callable[[np.ndarray, np.ndarray], dict[str, Any]]:
-    """The rule as a function of labels and margins, with settings of checked names and types.
+) -> Callable[[np.ndarray, np.ndarray, np.ndarray], dict[str, Any]]:
+    """The rule as a function of labels, margins and log-odds of confidences, with settings of checked names and types.
 
     Raises:
         ResultsError: for settings that the rule doesn't have or doesn't admit.
@@ -347,9 +377,11 @@ def _bound(
         if name not in defaults or type(value) not in kinds:
             raise ResultsError(f"the result has {name}={value!r} for {defender}, which its second implementation lacks")
 
-    def decide(labels: np.ndarray, margins: np.ndarray) -> dict[str, Any]:
+    confident = "log_odds" in inspect.signature(rule).parameters
+
+    def decide(labels: np.ndarray, margins: np.ndarray, log_odds: np.ndarray) -> dict[str, Any]:
         try:
-            return rule(mutants, labels, margins, **settings)
+            return rule(mutants, labels, margins, *([log_odds] if confident else []), **settings)
         except (LookupError, ValueError, TypeError, ArithmeticError) as error:
             raise ResultsError(
                 f"the settings {dict(settings)} of {defender} don't fit the mutants of its tables ({error})"

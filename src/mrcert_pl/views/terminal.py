@@ -28,7 +28,10 @@ def show_results(results: Sequence[AnyResult], console: Console | None = None) -
     """Print one table per data set, model, patch and number of images, and explain the numbers."""
     console = console or Console()
     for group in by_subject(results, "dataset", "model", "patch", "n"):
-        console.print(results_table(group))
+        detectors = [result for result in group if "alerts" in result.accuracy]
+        for part in ([result for result in group if result not in detectors], detectors):
+            if part:
+                console.print(results_table(part))
     _explain(console, *legend(results))
 
 

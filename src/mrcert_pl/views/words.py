@@ -6,13 +6,21 @@ from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, SeedAccuracy
 from mrcert_pl.results.seeds import AnyResult, SeedsResult
 
 TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
+_DETECTION = {
+    "certified_detection": "detection",
+    "certified_ratio": "ratio",
+    "alerts": "alerts",
+    "harmful_alerts": "harmful alerts",
+}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
 
 
 def titles(results: Sequence[AnyResult]) -> dict[str, str]:
-    """The accuracies that some results have, by name, with their titles."""
-    attacked = any(ADVERSARIAL in result.accuracy for result in results)
-    return TITLES | (_ATTACKED if attacked else {})
+    """The accuracies that some results have, by name, with their titles; without results those of recovery."""
+    found = {name for result in results for name in result.accuracy} or set(TITLES)
+    if results and all("alerts" in result.accuracy for result in results):
+        found.remove("base")  # the label of a detector is the base model's
+    return {name: title for name, title in (TITLES | _ATTACKED | _DETECTION).items() if name in found}
 
 
 def percent(value: float) -> str:
@@ -91,12 +99,18 @@ def legend(results: Sequence[AnyResult]) -> list[str]:
         lines.append(
             "adv. certified: clean and certified, of the images that the base model misclassifies under attack"
         )
+    if "alerts" in titles(results):
+        lines.append(
+            "detection: correct, and every patched version has this label or raises an alert; ratio: the same for the "
+            "true label, whatever the label is; alerts: on these images as they are"
+        )
     return lines + notes(results)
 
 
 def notes(results: Sequence[AnyResult]) -> list[str]:
     """Explain what some results lack, one line each."""
-    unpromised = {result.defender: result.round_trip_note for result in results if result.round_trip_note}
+    recovering = [result for result in results if "round_trip" in result.accuracy]
+    unpromised = {result.defender: result.round_trip_note for result in recovering if result.round_trip_note}
     alike = [r.defender for r in results if isinstance(r, SeedsResult) and len(r.seeds) > r.weights]
     return [
         *(f"{defender}, round trip: {note}" for defender, note in unpromised.items()),

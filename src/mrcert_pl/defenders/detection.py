@@ -1,0 +1,145 @@
+"""Certified detection: the label of the base model, and an alert (docs/theory.md, section 14)."""
+
+import math
+from abc import abstractmethod
+from weakref import WeakKeyDictionary
+
+import torch
+from jaxtyping import Bool, Float, Int
+from torch import Tensor
+
+from mrcert_pl.defenders.base import NO_WITNESS, check_margin
+from mrcert_pl.defenders.masking import MaskingDefender
+from mrcert_pl.defenders.outputs import ANY_LABEL, NO_ALERT, NO_LABEL, OutputLevel, Verdicts
+from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants.table import PredictionTable
+
+_MAXIMAL: "WeakKeyDictionary[UnionLattice, dict[int, Int[Tensor, ' entry']]]" = WeakKeyDictionary()
+
+
+class Detector(MaskingDefender):
+    """A rule that raises an alert on entries of the maximal unions of ``patches`` masks; one patch by default.
+
+    An entry that dissents from the unmasked image raises an alert if :meth:`dissent_alerts`, one that agrees with it if
+    :meth:`agreement_alerts`. Both look at its confidence alone. The certificate follows from the two (Theorem 21): an
+    image is detection-certified for a label if every patched version has this label or raises an alert.
+
+    A detector certifies no recovery: ``certified`` and ``round_trip`` are false. Case 1 is silence, Case 2 an alert.
+
+    Args:
+        patches: number of patches at the same time.
+        margin: entries of a certificate have a top-two logit margin above this, and log-odds at this distance from the
+            threshold (Theorem 22; 0: no condition).
+
+    Raises:
+        ConfigurationError: for less than one patch, a negative margin, or a table that lacks the margins or confidences
+            that the rule needs.
+    """
+
+    round_trip_note = "a detector raises an alert and recovers no label"
+    needs_confidence = False
+
+    def __init__(self, patches: int = 1, margin: float = 0.0) -> None:
+        if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
+            raise ConfigurationError(f"a detector needs a whole number of patches, at least one, not {patches!r}")
+        check_margin(margin)
+        self.patches = self.order = self.initial_order = patches
+        self.margin = margin
+
+    @abstractmethod
+    def dissent_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
+        """Whether an entry raises an alert if it dissents; with a margin, whether it does in every other run too."""
+
+    @abstractmethod
+    def agreement_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
+        """Whether an entry raises an alert if it agrees; with a margin, whether it does in every other run too."""
+
+    def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
+        self._check_order(table)
+        wanted = torch.zeros_like(table.evaluated)
+        wanted[:, 0] = True
+        wanted[:, maximal_unions(table.mutants, self.order).to(wanted.device)] = True
+        return wanted & ~table.evaluated
+
+    def decide_part(
+        self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
+    ) -> Verdicts:
+        entries = maximal_unions(table.mutants, self.order).to(table.labels.device)
+        labels, log_odds = table.labels[:, entries].long(), self._log_odds(table)[:, entries]
+        label = table.labels[:, 0].long()
+        dissents = labels != label[:, None]
+        alerting = torch.where(dissents, self.dissent_alerts(log_odds, 0.0), self.agreement_alerts(log_odds, 0.0))
+        raised = alerting.any(1)
+        none = torch.zeros_like(label)
+        return Verdicts(
+            label=label,
+            certified=none.bool(),
+            round_trip=none.bool(),
+            case=torch.where(raised, 2, 1),
+            witness=none + NO_WITNESS,
+            certified_patches=none,
+            level=none,
+            alert=torch.where(raised, entries[alerting.int().argmax(1)], NO_ALERT),
+            detects=self._detects(labels, log_odds, table.above(self.margin)[:, entries]),
+        )
+
+    def _detects(
+        self,
+        labels: Int[Tensor, "image entry"],
+        log_odds: Float[Tensor, "image entry"],
+        trusted: Bool[Tensor, "image entry"],
+    ) -> Int[Tensor, " image"]:
+        """The label that an image is detection-certified for."""
+        # An entry in doubt raises an alert whatever the label is; any other is good for its own label alone.
+        decided = ~self.agreement_alerts(log_odds, self.margin)
+        reliable = self.dissent_alerts(log_odds, self.margin) & (trusted | ~decided)
+        lowest = labels.masked_fill(~decided, torch.iinfo(labels.dtype).max).amin(1)
+        highest = labels.masked_fill(~decided, NO_LABEL).amax(1)
+        one = torch.where(lowest == highest, highest, NO_LABEL)
+        certified = torch.where(decided.any(1), one, ANY_LABEL)
+        return torch.where(reliable.all(1), certified, NO_LABEL)
+
+    def _log_odds(self, table: PredictionTable[UnionLattice]) -> Float[Tensor, "image mutant"]:
+        if not self.needs_confidence:
+            return torch.zeros(table.labels.shape, device=table.labels.device)
+        needed = ~self.next_queries(PredictionTable.empty(table.mutants, len(table.labels), table.labels.device))
+        if table.log_odds is None or (table.log_odds.isnan() & ~needed).any():
+            raise ConfigurationError(
+                f"{type(self).__name__} needs confidences, and these tables have none: they were stored by an earlier "
+                "version; evaluate again with another folder as store="
+            )
+        return table.log_odds
+
+
+class ThresholdDetector(Detector):
+    """A detector that compares confidences with a threshold.
+
+    Args:
+        threshold: softmax confidence, from 0 to 1.
+        patches, margin: see :class:`Detector`.
+    """
+
+    needs_confidence = True
+
+    def __init__(self, threshold: float = 0.8, patches: int = 1, margin: float = 0.0) -> None:
+        super().__init__(patches, margin)
+        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+            raise ConfigurationError(f"the threshold of a confidence must be from 0 to 1, got {threshold!r}")
+        self.threshold = threshold
+
+    @property
+    def log_odds_threshold(self) -> float:
+        """The threshold as log-odds, infinite at 0 and 1."""
+        if self.threshold in (0, 1):
+            return math.copysign(math.inf, self.threshold - 0.5)
+        return math.log(self.threshold / (1 - self.threshold))
+
+
+def maximal_unions(lattice: UnionLattice, order: int) -> Int[Tensor, " entry"]:
+    """Columns of the unions of at most ``order`` masks that lie inside no other of them (Definition 14)."""
+    found = _MAXIMAL.setdefault(lattice, {})
+    if order not in found:
+        inside = lattice.containing(order)[:, : lattice.size(order)]
+        found[order] = (inside.sum(1) == 1).nonzero()[:, 0]
+    return found[order]

@@ -1,0 +1,132 @@
+"""The rules of certified detection in NumPy, from their definitions (docs/theory.md, section 14)."""
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+
+from mrcert_pl.verification.masks import Unions
+
+# May an entry of this confidence raise an alert: if it dissents, if it agrees?
+Condition = Callable[[np.ndarray, float], np.ndarray]
+
+
+def patchcensor(
+    mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray, *, patches: int = 1, margin: float = 0.0
+) -> dict[str, np.ndarray]:
+    """One-mask agreement."""
+    odds = np.zeros(labels.shape)
+    return _detected(mutants, labels, margins, odds, patches, margin, _always, _never)
+
+
+def hicert(
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    log_odds: np.ndarray,
+    *,
+    threshold: float = 0.8,
+    patches: int = 1,
+    margin: float = 0.0,
+) -> dict[str, np.ndarray]:
+    """HiCert: entries without confidence raise an alert too."""
+    bound = _log_odds_of(threshold)
+    return _detected(
+        mutants, labels, margins, log_odds, patches, margin, _always, lambda odds, away: odds < bound - away
+    )
+
+
+def patchguardpp(
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    log_odds: np.ndarray,
+    *,
+    threshold: float = 0.8,
+    patches: int = 1,
+    margin: float = 0.0,
+) -> dict[str, np.ndarray]:
+    """PatchGuard++: only entries with confidence raise an alert."""
+    bound = _log_odds_of(threshold)
+    return _detected(
+        mutants, labels, margins, log_odds, patches, margin, lambda odds, away: odds > bound + away, _never
+    )
+
+
+def _detected(
+    mutants: Mapping[str, Any],
+    labels: np.ndarray,
+    margins: np.ndarray,
+    odds: np.ndarray,
+    patches: int,
+    margin: float,
+    dissenting: Condition,
+    agreeing: Condition,
+) -> dict[str, np.ndarray]:
+    unions = Unions([int(mask, 16) for mask in mutants["masks"]], patches).unions
+    largest = [i for i, one in enumerate(unions) if not any(one != other and one & other == one for other in unions)]
+    if np.isnan(odds[:, largest]).any():
+        raise ValueError("its tables have no confidences")
+    n = len(labels)
+    alert, detects = np.full(n, -1), np.full(n, -1)
+    for image in range(n):
+        base = labels[image, 0]
+        # Labels that a harmful attack could have silently, with the patches under one of the largest unions.
+        for column in largest:
+            entry = odds[image, column : column + 1]
+            raises = (dissenting if labels[image, column] != base else agreeing)(entry, 0.0)[0]
+            if raises and alert[image] < 0:
+                alert[image] = column
+        found = {_promised(labels, margins, odds, image, column, margin, dissenting, agreeing) for column in largest}
+        bound = found - {-2}
+        if not bound:
+            detects[image] = -2
+        elif len(bound) == 1:
+            detects[image] = bound.pop()
+    no = np.zeros(n, dtype=bool)
+    return {
+        "prediction": labels[:, 0],
+        "case": np.where(alert >= 0, 2, 1),
+        "witness": np.full(n, -1),
+        "certified": no,
+        "round_trip": no,
+        "certified_patches": np.zeros(n, dtype=int),
+        "level": np.zeros(n, dtype=int),
+        "alert": alert,
+        "detects": detects,
+    }
+
+
+def _promised(
+    labels: np.ndarray,
+    margins: np.ndarray,
+    odds: np.ndarray,
+    image: int,
+    column: int,
+    margin: float,
+    dissenting: Condition,
+    agreeing: Condition,
+) -> int:
+    """The one label that stays possible without an alert from this entry; -2 if none does, -1 if more than one does."""
+    entry = odds[image, column : column + 1]
+    if not dissenting(entry, margin)[0]:
+        return -1
+    if agreeing(entry, margin)[0]:
+        return -2
+    known = margin == 0 or margins[image, column] > margin
+    return int(labels[image, column]) if known else -1
+
+
+def _always(odds: np.ndarray, away: float) -> np.ndarray:
+    return np.ones(odds.shape, dtype=bool)
+
+
+def _never(odds: np.ndarray, away: float) -> np.ndarray:
+    return np.zeros(odds.shape, dtype=bool)
+
+
+def _log_odds_of(threshold: float) -> float:
+    if not 0 <= threshold <= 1:
+        raise ValueError(f"the threshold {threshold} is no confidence")
+    with np.errstate(divide="ignore"):
+        return float(np.log(threshold) - np.log1p(-threshold))
