@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcert_pl.cli.configuration import CONF_DIR, most_specific
+from mrcert_pl.cli.configuration import CONF_DIR, most_specific, requeued, run_name
 
 ROOT = Path(__file__).parents[2]
 COMMAND = "from mrcert_pl.cli.main import main; main()"
@@ -76,3 +76,19 @@ def test_a_wheel_composes_the_same(in_checkout: str, wheel: Path, tmp_path: Path
 )
 def test_the_most_specific_option_of_a_group(model: str, dataset: str, option: str) -> None:
     assert most_specific("recipe/for", "default", model, dataset) == option
+
+
+def test_the_tasks_of_a_slurm_job_share_the_folder_of_a_run(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("SLURM_STEP_ID", "SLURM_STEP_NUM_TASKS", "SLURM_RESTART_COUNT"):
+        monkeypatch.delenv(name, raising=False)
+    assert run_name("10-31-04") == "10-31-04"
+    assert not requeued()
+    monkeypatch.setenv("SLURM_JOB_ID", "7")
+    monkeypatch.setenv("SLURM_STEP_ID", "0")
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "1")
+    # Several commands of one step with one task have folders of their own.
+    assert run_name("10-31-04") == "10-31-04"
+    monkeypatch.setenv("SLURM_STEP_NUM_TASKS", "2")
+    monkeypatch.setenv("SLURM_RESTART_COUNT", "1")
+    assert run_name("10-31-04") == run_name("10-31-05") == "slurm_7_0"
+    assert requeued()

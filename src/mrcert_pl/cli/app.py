@@ -21,7 +21,7 @@ from omegaconf.errors import OmegaConfBaseException
 
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.adopt import adopted
-from mrcert_pl.cli.configuration import CONF_DIR, most_specific
+from mrcert_pl.cli.configuration import CONF_DIR, most_specific, run_name
 from mrcert_pl.errors import MRCertError
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
@@ -32,6 +32,7 @@ _TERMINATED = 143
 
 
 OmegaConf.register_new_resolver("most_specific", most_specific, replace=True)
+OmegaConf.register_new_resolver("run_name", run_name, replace=True)
 OmegaConf.register_new_resolver("conf_dir", lambda: str(CONF_DIR), replace=True)
 
 

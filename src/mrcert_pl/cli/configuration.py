@@ -1,5 +1,6 @@
 """Location of the Hydra configuration."""
 
+import os
 from pathlib import Path
 
 import mrcert_pl
@@ -33,3 +34,22 @@ def most_specific(group: str, option: str, model: str, dataset: str) -> str:
     """
     candidates = (f"{option}_{model}_{dataset}", f"{option}_{model}", f"{option}_{dataset}")
     return next((name for name in candidates if (CONF_DIR / group / f"{name}.yaml").is_file()), "none")
+
+
+def run_name(time: str) -> str:
+    """Return the name of a run's folder: the time, or job and step where several SLURM tasks share the run.
+
+    The tasks of a step start at different times and must use one folder, and a requeued job must find its own.
+
+    Args:
+        time: Time at which this process was started.
+    """
+    step = os.environ.get("SLURM_STEP_ID")
+    if step is None or int(os.environ.get("SLURM_STEP_NUM_TASKS", 1)) == 1:
+        return time
+    return f"slurm_{os.environ['SLURM_JOB_ID']}_{step}"
+
+
+def requeued() -> bool:
+    """Return whether SLURM has started this job again."""
+    return int(os.environ.get("SLURM_RESTART_COUNT", 0)) > 0
