@@ -8,7 +8,7 @@ import torch
 
 from mrcert_pl.callbacks.whole_checkpoints import PREVIOUS
 from mrcert_pl.errors import CheckpointError, ResultsError
-from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of, store_folder
+from mrcert_pl.tasks.resume import checkpoint_to_resume, own_checkpoint, record_settings, run_of, store_folder
 
 IDENTITY = {"patch": 16, "stride": (1, 2), "seed": 0}
 
@@ -39,6 +39,12 @@ def test_the_newest_run_with_these_settings_is_resumed(tmp_path: Path) -> None:
     finished(tmp_path / "newest", 1, patch=32)
     assert checkpoint_to_resume("last", IDENTITY, tmp_path / "new") == wanted
     assert run_of(wanted) == tmp_path / "newer"
+
+
+def test_a_requeued_run_has_its_own_checkpoint_after_the_first_epoch(tmp_path: Path) -> None:
+    assert own_checkpoint(tmp_path / "a") is None
+    wanted = finished(tmp_path / "a", 1)
+    assert own_checkpoint(tmp_path / "a") == str(wanted)
 
 
 def test_settings_that_differ_are_listed(tmp_path: Path) -> None:

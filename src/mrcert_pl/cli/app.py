@@ -19,7 +19,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli import most_specific, usage
+from mrcert_pl.cli import most_specific, slurm, usage
 from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.errors import MRCertError
@@ -31,6 +31,7 @@ _HINT = f"({_FULL_ERROR}=1 shows the traceback)"
 _TERMINATED = 143
 
 most_specific.register()
+slurm.register()
 
 
 def command(

@@ -6,6 +6,7 @@ from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command, completed, is_first_process
 from mrcert_pl.cli.following import command_line
+from mrcert_pl.cli.slurm import requeued
 
 
 @command("train")
@@ -14,13 +15,14 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.cli.instantiate import defender, training_settings
     from mrcert_pl.cli.lineage import training_artifacts
     from mrcert_pl.cli.record import begun
-    from mrcert_pl.tasks.resume import checkpoint_to_resume, run_of
+    from mrcert_pl.tasks.resume import checkpoint_to_resume, own_checkpoint, run_of
     from mrcert_pl.tasks.train import train
     from mrcert_pl.views.wandb import log_training
 
     cfg = completed(cfg)
     draft = training_settings(cfg, loggers=False)
-    resumed = checkpoint_to_resume(draft.resume, draft.identity(), draft.run.folder)
+    resume = draft.resume or (own_checkpoint(draft.run.folder) if requeued() else None)
+    resumed = checkpoint_to_resume(resume, draft.identity(), draft.run.folder)
     if resumed and (folder := run_of(resumed)):
         cfg = completed(cfg, folder)
     settings = training_settings(cfg, resume=resumed)

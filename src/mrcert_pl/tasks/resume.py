@@ -53,6 +53,12 @@ def checkpoint_to_resume(resume: str | None, identity: Mapping[str, Any], folder
     return _first_readable(fitting)
 
 
+def own_checkpoint(folder: Path) -> str | None:
+    """Return the last checkpoint in the folder of a run, ``None`` before its first epoch is finished."""
+    path = folder / "checkpoints" / LAST
+    return str(path) if path.is_file() else None
+
+
 def _first_readable(checkpoints: Sequence[Path]) -> Path:
     """Return the first undamaged checkpoint, and log the damaged ones.
 

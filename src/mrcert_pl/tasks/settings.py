@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
+from lightning.pytorch.plugins.environments import SLURMEnvironment
 
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
 from mrcert_pl.data.preprocessing import Resize
@@ -173,6 +174,7 @@ class TrainerSettings:
             "use_distributed_sampler": False,
             "default_root_dir": str(folder),
             "enable_progress_bar": self.progress,
+            "plugins": _plugins(),
         }
         arguments = {**defaults, **self.options, **more}
         try:
@@ -187,6 +189,15 @@ class TrainerSettings:
             )
         except (TypeError, ValueError) as error:
             raise ConfigurationError(f"Lightning refuses the trainer's settings: {error}") from error
+
+
+def _plugins() -> list[SLURMEnvironment]:
+    """Return SLURM's environment without Lightning's requeueing, inside a job.
+
+    Lightning saves a checkpoint in the middle of an epoch and prefers it to any other one from then on. A training that
+    resumes after its last finished epoch ends with the weights of an undisturbed one.
+    """
+    return [SLURMEnvironment(auto_requeue=False)] if SLURMEnvironment.detect() else []
 
 
 @dataclass(frozen=True)
