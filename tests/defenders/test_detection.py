@@ -21,7 +21,7 @@ def test_only_unions_inside_no_other_are_asked() -> None:
     assert unions == [0b0011, 0b0100, 0b1000]
     pairs = [NESTED.unions[column] for column in maximal_unions(NESTED, 2)]
     assert sorted(pairs) == [0b0111, 0b1011, 0b1100]
-    queries = PatchCensor(patches=2).next_queries(PredictionTable.empty(NESTED, 1))
+    queries = PatchCensor(at_once=2).next_queries(PredictionTable.empty(NESTED, 1))
     assert {NESTED.unions[column] for column in queries[0].nonzero()[:, 0]} == {0, *pairs}
 
 
@@ -69,7 +69,7 @@ def test_tables_without_confidences_say_what_to_do(log_odds: torch.Tensor | None
         ("hicert", {"threshold": 1.5}, "must be from 0 to 1, got 1.5"),
         ("patchguardpp", {"threshold": -0.1}, "must be from 0 to 1, got -0.1"),
         ("hicert", {"threshold": math.nan}, "must be from 0 to 1, got nan"),
-        ("patchcensor", {"patches": 0}, "at least one, not 0"),
+        ("patchcensor", {"at_once": 0}, "at least one, not 0"),
         ("patchcensor", {"margin": -1.0}, "can't be negative"),
     ],
 )

@@ -60,7 +60,7 @@ class DetectionGame(PatchGame):
 
 def of_patches(detector: Detector, patches: int) -> Detector:
     threshold = {} if isinstance(detector, PatchCensor) else {"threshold": detector.threshold}  # type: ignore[attr-defined]
-    return type(detector)(patches=patches, **threshold)
+    return type(detector)(at_once=patches, **threshold)
 
 
 @pytest.mark.parametrize(("grid", "classes", "patches"), CASES)
@@ -153,7 +153,7 @@ def test_the_second_implementation_agrees(name: str, grid: str, patches: int, ma
     margins = torch.rand(game.played.labels.shape, generator=torch.Generator().manual_seed(1))
     rows = torch.randperm(len(margins), generator=torch.Generator().manual_seed(2))[:400]
     game.played = PredictionTable(game.lattice, game.played.labels, margins, game.played.log_odds).rows(rows)
-    settings = {"margin": margin, "patches": patches} | ({} if name == "patchcensor" else {"threshold": 0.6})
+    settings = {"margin": margin, "at_once": patches} | ({} if name == "patchcensor" else {"threshold": 0.6})
     detector: Any = {"patchcensor": PatchCensor, "hicert": HiCert, "patchguardpp": PatchGuardPlusPlus}[name]
     verdicts = detector(**settings).decide(game.played)
     answers = rules_of(game, name, **settings)

@@ -228,7 +228,7 @@ def test_a_file_that_is_no_image(checkpoint: Path, tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
-        ({"defender": "mrcrt"}, "unknown defender 'mrcrt'; choose one of: mrcert, mrcert_cascade"),
+        ({"defender": "mrcrt"}, "unknown defender 'mrcrt'; choose one of: hicert, mrcert, mrcert_cascade"),
         ({"defender": "vot"}, "votes over ablations, and MaskedViT has none"),
         ({"patch": 60}, "can hide all 7 windows"),
         ({"class_names": ["a"]}, "the model has 5 classes, got 1 names"),

@@ -27,7 +27,7 @@ from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, Mu
 
 GRID, WINDOW_PX, PATCH, CLASSES = (1, 6), (8, 8), 8, 4
 BORDERS = window_borders(GRID, WINDOW_PX)
-_ORDERS = {"hicert": 2, "patchcensor": 2, "patchguardpp": 2, "undefended": 0, "patchcure": 2, "patchcure_paper": 2}
+_ORDERS = {"hicert": 1, "patchcensor": 1, "patchguardpp": 1, "undefended": 0, "patchcure": 2, "patchcure_paper": 2}
 _COLUMNS = pa.schema(
     [
         ("id", pa.int64()),
@@ -147,7 +147,7 @@ def evaluation(folder: Path, name: str = "mrcert_sharp", images: int = 12, lazil
         metric.update(verdicts, torch.tensor(labels))
         counts = {kind: count for kind, count in metric.counts().items() if kind != "n"}
     settings: dict[str, Any] = {"name": name, "margin": 0.0} if name != "undefended" else {"name": name}
-    if name.startswith("mrcert") or verdicts.alert is not None:
+    if name.startswith("mrcert"):
         settings["patches"] = 2
     stated = "2x2" if voting else PATCH
     EvaluationResult(

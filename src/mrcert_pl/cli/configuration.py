@@ -1,10 +1,9 @@
 """Location of the Hydra configuration, and what the supported versions of Hydra spell differently."""
 
 from collections.abc import Mapping
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
-
-import hydra
 
 import mrcert_pl
 
@@ -20,7 +19,7 @@ def _conf_dir() -> Path:
 CONF_DIR = _conf_dir()
 """Folder of the Hydra configuration: the same files in a checkout and in an installed wheel."""
 
-HYDRA_1_3 = hydra.__version__.startswith("1.3.")
+HYDRA_1_3 = version("hydra-core").startswith("1.3.")
 """Whether Hydra is older than 1.4, whose ``instantiate`` takes the classes that a configuration may name."""
 
 VERSION_BASE: Mapping[str, Any] = {"version_base": "1.3"} if HYDRA_1_3 else {}

@@ -19,7 +19,7 @@ _MAXIMAL: "WeakKeyDictionary[UnionLattice, dict[int, Int[Tensor, ' entry']]]" = 
 
 
 class Detector(MaskingDefender):
-    """A rule that raises an alert on entries of the maximal unions of ``patches`` masks; one patch by default.
+    """A rule that raises an alert on entries of the maximal unions of ``at_once`` masks; one patch by default.
 
     An entry that dissents from the unmasked image raises an alert if :meth:`dissent_alerts`, one that agrees with it if
     :meth:`agreement_alerts`. Both look at its confidence alone. The certificate follows from the two (Theorem 21): an
@@ -28,7 +28,7 @@ class Detector(MaskingDefender):
     A detector certifies no recovery: ``certified`` and ``round_trip`` are false. Case 1 is silence, Case 2 an alert.
 
     Args:
-        patches: number of patches at the same time.
+        at_once: number of patches at the same time.
         margin: entries of a certificate have a top-two logit margin above this, and log-odds at this distance from the
             threshold (Theorem 22; 0: no condition).
 
@@ -40,11 +40,11 @@ class Detector(MaskingDefender):
     round_trip_note = "a detector raises an alert and recovers no label"
     needs_confidence = False
 
-    def __init__(self, patches: int = 1, margin: float = 0.0) -> None:
-        if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
-            raise ConfigurationError(f"a detector needs a whole number of patches, at least one, not {patches!r}")
+    def __init__(self, at_once: int = 1, margin: float = 0.0) -> None:
+        if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
+            raise ConfigurationError(f"a detector needs a whole number of patches, at least one, not {at_once!r}")
         check_margin(margin)
-        self.patches = self.order = self.initial_order = patches
+        self.at_once = self.order = self.initial_order = at_once
         self.margin = margin
 
     @abstractmethod
@@ -117,13 +117,13 @@ class ThresholdDetector(Detector):
 
     Args:
         threshold: softmax confidence, from 0 to 1.
-        patches, margin: see :class:`Detector`.
+        at_once, margin: see :class:`Detector`.
     """
 
     needs_confidence = True
 
-    def __init__(self, threshold: float = 0.8, patches: int = 1, margin: float = 0.0) -> None:
-        super().__init__(patches, margin)
+    def __init__(self, threshold: float = 0.8, at_once: int = 1, margin: float = 0.0) -> None:
+        super().__init__(at_once, margin)
         if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
             raise ConfigurationError(f"the threshold of a confidence must be from 0 to 1, got {threshold!r}")
         self.threshold = threshold

@@ -14,7 +14,7 @@ class HiCert(ThresholdDetector):
     raises more alerts on clean images. The threshold 0 is one-mask agreement.
 
     Args:
-        threshold, patches, margin: see :class:`ThresholdDetector`.
+        threshold, at_once, margin: see :class:`ThresholdDetector`.
     """
 
     name = "hicert"

@@ -13,7 +13,7 @@ class PatchCensor(Detector):
     Detection of PatchCensor (Huang et al. 2023), ViP (Li et al. 2022) and DOMA: for one patch all masks agree.
 
     Args:
-        patches, margin: see :class:`Detector`.
+        at_once, margin: see :class:`Detector`.
     """
 
     name = "patchcensor"

@@ -14,7 +14,7 @@ class PatchGuardPlusPlus(ThresholdDetector):
     The rule is applied to masked images of the base model, not to windows of its features as in the paper.
 
     Args:
-        threshold, patches, margin: see :class:`ThresholdDetector`.
+        threshold, at_once, margin: see :class:`ThresholdDetector`.
     """
 
     name = "patchguardpp"

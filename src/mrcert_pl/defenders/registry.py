@@ -118,14 +118,14 @@ def _one_patch(defender: Build, **fixed: Any) -> Build:
 
 _RULES = "mrcert_pl.verification"
 _REGISTRY |= {
-    "hicert": _Entry(HiCert, f"{_RULES}.detection:hicert"),
+    "hicert": _Entry(_one_patch(HiCert), f"{_RULES}.detection:hicert"),
     "mrcert": _Entry(MRCert, f"{_RULES}.masks:mrcert"),
     "mrcert_cascade": _Entry(MRCertCascade, f"{_RULES}.masks:cascade"),
     "mrcert_sharp": _Entry(partial(MRCert, certificate="sharp"), f"{_RULES}.masks:mrcert_sharp"),
-    "patchcensor": _Entry(PatchCensor, f"{_RULES}.detection:patchcensor"),
+    "patchcensor": _Entry(_one_patch(PatchCensor), f"{_RULES}.detection:patchcensor"),
     "patchcure": _Entry(_one_patch(PatchCURE), f"{_RULES}.masks:patchcure"),
     "patchcure_paper": _Entry(_one_patch(PatchCURE, certificate="paper"), f"{_RULES}.masks:patchcure_paper"),
-    "patchguardpp": _Entry(PatchGuardPlusPlus, f"{_RULES}.detection:patchguardpp"),
+    "patchguardpp": _Entry(_one_patch(PatchGuardPlusPlus), f"{_RULES}.detection:patchguardpp"),
     "undefended": _Entry(_one_patch(Undefended), f"{_RULES}.masks:undefended"),
     "vot": _Entry(_one_patch(AblationVote), f"{_RULES}.votes:vote"),
     "vot_sharp": _Entry(_one_patch(AblationVote, certificate="sharp"), f"{_RULES}.votes:vote_sharp"),

@@ -12,11 +12,11 @@ Condition = Callable[[np.ndarray, float], np.ndarray]
 
 
 def patchcensor(
-    mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray, *, patches: int = 1, margin: float = 0.0
+    mutants: Mapping[str, Any], labels: np.ndarray, margins: np.ndarray, *, at_once: int = 1, margin: float = 0.0
 ) -> dict[str, np.ndarray]:
     """One-mask agreement."""
     odds = np.zeros(labels.shape)
-    return _detected(mutants, labels, margins, odds, patches, margin, _always, _never)
+    return _detected(mutants, labels, margins, odds, at_once, margin, _always, _never)
 
 
 def hicert(
@@ -26,13 +26,13 @@ def hicert(
     log_odds: np.ndarray,
     *,
     threshold: float = 0.8,
-    patches: int = 1,
+    at_once: int = 1,
     margin: float = 0.0,
 ) -> dict[str, np.ndarray]:
     """HiCert: entries without confidence raise an alert too."""
     bound = _log_odds_of(threshold)
     return _detected(
-        mutants, labels, margins, log_odds, patches, margin, _always, lambda odds, away: odds < bound - away
+        mutants, labels, margins, log_odds, at_once, margin, _always, lambda odds, away: odds < bound - away
     )
 
 
@@ -43,13 +43,13 @@ def patchguardpp(
     log_odds: np.ndarray,
     *,
     threshold: float = 0.8,
-    patches: int = 1,
+    at_once: int = 1,
     margin: float = 0.0,
 ) -> dict[str, np.ndarray]:
     """PatchGuard++: only entries with confidence raise an alert."""
     bound = _log_odds_of(threshold)
     return _detected(
-        mutants, labels, margins, log_odds, patches, margin, lambda odds, away: odds > bound + away, _never
+        mutants, labels, margins, log_odds, at_once, margin, lambda odds, away: odds > bound + away, _never
     )
 
 
@@ -58,12 +58,12 @@ def _detected(
     labels: np.ndarray,
     margins: np.ndarray,
     odds: np.ndarray,
-    patches: int,
+    at_once: int,
     margin: float,
     dissenting: Condition,
     agreeing: Condition,
 ) -> dict[str, np.ndarray]:
-    unions = Unions([int(mask, 16) for mask in mutants["masks"]], patches).unions
+    unions = Unions([int(mask, 16) for mask in mutants["masks"]], at_once).unions
     largest = [i for i, one in enumerate(unions) if not any(one != other and one & other == one for other in unions)]
     if np.isnan(odds[:, largest]).any():
         raise ValueError("its tables have no confidences")

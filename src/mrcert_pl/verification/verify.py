@@ -189,7 +189,7 @@ class _Comparison:
         """Largest number of masks in a union, by the rule of a defender of the package."""
         defender, patches = self.result.defender, self.settings.get("patches", 2)
         if defender in _DETECTORS:
-            return self.settings.get("patches", 1)
+            return self.settings.get("at_once", 1)
         return {"undefended": 0, "patchcure": 2, "patchcure_paper": 2}.get(
             defender, 2 * patches if defender in ("mrcert", "mrcert_sharp", "mrcert_cascade") else stated
         )
