@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from mrcert_pl.defenders import Verdicts
+from mrcert_pl.defenders import PatchCensor, Verdicts
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_masks, window_borders
 from mrcert_pl.guard import GuardVerdict, Policy
 from mrcert_pl.guard.explain import WindowGeometry, guard_verdicts
-from mrcert_pl.guard.verdict import meaning_of
+from mrcert_pl.guard.verdict import meaning_of, meaning_of_silence
 from mrcert_pl.mutants import PredictionTable
 
 PATCH, POLICY = PatchSpec(12), Policy()
@@ -57,6 +57,23 @@ def test_a_witness_is_windows_and_pixels() -> None:
     found = explained()
     assert [v.witness for v in found] == [(), (1, 2), None, None]
     assert [v.witness_px for v in found] == [(), ((0, 16, 64, 48),), None, None]
+
+
+def test_a_detector_accepts_or_raises_an_alert_that_says_where() -> None:
+    rows = TABLE.rows(torch.tensor([0, 1, 3]))
+    found = guard_verdicts(
+        rows, PatchCensor().decide(rows), MODEL, PATCH, POLICY, ["a", "b", "c"], ["0", "1", "3"], 0.5
+    )
+    assert [v.decision for v in found] == ["accept", "alert", "alert"]
+    assert [v.alert_px for v in found] == [None, ((0, 0, 64, 32),), ((0, 0, 64, 32),)]
+    assert [v.label for v in found] == [1, 0, 0]
+    assert not any(v.certified for v in found), "a detector recovers nothing"
+    assert [v.meaning for v in found] == [meaning_of_silence(PATCH, MODEL.image_px, 1), None, None]
+    assert "gets this label or raises an alert" in str(found[0].meaning)
+    assert found[1].to_json()["alert_px"] == [[0, 0, 64, 32]]
+    labels = PatchCensor().with_output("label").decide(rows)
+    lesser = guard_verdicts(rows, labels, MODEL, PATCH, POLICY, ["a", "b", "c"], ["0", "1", "3"], 0.5)
+    assert [v.decision for v in lesser] == [None, "alert", "alert"]
 
 
 @pytest.mark.parametrize(

@@ -78,7 +78,6 @@ class Detector(MaskingDefender):
             round_trip=none.bool(),
             case=torch.where(raised, 2, 1),
             witness=none + NO_WITNESS,
-            certified_patches=none,
             level=none,
             alert=torch.where(raised, entries[alerting.int().argmax(1)], NO_ALERT),
             detects=self._detects(labels, log_odds, table.above(self.margin)[:, entries]),

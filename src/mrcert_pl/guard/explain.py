@@ -5,10 +5,10 @@ from typing import Any, Protocol, runtime_checkable
 
 from torch import Tensor
 
-from mrcert_pl.defenders import Verdicts
+from mrcert_pl.defenders import ANY_LABEL, Verdicts
 from mrcert_pl.geometry import Borders, PatchSpec, UnionLattice, certified_fraction, hidden_boxes, location_maps
 from mrcert_pl.guard.policy import Policy
-from mrcert_pl.guard.verdict import Box, GuardVerdict, meaning_of
+from mrcert_pl.guard.verdict import Box, GuardVerdict, meaning_of, meaning_of_silence
 from mrcert_pl.mutants import PredictionTable
 
 
@@ -62,12 +62,22 @@ def guard_verdicts(
         patches = value("certified_patches", row)
         proven = 1 + bool(round_trip) if patches is None else patches
         witness, boxes = _witness(int(verdicts.witness[row]), table, model)
+        decision = policy.decide(certified, round_trip, hides=bool(witness))
+        meaning = meaning_of(proven, patch, model.image_px) if certified else None
+        alert_px = None
+        if verdicts.alert is not None:
+            alert, detects = value("alert", row), value("detects", row)
+            silent_for = None if detects is None else detects in (label, ANY_LABEL)
+            decision = policy.decide_detection(alert >= 0, silent_for)
+            _, alert_px = _witness(alert, table, model)
+            if decision == "accept":
+                meaning = meaning_of_silence(patch, model.image_px, table.mutants.order)
         described.append(
             GuardVerdict(
                 image=name,
                 label=label,
                 name=class_names[label],
-                decision=policy.decide(certified, round_trip, hides=bool(witness)),
+                decision=decision,
                 certified=certified,
                 certified_patches=patches,
                 round_trip=round_trip,
@@ -80,7 +90,8 @@ def guard_verdicts(
                 base_name=class_names[base_label],
                 mutants_evaluated=int(table.evaluated[row].sum()),
                 seconds=seconds,
-                meaning=meaning_of(proven, patch, model.image_px) if certified else None,
+                meaning=meaning,
+                alert_px=alert_px,
                 maps=tuple(shape[row] for shape in maps),
             )
         )

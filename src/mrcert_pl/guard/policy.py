@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 from mrcert_pl.errors import unknown
 
-Decision = Literal["accept", "recovered", "abstain"]
+Decision = Literal["accept", "recovered", "alert", "abstain"]
 Requirement = Literal["certificate", "round_trip"]
 
 
@@ -18,6 +18,12 @@ class Policy:
       location. The label is certified all the same, the clean original included.
     - ``abstain``: not certified. The label may be correct, but nothing is guaranteed. A witness alone is no guarantee:
       its label is the original's only if the original was certified, which this image can't tell.
+
+    With a detector (:meth:`decide_detection`), whatever is required:
+
+    - ``accept``: silent and detection-certified: every patched version has this label or raises an alert.
+    - ``alert``: a masked image contradicts the label, or is too uncertain.
+    - ``abstain``: silent, and nothing is guaranteed.
 
     Args:
         require: ``certificate`` (no single further patch can change the label) or ``round_trip`` (the image is
@@ -47,3 +53,14 @@ class Policy:
         if not required:
             return "abstain"
         return "recovered" if hides else "accept"
+
+    def decide_detection(self, alert: bool, certified: bool | None) -> Decision | None:
+        """Return the decision on a detector's verdict, or ``None`` if it is silent and no certificate was requested.
+
+        Args:
+            alert: True if the detector raises an alert.
+            certified: True if the image is detection-certified for its label.
+        """
+        if alert:
+            return "alert"
+        return None if certified is None else "accept" if certified else "abstain"

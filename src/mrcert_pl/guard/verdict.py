@@ -22,7 +22,7 @@ class GuardVerdict:
         image: Path of the image, or its number in the call.
         label: Label of the defender.
         name: Class name of the label.
-        decision: Decision of the policy: accept, recovered or abstain.
+        decision: Decision of the policy: accept, recovered, alert or abstain.
         certified: True if no single further patch can change the label.
         certified_patches: Number of further patches that can't change the label, at any location; -1 without a witness.
         round_trip: True if the image is certified again after any single further patch.
@@ -37,6 +37,7 @@ class GuardVerdict:
         mutants_evaluated: Number of evaluated mutants of the image.
         seconds: Time from pixels to verdict; images of one batch divide its time equally.
         meaning: Statement of the certificate; ``None`` without one.
+        alert_px: Rectangles that are hidden in the first mutant that raises the alert of a detector; ``None`` without.
         maps: For each patch shape the safe locations of its top left pixel.
     """
 
@@ -57,20 +58,32 @@ class GuardVerdict:
     mutants_evaluated: int
     seconds: float
     meaning: str | None = field(repr=False)
+    alert_px: tuple[Box, ...] | None = None
     maps: tuple[Bool[Tensor, "top left"], ...] = field(default=(), repr=False, compare=False)
 
     def to_json(self) -> dict[str, Any]:
         """All fields except the maps as values of a JSON object."""
         values = {name: getattr(self, name) for name in self.columns()}
+        boxes = {name: getattr(self, name) for name in ("witness_px", "alert_px")}
         return values | {
             "witness": None if self.witness is None else list(self.witness),
-            "witness_px": None if self.witness_px is None else [list(box) for box in self.witness_px],
+            **{name: None if found is None else [list(box) for box in found] for name, found in boxes.items()},
         }
 
     @classmethod
     def columns(cls) -> list[str]:
         """Names of the fields of the JSON object, in order."""
         return [each.name for each in fields(cls) if each.name != "maps"]
+
+
+def meaning_of_silence(patch: PatchSpec, image_px: tuple[int, int], patches: int) -> str:
+    """State what a silent, detection-certified image promises (docs/theory.md, section 14)."""
+    shapes = " or ".join(f"{height}x{width}" for height, width in patch.shapes_px(image_px))
+    count = f"{patches} patch{'' if patches == 1 else 'es'}"
+    return (
+        f"every image that differs from this one in at most {count} of at most {shapes} px gets this label or raises "
+        "an alert, including the clean original if this image was patched; it does not say that the label is correct"
+    )
 
 
 def meaning_of(patches: int | None, patch: PatchSpec, image_px: tuple[int, int]) -> str:

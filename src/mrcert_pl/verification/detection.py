@@ -90,7 +90,6 @@ def _detected(
         "witness": np.full(n, -1),
         "certified": no,
         "round_trip": no,
-        "certified_patches": np.zeros(n, dtype=int),
         "level": np.zeros(n, dtype=int),
         "alert": alert,
         "detects": detects,

@@ -18,7 +18,7 @@ from mrcert_pl.views.figures import draw_verdict
 
 # The files have all of them.
 _MOST_ROWS = 20
-_COLOURS = {"accept": "green", "recovered": "yellow", "abstain": "red"}
+_COLOURS = {"accept": "green", "recovered": "yellow", "alert": "magenta", "abstain": "red"}
 _UNREADABLE = "unreadable"
 
 
