@@ -8,7 +8,11 @@ from typing import Any
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command, completed
+from mrcert_pl.cli.configuration import CONF_DIR, register_resolver
 from mrcert_pl.errors import ConfigurationError
+
+# The benchmark's own configuration lies beside it and refers to those of the commands.
+register_resolver("conf_dir", lambda: str(CONF_DIR))
 
 
 @command("labelling", Path(__file__).parent)

@@ -59,7 +59,7 @@ def test_trained_weights_are_lazy_too(command: Command, benchmark: Command) -> N
 @pytest.mark.parametrize(
     ("override", "message"),
     [
-        ("defenders=[mrcrt]", "unknown defender 'mrcrt'; choose one of: mrcert, mrcert_cascade"),
+        ("defenders=[mrcrt]", "unknown defender 'mrcrt'; choose one of: hicert, mrcert, mrcert_cascade"),
         ("defenders=[mrcert,vot]", "vot cannot be timed: a vote hides no masks"),
         ("images=0", "at least one image"),
         ("train_batch=-1", "train_batch=0 leaves training"),

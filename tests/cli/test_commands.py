@@ -185,7 +185,8 @@ def test_help_and_config_need_no_data(command: Command, capsys: pytest.CaptureFi
     command("train", "--help")
     text = capsys.readouterr().out
     assert "Fine-tune a base model" in text
-    assert "mrcert, mrcert_cascade, mrcert_sharp, patchcure, patchcure_paper, undefended" in " ".join(text.split())
+    defenders = "hicert, mrcert, mrcert_cascade, mrcert_sharp, patchcensor, patchcure, patchcure_paper, patchguardpp"
+    assert defenders in " ".join(text.split())
     command("eval", "--cfg", "job", "--resolve")
     assert "_target_: mrcert_pl.defenders.build\n  name: mrcert\n" in capsys.readouterr().out
     command("--help")
@@ -378,7 +379,7 @@ def test_lazy_evaluation_gives_the_same_rows_from_fewer_mutants(
     message = failure(trained, capsys, *EVAL, "examples=[123456]")
     assert "examples= names images that are not evaluated: [123456]" in message
     message = failure(trained, capsys, *EVAL, "reported={cert: 0.5}")
-    assert "unknown accuracy (reported=) 'cert'; choose one of: adversarial_certified, base, " in message
+    assert "unknown accuracy (reported=) 'cert'; choose one of: adversarial_certified, alerts, base, " in message
 
 
 def test_verdicts_can_be_drawn_and_say_where_an_image_is_safe(trained: Command) -> None:

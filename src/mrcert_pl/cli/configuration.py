@@ -1,6 +1,6 @@
 """Location of the Hydra configuration, and what the supported versions of Hydra spell differently."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,3 +24,12 @@ HYDRA_1_3 = version("hydra-core").startswith("1.3.")
 
 VERSION_BASE: Mapping[str, Any] = {"version_base": "1.3"} if HYDRA_1_3 else {}
 """Argument of Hydra's functions that compose: Hydra 1.3 asks for it, 1.4 warns of it and composes the same."""
+
+
+def register_resolver(name: str, resolver: Callable[..., str]) -> None:
+    """Let configurations use ``${name:...}``."""
+    from omegaconf import OmegaConf
+
+    # OmegaConf 2.4, which comes with Hydra 1.4, warns of the old name; in 2.3 the new one was something else.
+    register: Any = OmegaConf.register_new_resolver if HYDRA_1_3 else OmegaConf.register_resolver
+    register(name, resolver, replace=True)

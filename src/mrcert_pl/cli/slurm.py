@@ -1,11 +1,8 @@
 """Runs as tasks of a SLURM job: one folder for all of them, found again when the job is requeued."""
 
 import os
-from typing import Any
 
-from omegaconf import OmegaConf
-
-from mrcert_pl.cli.configuration import HYDRA_1_3
+from mrcert_pl.cli.configuration import register_resolver
 
 
 def run_name(time: str) -> str:
@@ -29,6 +26,4 @@ def requeued() -> bool:
 
 def register() -> None:
     """Let configurations name folders by ``${run_name:...}``."""
-    # OmegaConf 2.4, which comes with Hydra 1.4, warns of the old name; in 2.3 the new one was something else.
-    register_resolver: Any = OmegaConf.register_new_resolver if HYDRA_1_3 else OmegaConf.register_resolver
-    register_resolver("run_name", run_name, replace=True)
+    register_resolver("run_name", run_name)
