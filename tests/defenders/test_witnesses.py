@@ -112,12 +112,6 @@ def test_locations_inside_found_sets(grid: str) -> None:
     assert witnesses.covered(found, lattice.containing(2)).tolist() == expected
 
 
-def test_entries_around_a_set() -> None:
-    join = LATTICE.join(1, 2)
-    expected = [[float(column in columns) for column in range(len(LATTICE))] for columns in join.tolist()]
-    assert witnesses.entries_around(join, len(LATTICE)).tolist() == expected
-
-
 @pytest.mark.parametrize("grid", GRIDS | DEGENERATE)
 def test_what_is_forgeable(grid: str) -> None:
     """Definition 9 in sets, on labels and gaps of every density."""

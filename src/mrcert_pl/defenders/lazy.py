@@ -5,7 +5,7 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
-from mrcert_pl.defenders.witnesses import certain, covered, entries_around, trusted
+from mrcert_pl.defenders.witnesses import certain, covered, trusted
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
@@ -49,7 +49,10 @@ def entries_of(
     candidates: Bool[Tensor, "image S"], join: Int[Tensor, "S T"], lattice: UnionLattice
 ) -> Bool[Tensor, "image mutant"]:
     """Entries ``S | T`` of the candidates ``S`` with the fewest masks."""
-    return fewest_masks(candidates, lattice).float() @ entries_around(join, len(lattice)) > 0
+    image, first = fewest_masks(candidates, lattice).nonzero(as_tuple=True)
+    entries = torch.zeros(len(candidates), len(lattice), dtype=torch.bool, device=candidates.device)
+    entries[image[:, None], join[first]] = True
+    return entries
 
 
 def around_open_locations(

@@ -7,8 +7,9 @@ the mutant hides all of ``R``.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Int
 from torch import Tensor
+from torch.nn.functional import embedding_bag
 
 from mrcert_pl.defenders.base import check_margin
 from mrcert_pl.defenders.outputs import OutputLevel
@@ -77,11 +78,6 @@ def covered(found: Bool[Tensor, "image S"], inside: Bool[Tensor, "R mutant"]) ->
     return found.float() @ inside[:, : found.shape[1]].float().T > 0
 
 
-def entries_around(join: Int[Tensor, "S T"], mutants: int) -> Float[Tensor, "S mutant"]:
-    """1 where the mutant is ``S | T`` for some ``T``, else 0."""
-    return torch.zeros(len(join), mutants, device=join.device).scatter_(1, join, 1.0)
-
-
 def forgeable(
     entries: Bool[Tensor, "image mutant"],
     labels: Int[Tensor, "image mutant"],
@@ -103,19 +99,19 @@ def forgeable(
         queried: pairs to answer; the answer is false elsewhere.
     """
     forged = torch.zeros_like(queried)
-    around = entries_around(join, labels.shape[1]).T
-    for images in queried.any(1).nonzero()[:, 0].split(max(1, _CHUNK // inside.numel())):
-        fixed = entries[images, None] & inside
-        good = labels[images] == label[images, None]
-        # A fixed entry with the label itself settles nearly all R and S; only the others are looked through.
-        open_sets = queried[images, :, None] & ((fixed & good[:, None]).float() @ around == 0)
+    for pairs in queried.nonzero().split(max(1, _CHUNK // inside.shape[1])):
+        images, locations = pairs.T
+        fixed = entries[images] & inside[locations]
+        good = fixed & (labels[images] == label[images, None])
+        # A fixed entry with the label itself settles nearly all pairs and S; only the others are looked through.
+        open_sets = embedding_bag(join, good.T.float(), mode="sum").T == 0
         for found in open_sets.nonzero().split(max(1, _CHUNK // join.shape[1])):
-            image, location, columns = found[:, 0], found[:, 1], join[found[:, 2]]
-            known, values = fixed[image[:, None], location[:, None], columns], labels[images[image, None], columns]
+            pair, columns = found[:, 0], join[found[:, 1]]
+            known, values = fixed[pair[:, None], columns], labels[images[pair, None], columns]
             lowest = values.where(known, torch.iinfo(values.dtype).max).amin(1)
             highest = values.where(known, NOT_EVALUATED).amax(1)
-            one = lowest >= highest
-            forged[images[image[one]], location[one]] = True
+            one = pair[lowest >= highest]
+            forged[images[one], locations[one]] = True
     return forged
 
 

@@ -73,7 +73,7 @@ class UnionLattice:
                     f"(the order needed here is {order})"
                 )
         self.unions = tuple(self._index)
-        self.hidden: Bool[Tensor, "mutant window"] = _bits(self.unions, windows)
+        self.hidden: Bool[Tensor, "mutant window"] = hidden_windows(self.unions, windows)
         sizes = torch.tensor(self._sizes)
         self.orders: Int[Tensor, " mutant"] = torch.searchsorted(sizes, torch.arange(len(self.unions)), right=True)
         self.visible: Int[Tensor, " mutant"] = windows - self.hidden.sum(1)
@@ -129,7 +129,8 @@ class UnionLattice:
         return self._containing[order]
 
 
-def _bits(unions: tuple[int, ...], windows: int) -> Bool[Tensor, "union window"]:
+def hidden_windows(unions: tuple[int, ...], windows: int) -> Bool[Tensor, "union window"]:
+    """Return bitsets over the windows as a tensor."""
     width = -(-windows // 8)
     data = torch.frombuffer(bytearray(b"".join(union.to_bytes(width, "little") for union in unions)), dtype=torch.uint8)
     bits = data.view(len(unions), width, 1) >> torch.arange(8, dtype=torch.uint8) & 1

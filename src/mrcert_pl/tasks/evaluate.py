@@ -10,8 +10,8 @@ from typing import Any
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.defenders import Defender, Detector, OutputLevel, Verdicts
+from mrcert_pl.defenders.refined import lattice_of
 from mrcert_pl.errors import ConfigurationError, unknown
-from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.lit import Certification
 from mrcert_pl.metrics.certified_detection import DETECTIONS, HARMFUL_ALERTS
 from mrcert_pl.metrics.certified_recovery import ACCURACIES, ADVERSARIAL
@@ -275,8 +275,9 @@ def _write(
             "none of the %d images is certified: the model may need more training with masks, or a smaller patch",
             counts["n"],
         )
-    if isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel):
-        counted = count_locations(rows, mutants.masks, subject.model.borders, subject.patch)
+    lattice = lattice_of(mutants)
+    if lattice is not None and isinstance(subject.model, GridModel):
+        counted = count_locations(rows, lattice.masks, subject.model.borders, subject.patch)
         if counted is not None:
             write_locations(folder / LOCATIONS, counted)
 
@@ -296,9 +297,10 @@ def _outcome(
     locations = folder / LOCATIONS
     examples: list[Example] = []
     if settings.examples:
-        grid = isinstance(mutants, UnionLattice) and isinstance(subject.model, GridModel)
+        lattice = lattice_of(mutants)
+        grid = lattice is not None and isinstance(subject.model, GridModel)
         model: Any = subject.model
-        evidence: Any = (model.borders, mutants, subject.patch) if grid else ()
+        evidence: Any = (model.borders, lattice, subject.patch) if grid else ()
         examples = verdict_examples(rows, settings.examples, image_source(data), *evidence)
     return Evaluation(
         result=EvaluationResult.read(folder / RESULTS),
