@@ -17,6 +17,7 @@ from rich.progress import track
 from mrcert_pl.cli.configuration import HYDRA_1_3
 from mrcert_pl.cli.following import command_line
 from mrcert_pl.defenders import Defender, OutputLevel
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
@@ -232,8 +233,13 @@ def required_arguments(cfg: DictConfig) -> dict[str, Any]:
 
 
 def defender(cfg: DictConfig) -> Defender[Any]:
-    """Return the defender of the configuration."""
-    return made(cfg.defender)
+    """Return the defender of the configuration, on refined unions if it has ``refine``."""
+    inner: Defender[Any] = made(cfg.defender)
+    if cfg.get("refine") is None:
+        return inner
+    strides = plain(cfg.refine)
+    strides = strides if isinstance(strides, list) else [strides]
+    return Refined(inner, strides, cfg.refine_threshold, cfg.refine_limit)
 
 
 def callbacks(cfg: DictConfig) -> dict[str, Callback]:

@@ -14,6 +14,7 @@ from mrcert_pl.defenders.witnesses import (
     check_settings,
     covered,
     forgeable,
+    parts,
     trusted,
     witnesses,
 )
@@ -73,13 +74,22 @@ class MRCertCascade(MaskingDefender):
         known = optimistic_completion(table, label) if optimistic else table
 
         def safe(margin: float, masks: int) -> Bool[Tensor, "image R"]:
-            entries, locations = trusted(known, margin), inside[: lattice.size(masks)]
-            undecided = (level > 0)[:, None].repeat(1, len(locations))
-            kept = torch.zeros_like(undecided)
-            for n in range(self.patches, 0, -1):
-                kept |= undecided & covered(certain(entries, known.labels, label, joins[n]), locations)
-                undecided &= ~kept
-                undecided &= ~forgeable(entries, known.labels, label, joins[n], locations, undecided)
+            entries, size = trusted(known, margin), lattice.size(masks)
+            stays = {n: certain(entries, known.labels, label, join) for n, join in joins.items()}
+            kept = torch.zeros(len(label), size, dtype=torch.bool, device=label.device)
+            for part in parts(size, lattice, len(label)):
+                # Of the locations of several masks it only matters whether all are safe.
+                rows = (kept[:, : part.start].all(1) | (part.start < lattice.size(1))).nonzero()[:, 0]
+                locations = inside[part]
+                safe_here = torch.zeros(len(rows), len(locations), dtype=torch.bool, device=label.device)
+                undecided = (level[rows] > 0)[:, None].repeat(1, len(locations))
+                for n in range(self.patches, 0, -1):
+                    safe_here |= undecided & covered(stays[n][rows], locations)
+                    undecided &= ~safe_here
+                    undecided &= ~forgeable(
+                        entries[rows], known.labels[rows], label[rows], joins[n], locations, undecided
+                    )
+                kept[rows, part] = safe_here
             return kept
 
         return Verdicts(

@@ -7,7 +7,7 @@ the mutant hides all of ``R``.
 from collections.abc import Callable
 
 import torch
-from jaxtyping import Bool, Int
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
@@ -19,6 +19,8 @@ from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
 # Entries of one comparison over (image, S, T) or (image, R, mutant): bounds the memory of a decision.
 _CHUNK = 1 << 25
+# The same for locations that are looked at until one is not safe.
+_PART = 1 << 22
 
 
 def check_settings(patches: object, margin: float) -> None:
@@ -103,16 +105,31 @@ def forgeable(
         images, locations = pairs.T
         fixed = entries[images] & inside[locations]
         good = fixed & (labels[images] == label[images, None])
-        # A fixed entry with the label itself settles nearly all pairs and S; only the others are looked through.
-        open_sets = embedding_bag(join, good.T.float(), mode="sum").T == 0
+        # A fixed entry with the label itself settles nearly all pairs and S; with none at all, anything can be forged.
+        open_sets = _entries(join, good) == 0
+        free = open_sets & (_entries(join, fixed) == 0)
+        forged[images, locations] = free.any(1)
+        open_sets &= ~free.any(1, keepdim=True)
         for found in open_sets.nonzero().split(max(1, _CHUNK // join.shape[1])):
             pair, columns = found[:, 0], join[found[:, 1]]
             known, values = fixed[pair[:, None], columns], labels[images[pair, None], columns]
             lowest = values.where(known, torch.iinfo(values.dtype).max).amin(1)
             highest = values.where(known, NOT_EVALUATED).amax(1)
-            one = pair[lowest >= highest]
+            one = pair[lowest == highest]
             forged[images[one], locations[one]] = True
     return forged
+
+
+def parts(size: int, lattice: UnionLattice, images: int) -> list[slice]:
+    """Split the first ``size`` locations ``R`` into ranges that fit into memory, single masks apart from unions."""
+    step, single = max(1, _PART // (len(lattice) * max(images, 1))), min(size, lattice.size(1))
+    starts = [*range(0, single, step), *range(single, size, step)]
+    return [slice(start, stop) for start, stop in zip(starts, [*starts[1:], size], strict=True)]
+
+
+def _entries(join: Int[Tensor, "S T"], marked: Bool[Tensor, "pair mutant"]) -> Float[Tensor, "pair S"]:
+    """Number of marked entries ``S | T`` of every ``S``."""
+    return embedding_bag(join, marked.T.float(), mode="sum").T
 
 
 def certificates(

@@ -1,6 +1,7 @@
 """Unions of small masks, each with larger unions that contain it (docs/theory.md, section 15)."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import torch
@@ -17,9 +18,9 @@ _CHUNK = 1 << 24
 class RefinedUnions:
     """The unions of the smallest masks, and their closures among the unions of larger masks (Definition 15).
 
-    The closure of a union ``f`` of order ``k`` on a coarser level is the union of at most ``k`` masks of that level that
-    contains ``f`` and leaves most windows visible, the first one of equals. It depends on the windows that ``f`` hides,
-    and on nothing else.
+    The closure of a union ``f`` of order ``k`` on a coarser level is, of the unions of at most ``k`` of its masks that
+    contain ``f``, the one that leaves most windows visible, the first one of equals. It depends on the windows that
+    ``f`` hides, and on nothing else.
 
     The columns of a table are the distinct unions of all levels, by order, then by level, coarsest first. So the
     columns of a lower order are a prefix of those of a higher one.
@@ -34,7 +35,7 @@ class RefinedUnions:
         visible: number of visible windows of each column.
         coarsest: whether each column is a union of the first level.
         path: columns of the closures of each union of the finest level on every level; the last one is the union.
-        parent: column of the closure one level above each column; -1 on the first level.
+        parent: column one level above each column on the path of a union, to order queries by; -1 on the first level.
 
     Raises:
         ConfigurationError: for fewer than two levels, a threshold out of range, lattices of other windows or orders, or
@@ -56,10 +57,9 @@ class RefinedUnions:
             check_nested(self.masks, coarse.masks)
 
         column: dict[int, int] = {}
-        for order in range(self.order + 1):
-            for level in levels:
-                for union in level.unions[level.size(order - 1) if order else 0 : level.size(order)]:
-                    column.setdefault(union, len(column))
+        for order, lattice in product(range(self.order + 1), levels):
+            for union in lattice.unions[lattice.size(order - 1) if order else 0 : lattice.size(order)]:
+                column.setdefault(union, len(column))
         self.hidden: Bool[Tensor, "mutant window"] = hidden_windows(tuple(column), self.windows)
         self.visible: Int[Tensor, " mutant"] = self.windows - self.hidden.sum(1)
         places = [torch.tensor([column[union] for union in level.unions]) for level in levels]
@@ -68,8 +68,8 @@ class RefinedUnions:
         self.coarsest: Bool[Tensor, " mutant"] = torch.zeros(len(column), dtype=torch.bool)
         self.coarsest[places[0]] = True
         self.parent: Int[Tensor, " mutant"] = torch.full((len(column),), -1)
-        for level in range(len(levels) - 1, 0, -1):
-            self.parent[self.path[:, level]] = self.path[:, level - 1]
+        for depth in range(len(levels) - 1, 0, -1):
+            self.parent[self.path[:, depth]] = self.path[:, depth - 1]
         self.parent[self.coarsest] = -1
 
     def __len__(self) -> int:

@@ -12,45 +12,66 @@ from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable, rounded_down
 
 # Log-odds are stored in float32: the relative rounding error of one.
 _ROUNDING = 2.0**-23
-# Smallest number of further entries of a query round; each further round doubles the total.
-_ROUND = 32
+# Smallest number of further entries of a query round; later rounds grow by a fraction of the entries so far.
+_ROUND, _GROWTH = 32, 4
 
 
-def refined(table: PredictionTable[RefinedUnions]) -> PredictionTable[UnionLattice]:
+def refined(table: PredictionTable[RefinedUnions], margin: float = 0.0) -> PredictionTable[UnionLattice]:
     """Return the labels of the unions of the finest level (Definition 15), missing where a level is missing.
 
-    The margin of an entry is such that in another run, whose logits differ by at most half of it, the label is the same
-    (Theorem 25). The log-odds are those of the label.
+    The margin of an entry is the least change of margins and log-odds that may give it another label (Theorem 25); the
+    log-odds are those of its label.
 
     Args:
         table: labels, margins and log-odds of the unions of all levels.
+        margin: margin of the certificates. Entries are missing until a level is settled by twice as much.
     """
     mutants, device = table.mutants, table.labels.device
     assert table.margins is not None
     assert table.log_odds is not None
     threshold = math.log(mutants.threshold / (1 - mutants.threshold))
+    columns = mutants.path.to(device).T
+    levels = [
+        (table.labels[:, column], table.margins[:, column], table.log_odds[:, column].double()) for column in columns
+    ]
     shape = (len(table.labels), len(mutants.finest))
     labels = torch.full(shape, NOT_EVALUATED, dtype=table.labels.dtype, device=device)
-    margins, log_odds = (torch.full(shape, torch.nan, device=device) for _ in range(2))
-    undecided = torch.ones(shape, dtype=torch.bool, device=device)
-    last = mutants.path.shape[1] - 1
-    earlier: list[tuple[Tensor, Tensor, Tensor]] = []
-    for level in range(last + 1):
-        column = mutants.path[:, level].to(device)
-        label, margin, odds = (part[:, column] for part in (table.labels, table.margins, table.log_odds))
-        beyond = _surely(odds, threshold)
-        undecided &= label != NOT_EVALUATED
-        here = undecided & (odds.double() >= threshold) if level < last else undecided
-        kept = margin if level == last else torch.minimum(margin, beyond)
-        for other, other_margin, below in earlier:
-            # Should the earlier closure be settled in another run, then with the same label.
-            kept = torch.minimum(kept, torch.maximum(other_margin.where(other == label, 0.0), below))
-        labels = torch.where(here, label, labels)
-        margins = torch.where(here, rounded_down(kept.clamp(min=0)), margins)
-        log_odds = torch.where(here, odds, log_odds)
-        undecided = undecided & ~here
-        earlier.append((label, margin, _surely(-odds, -threshold)))
-    return PredictionTable(mutants.finest, labels, margins, log_odds)
+    log_odds = torch.full(shape, torch.nan, device=device)
+    # Entries whose levels so far are all evaluated and leave the label, or its margin, open.
+    open_ = torch.ones(shape, dtype=torch.bool, device=device)
+    complete = torch.zeros_like(open_)
+    reached = []
+    for level, (label, _, odds) in enumerate(levels):
+        last = level == len(levels) - 1
+        open_ &= label != NOT_EVALUATED
+        chosen = open_ & (labels == NOT_EVALUATED) & (last | (odds >= threshold))
+        labels, log_odds = torch.where(chosen, label, labels), torch.where(chosen, odds.float(), log_odds)
+        reached.append(open_)
+        closed = open_ & (last | (odds >= threshold + 2 * margin))
+        complete |= closed
+        open_ = open_ & ~closed
+
+    least = torch.full(shape, torch.inf, dtype=torch.float64, device=device)
+    unsettled = torch.zeros(shape, dtype=torch.float64, device=device)
+    for level, (label, level_margin, odds) in enumerate(levels):
+        last = level == len(levels) - 1
+        # What it takes that this level is the first settled one, with another label.
+        relabelled = level_margin.double().where(label == labels, 0.0)
+        settled = torch.zeros_like(odds) if last else _at_least(threshold - odds, odds)
+        change = torch.maximum(unsettled, torch.maximum(settled, relabelled))
+        least = torch.where(reached[level], torch.minimum(least, change), least)
+        if not last:
+            unsettled = torch.where(
+                reached[level], torch.maximum(unsettled, _at_least(odds - threshold, odds)), unsettled
+            )
+    # Nothing is assumed of the levels below the last one that was reached.
+    least = torch.where(reached[-1], least, torch.minimum(least, unsettled))
+    return PredictionTable(
+        mutants.finest,
+        labels.masked_fill(~complete, NOT_EVALUATED),
+        rounded_down(least.float()).masked_fill(~complete, torch.nan),
+        log_odds.masked_fill(~complete, torch.nan),
+    )
 
 
 def columns_to_query(
@@ -79,7 +100,7 @@ def columns_to_query(
     parent = mutants.parent.to(device).clamp(min=0)
     dissenting = further & (table.labels[:, parent] != table.labels[:, :1])
     further = torch.where(dissenting.any(1, keepdim=True), dissenting, further)
-    return coarsest | _fewest_visible(further, further_columns(table).clamp(min=_ROUND), mutants.visible)
+    return coarsest | _fewest_visible(further, (further_columns(table) // _GROWTH).clamp(min=_ROUND), mutants.visible)
 
 
 def further_columns(table: PredictionTable[RefinedUnions]) -> Int[Tensor, " image"]:
@@ -87,10 +108,11 @@ def further_columns(table: PredictionTable[RefinedUnions]) -> Int[Tensor, " imag
     return (table.evaluated & ~table.mutants.coarsest.to(table.labels.device)).sum(1)
 
 
-def _surely(log_odds: Float[Tensor, "image union"], threshold: float) -> Float[Tensor, "image union"]:
-    """Distance of the log-odds above the threshold, less what they may have been rounded by."""
-    exact = log_odds.double()
-    return (exact - threshold - exact.abs().nan_to_num(posinf=0.0) * _ROUNDING).float()
+def _at_least(
+    distance: Float[Tensor, "image union"], log_odds: Float[Tensor, "image union"]
+) -> Float[Tensor, "image union"]:
+    """A positive distance of log-odds, less what they may have been rounded by, else 0."""
+    return (distance - log_odds.abs().nan_to_num(posinf=0.0) * _ROUNDING).clamp(min=0)
 
 
 def _fewest_visible(

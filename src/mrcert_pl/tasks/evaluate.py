@@ -10,7 +10,7 @@ from typing import Any
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
 from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.defenders import Defender, Detector, OutputLevel, Verdicts
-from mrcert_pl.defenders.refined import lattice_of
+from mrcert_pl.defenders.refined import Refined, lattice_of
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.lit import Certification
 from mrcert_pl.metrics.certified_detection import DETECTIONS, HARMFUL_ALERTS
@@ -46,7 +46,8 @@ class EvaluationSettings(SubjectSettings):
         defender: defender, or its name in the registry.
         trainer: devices and precision.
         batch_size: images per batch and device.
-        evaluate: ``full`` (all mutants) or ``lazy`` (only mutants that can change a verdict; same verdicts).
+        evaluate: ``full`` (all mutants) or ``lazy`` (only mutants that can change a verdict; same verdicts); default:
+            full, and lazy for a refined defender.
         store: folder of mutant labels, shared by defenders, or ``last`` for that of the newest earlier run; default: in
             the run folder.
         table: folder of stored mutant labels to decide on, without model and images.
@@ -59,7 +60,7 @@ class EvaluationSettings(SubjectSettings):
     defender: Defender[Any] | str = "mrcert"
     trainer: TrainerSettings = field(default_factory=TrainerSettings)
     batch_size: int = 8
-    evaluate: str = "full"
+    evaluate: str | None = None
     store: str | Path | None = None
     table: Path | None = None
     token_budget: int | None = None
@@ -71,7 +72,13 @@ class EvaluationSettings(SubjectSettings):
         super().__post_init__()
         check_number("batch_size", self.batch_size, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)
-        check_choice("evaluation (evaluate=)", self.evaluate, list(_LEVELS))
+        if self.evaluate is not None:
+            check_choice("evaluation (evaluate=)", self.evaluate, list(_LEVELS))
+
+    @property
+    def mode(self) -> str:
+        """``full`` or ``lazy``."""
+        return self.evaluate or ("lazy" if isinstance(self.defender, Refined) else "full")
         if isinstance(self.examples, int):
             check_number("examples", self.examples, 0)
         elif isinstance(self.examples, str) or not isinstance(self.examples, Sequence):
@@ -124,7 +131,7 @@ def evaluate(settings: EvaluationSettings) -> Evaluation:
 
 def _evaluate(settings: EvaluationSettings) -> Evaluation:
     run = settings.run
-    defender = defender_of(settings.defender, settings.patches).with_output(_LEVELS[settings.evaluate])
+    defender = defender_of(settings.defender, settings.patches).with_output(_LEVELS[settings.mode])
     subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
@@ -265,7 +272,7 @@ def _write(
         margin=getattr(defender, "margin", None),
         seed=settings.run.seed,
         command=settings.run.command,
-        config=subject.config(settings.run.config),
+        config=subject.config({**settings.run.config, "evaluate": settings.mode}),
         **facts,
     )
     result.write(folder / RESULTS)

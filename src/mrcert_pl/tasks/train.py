@@ -38,7 +38,7 @@ from mrcert_pl.tasks.settings import (
     check_number,
 )
 from mrcert_pl.tasks.subject import defender_of, patch_setting
-from mrcert_pl.training import AblationSampler, MaskSampler, WindowSampler
+from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler
 
 STAGES = ("one", "srf_vanilla", "split")
 
@@ -54,6 +54,7 @@ class RecipeSettings:
         mask_draws: ``masks`` (draw an order, then masks with replacement) or ``distinct`` (uniform over the distinct
             unions of these orders).
         mask_heaviest: fraction of draws of the largest order, without repeated masks.
+        mask_strides: strides of the training masks, drawn equally often; default: ``stride`` alone.
         mask_patch: patch size of the training masks; default: the patch to defend against.
         masks_per_batch: one union per batch instead of one per image.
         augmentation: arguments of timm's training transform; default: the preprocessing of evaluation.
@@ -65,6 +66,7 @@ class RecipeSettings:
     mask_orders: Sequence[int] | None = None
     mask_draws: str = "masks"
     mask_heaviest: float = 0.0
+    mask_strides: Sequence[int] | None = None
     mask_patch: Shape | None = None
     masks_per_batch: bool = False
     augmentation: Mapping[str, Any] | None = None
@@ -307,10 +309,19 @@ def _sampler(settings: TrainingSettings, model: BaseModel) -> WindowSampler:
         orders = recipe.mask_orders or range(2 * settings.patches + 1)
     if not isinstance(model, GridModel):
         raise ConfigurationError(f"model={settings.model.name} has no windows that masks could hide, and no ablations")
-    masks = model.covering_masks(patch, settings.stride)
-    return MaskSampler(
-        masks, model.windows, orders, recipe.masks_per_batch, draws=recipe.mask_draws, heaviest=recipe.mask_heaviest
-    )
+    strides: Sequence[int | tuple[int, int]] = recipe.mask_strides or [settings.stride]
+    samplers = [
+        MaskSampler(
+            model.covering_masks(patch, stride),
+            model.windows,
+            orders,
+            recipe.masks_per_batch,
+            draws=recipe.mask_draws,
+            heaviest=recipe.mask_heaviest,
+        )
+        for stride in strides
+    ]
+    return samplers[0] if len(samplers) == 1 else MixedSampler(samplers, recipe.masks_per_batch)
 
 
 __all__ = ["RecipeSettings", "TrainingSettings", "run_of", "train"]

@@ -2,11 +2,12 @@
 
 from mrcert_pl.training.drop_path import set_drop_path
 from mrcert_pl.training.learning_rate import effective_lr
-from mrcert_pl.training.mask_sampling import AblationSampler, MaskSampler, WindowSampler
+from mrcert_pl.training.mask_sampling import AblationSampler, MaskSampler, MixedSampler, WindowSampler
 
 __all__ = [
     "AblationSampler",
     "MaskSampler",
+    "MixedSampler",
     "WindowSampler",
     "effective_lr",
     "set_drop_path",

@@ -86,6 +86,25 @@ class MaskSampler:
         return (drawn & used[:, :, None]).any(1)
 
 
+class MixedSampler:
+    """Draw from one of several samplers for every image, all equally often.
+
+    Args:
+        samplers: Samplers for the same windows.
+        per_batch: One of them for the whole batch instead of one per image.
+    """
+
+    def __init__(self, samplers: Sequence[WindowSampler], per_batch: bool = False) -> None:
+        self._samplers = tuple(samplers)
+        self._per_batch = per_batch
+
+    def __call__(self, images: int, device: torch.device | str = "cpu") -> Bool[Tensor, "image window"]:
+        """Draw hidden windows from torch's global generator."""
+        chosen = torch.randint(len(self._samplers), (1 if self._per_batch else images,)).expand(images)
+        drawn = torch.stack([sampler(images) for sampler in self._samplers])
+        return drawn[chosen, torch.arange(images)].to(device)
+
+
 class AblationSampler:
     """Draw one ablation of a vote for every image, uniformly.
 

@@ -130,6 +130,8 @@ class Evidence:
                 raise self._malformed("mutants")
             if not all(isinstance(mask, str) and _is_mask(mask, windows) for mask in masks):
                 raise self._malformed("mutants.masks")
+            if "coarser" in mutants:
+                self._check_refined(mutants, windows)
         else:
             image_px: Any = mutants.get("image_px")
             numbers = [mutants.get(name) for name in ("width", "stride", "votes")]
@@ -140,6 +142,19 @@ class Evidence:
             if mutants.get("ablations") not in ("row", "column", "both", "block"):
                 raise self._malformed("mutants.ablations")
         return mutants
+
+    def _check_refined(self, mutants: Mapping[str, Any], windows: int) -> None:
+        coarser, threshold = mutants["coarser"], mutants.get("threshold")
+        if (
+            not isinstance(coarser, list)
+            or not coarser
+            or not all(isinstance(masks, list) and masks for masks in coarser)
+        ):
+            raise self._malformed("mutants.coarser")
+        if not all(isinstance(mask, str) and _is_mask(mask, windows) for masks in coarser for mask in masks):
+            raise self._malformed("mutants.coarser")
+        if type(threshold) is not float or not 0 < threshold < 1:
+            raise self._malformed("mutants.threshold")
 
     def _malformed(self, field: str) -> ResultsError:
         return ResultsError(f"the tables in {self.folder} have a malformed header ({field}); {_ADVICE}")

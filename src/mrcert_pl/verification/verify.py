@@ -16,6 +16,7 @@ from mrcert_pl.results.schema import ADVERSARIAL, Difference, VerdictRow, Verifi
 from mrcert_pl.verification.claims import Claim, Evidence, shapes_px
 from mrcert_pl.verification.masks import Unions
 from mrcert_pl.verification.placements import Placements
+from mrcert_pl.verification.refined import RefinedColumns, refined_columns, resolve
 from mrcert_pl.verification.votes import touched_votes
 
 Labels = Mapping[int, int] | Callable[[int], int | None]
@@ -42,6 +43,7 @@ _COLUMNS = (
     "alert",
     "detects",
 )
+_CERTIFICATES = ("certified", "round_trip", "certified_patches", "safe_masks")
 _DETECTORS = ("hicert", "patchcensor", "patchguardpp")
 _NO_ROUND_TRIP = ("undefended", "patchcure", "patchcure_paper", *_DETECTORS)
 
@@ -118,6 +120,7 @@ class _Comparison:
                 f"the tables in {evidence.folder} don't say where the windows are, so it can't be checked that the "
                 "masks cover the patch; evaluate again"
             )
+        self.refined: RefinedColumns | None = None
         self.rule = _bound(rule, {**self.mutants, "patch_px": self.shapes}, self.settings, self.result.defender)
 
     def expect(self, image_id: int | None, field: str, written: Any, computed: Any, tolerance: float = 0.0) -> None:
@@ -174,6 +177,12 @@ class _Comparison:
                 "order": order,
                 "windows": self.mutants["windows"],
             }
+            if "coarser" in self.mutants:
+                self.refined = refined_columns(self.mutants, order)
+                self.columns = self.refined.columns
+                computed |= {"levels": self.refined.path.shape[1], "columns": self.columns}
+                threshold = self.result.config.get("refine_threshold", self.mutants["threshold"])
+                self.expect(None, "refine_threshold", threshold, self.mutants["threshold"])
             self.expect(None, "mutants.kind", kind, "unions")
         else:
             touched = touched_votes(self.mutants, self.shapes)
@@ -287,6 +296,12 @@ class _Comparison:
         labels = np.stack([table.labels[: self.columns] for table in tables]).astype(np.int64)
         margins = np.stack([table.margins[: self.columns] for table in tables]).astype(np.float64)
         log_odds = np.stack([table.log_odds[: self.columns] for table in tables]).astype(np.float64)
+        limited = self._limited(labels)
+        if self.refined is not None:
+            margin = self.settings.get("margin", 0.0)
+            labels, margins, log_odds = resolve(
+                self.refined, self.mutants["threshold"], margin, labels, margins, log_odds
+            )
         missing = labels < 0
         self.completed += int(missing.any(1).sum())
         counts = None
@@ -295,11 +310,22 @@ class _Comparison:
             for number, row in enumerate(rows):
                 for name in _COLUMNS:
                     computed = answers[name][number].tolist() if name in answers else None
+                    stated = _plain(getattr(row, name))
+                    if limited[number] and name in _CERTIFICATES and _claims_less(stated, computed):
+                        answers[name][number] = stated
                     # Not every rule from outside the package has steps.
-                    if name in answers or name not in ("case", "witness"):
-                        self.expect(row.id, name, _plain(getattr(row, name)), computed)
+                    elif name in answers or name not in ("case", "witness"):
+                        self.expect(row.id, name, stated, computed)
             counts = self._compare_placements(rows, answers)
         return counts
+
+    def _limited(self, labels: np.ndarray) -> np.ndarray:
+        """``[image]``: whether ``refine_limit`` ended the queries, so that certificates may be missing."""
+        limit = self.result.config.get("refine_limit")
+        if self.refined is None or type(limit) is not int:
+            return np.zeros(len(labels), dtype=bool)
+        further: np.ndarray = ((labels >= 0) & ~self.refined.coarsest).sum(1)
+        return further >= limit
 
     def _compare_placements(
         self, rows: Sequence[VerdictRow], answers: Mapping[str, np.ndarray]
@@ -408,6 +434,13 @@ def _completions(
             np.where(missing, draws.integers(other + 1, size=missing.shape), labels),
             np.where(missing, drawn, margins),
         )
+
+
+def _claims_less(stated: Any, computed: Any) -> bool:
+    """Whether a certificate, a number of patches or a list of them claims no more than another one."""
+    if isinstance(stated, list) and isinstance(computed, list) and len(stated) == len(computed):
+        return all(_claims_less(one, other) for one, other in zip(stated, computed, strict=True))
+    return type(stated) is type(computed) and isinstance(stated, int) and stated <= computed
 
 
 def _plain(value: Any) -> Any:
