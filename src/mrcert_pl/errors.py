@@ -38,11 +38,14 @@ def unknown(kind: str, name: object, known: Iterable[str]) -> ConfigurationError
 
 def differences(theirs: Mapping[str, Any], ours: Mapping[str, Any], where: str) -> list[str]:
     """List the values that differ, one line each for an error message; ``where`` names the source of ``theirs``."""
-    return [
-        f"{name}: {short(str(theirs.get(name)))} {where}, {short(str(ours.get(name)))} here"
-        for name in sorted({*theirs, *ours})
-        if theirs.get(name) != ours.get(name)
-    ]
+    found = []
+    for name in sorted({*theirs, *ours}):
+        one, other = theirs.get(name), ours.get(name)
+        if isinstance(one, Mapping) and isinstance(other, Mapping):
+            found += [f"{name}.{line}" for line in differences(one, other, where)]
+        elif one != other:
+            found.append(f"{name}: {short(str(one))} {where}, {short(str(other))} here")
+    return found
 
 
 def short(text: str) -> str:

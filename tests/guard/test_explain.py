@@ -34,10 +34,16 @@ VERDICTS = Verdicts(
 )
 
 
+def evaluated(table: Any) -> list[int]:
+    return list((table.labels >= 0).sum(1).tolist())
+
+
 def explained(
     verdicts: Verdicts = VERDICTS, table: Any = TABLE, model: Any = MODEL, policy: Policy = POLICY
 ) -> list[GuardVerdict]:
-    return guard_verdicts(table, verdicts, model, PATCH, policy, ["a", "b", "c"], ["0", "1", "2", "3"], 0.5)
+    return guard_verdicts(
+        table, verdicts, evaluated(table), model, PATCH, policy, ["a", "b", "c"], ["0", "1", "2", "3"], 0.5
+    )
 
 
 def test_labels_names_and_costs() -> None:
@@ -62,7 +68,7 @@ def test_a_witness_is_windows_and_pixels() -> None:
 def test_a_detector_accepts_or_raises_an_alert_that_says_where() -> None:
     rows = TABLE.rows(torch.tensor([0, 1, 3]))
     found = guard_verdicts(
-        rows, PatchCensor().decide(rows), MODEL, PATCH, POLICY, ["a", "b", "c"], ["0", "1", "3"], 0.5
+        rows, PatchCensor().decide(rows), evaluated(rows), MODEL, PATCH, POLICY, ["a", "b", "c"], ["0", "1", "3"], 0.5
     )
     assert [v.decision for v in found] == ["accept", "alert", "alert"]
     assert [v.alert_px for v in found] == [None, ((0, 0, 64, 32),), ((0, 0, 64, 32),)]
@@ -72,7 +78,7 @@ def test_a_detector_accepts_or_raises_an_alert_that_says_where() -> None:
     assert "gets this label or raises an alert" in str(found[0].meaning)
     assert found[1].to_json()["alert_px"] == [[0, 0, 64, 32]]
     labels = PatchCensor().with_output("label").decide(rows)
-    lesser = guard_verdicts(rows, labels, MODEL, PATCH, POLICY, ["a", "b", "c"], ["0", "1", "3"], 0.5)
+    lesser = guard_verdicts(rows, labels, evaluated(rows), MODEL, PATCH, POLICY, ["a", "b", "c"], ["0", "1", "3"], 0.5)
     assert [v.decision for v in lesser] == [None, "alert", "alert"]
 
 

@@ -85,6 +85,10 @@ class Defender(ABC, Generic[Mutants]):
             )
         return self.decide_complete(table).only(self.output)
 
+    def decided_on(self, table: PredictionTable[Mutants]) -> PredictionTable[Any]:
+        """Return the table whose columns verdicts name as witnesses and alerts; nearly always the table itself."""
+        return table
+
     @abstractmethod
     def decide_complete(self, table: PredictionTable[Mutants]) -> Verdicts:
         """Return the verdicts on a table for which :meth:`next_queries` is empty; further fields are dropped."""

@@ -90,7 +90,7 @@ class Refined(Defender[RefinedUnions]):
             ) from error
 
     def next_queries(self, table: PredictionTable[RefinedUnions]) -> Bool[Tensor, "image mutant"]:
-        labels = self._labels(table)
+        labels = self.decided_on(table)
         wanted = self.defender.next_queries(labels)
         if self.limit is not None and self.output not in (OutputLevel.TABLE, OutputLevel.LABEL):
             beyond = further_columns(table) >= self.limit
@@ -100,9 +100,9 @@ class Refined(Defender[RefinedUnions]):
         return columns_to_query(table, wanted)
 
     def decide_complete(self, table: PredictionTable[RefinedUnions]) -> Verdicts:
-        return self.defender.decide_complete(self._labels(table))
+        return self.defender.decide_complete(self.decided_on(table))
 
-    def _labels(self, table: PredictionTable[RefinedUnions]) -> PredictionTable[UnionLattice]:
+    def decided_on(self, table: PredictionTable[RefinedUnions]) -> PredictionTable[UnionLattice]:
         return refined(table, self.margin or 0.0)
 
 

@@ -25,6 +25,7 @@ class WindowGeometry(Protocol):
 def guard_verdicts(
     table: PredictionTable[Any],
     verdicts: Verdicts,
+    evaluated: Sequence[int],
     model: WindowGeometry,
     patch: PatchSpec,
     policy: Policy,
@@ -35,8 +36,9 @@ def guard_verdicts(
     """Describe a defender's verdicts.
 
     Args:
-        table: Evaluated mutants.
+        table: Labels of the mutants that the verdicts refer to.
         verdicts: Verdicts of a defender on this table.
+        evaluated: Number of mutants that were evaluated for each image.
         model: The base model; only its geometry is read.
         patch: The patch that the defender defends against.
         policy: From certificates to decisions.
@@ -88,7 +90,7 @@ def guard_verdicts(
                 margin=_margin(row, table, verdicts),
                 base_label=base_label,
                 base_name=class_names[base_label],
-                mutants_evaluated=int(table.evaluated[row].sum()),
+                mutants_evaluated=evaluated[row],
                 seconds=seconds,
                 meaning=meaning,
                 alert_px=alert_px,

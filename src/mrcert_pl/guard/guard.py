@@ -342,7 +342,18 @@ class Guard:
         table = self.evaluator.evaluate(torch.stack(list(images)).to(device_of(self.model)), defender, ids=names)
         verdicts = defender.decide(table)
         seconds = (time.perf_counter() - started) / len(images)
-        return guard_verdicts(table, verdicts, self.model, self.patch, self.policy, self.class_names, names, seconds)
+        evaluated = table.evaluated.sum(1).tolist()
+        return guard_verdicts(
+            defender.decided_on(table),
+            verdicts,
+            evaluated,
+            self.model,
+            self.patch,
+            self.policy,
+            self.class_names,
+            names,
+            seconds,
+        )
 
 
 def _name(source: object, number: int) -> str:

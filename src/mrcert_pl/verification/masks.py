@@ -41,17 +41,28 @@ class Unions:
                         self.unions.append(union | mask)
             self.sizes.append(len(self.unions))
         self._column = column
+        self._joins: dict[tuple[int, int], np.ndarray] = {}
+        self._insides: dict[tuple[int, int], np.ndarray] = {}
 
     def join(self, left: int, right: int) -> np.ndarray:
         """Columns of ``S | T``, ``[S, T]``, for all ``S`` of up to ``left`` masks and ``T`` of up to ``right``."""
-        first, second = (self.unions[: self.sizes[order]] for order in (left, right))
-        return np.array([[self._column[s | t] for t in second] for s in first])
+        if (left, right) not in self._joins:
+            first, second = (self.unions[: self.sizes[order]] for order in (left, right))
+            self._joins[left, right] = np.array([[self._column[s | t] for t in second] for s in first])
+        return self._joins[left, right]
 
     def inside(self, left: int, right: int) -> np.ndarray:
         """``[R, S]``: whether ``S`` of up to ``right`` masks hides all of ``R`` of up to ``left``."""
-        return np.array(
-            [[r & ~s == 0 for s in self.unions[: self.sizes[right]]] for r in self.unions[: self.sizes[left]]]
-        )
+        if (left, right) not in self._insides:
+            locations, hiding = (self._bits(self.sizes[order]) for order in (left, right))
+            self._insides[left, right] = locations @ (1 - hiding).T == 0
+        return self._insides[left, right]
+
+    def _bits(self, size: int) -> np.ndarray:
+        """``[union, window]``: 1 for the windows that each of the first unions hides."""
+        width = max(1, max(self.unions).bit_length())
+        digits = [[union >> window & 1 for window in range(width)] for union in self.unions[:size]]
+        return np.array(digits, dtype=np.float32)
 
     def order(self, columns: np.ndarray) -> np.ndarray:
         """The smallest number of masks that make each union."""
@@ -152,10 +163,8 @@ def cascade(
         here = (level == 0) & stable.any(1)
         level[here], witness[here] = lower, stable.argmax(1)[here]
     label = labels[np.arange(len(labels)), np.maximum(witness, 0)]
-    safe, twice = (
-        _held(unions, labels, label, level, margins > claim if margin else np.ones_like(labels, dtype=bool), n)
-        for claim in (margin, 2 * margin)
-    )
+    safe = _held(unions, labels, label, level, margins > margin if margin else np.ones_like(labels, dtype=bool), n)
+    twice = _held(unions, labels, label, level, margins > 2 * margin, n) if margin else safe
     answers: Answers = {"prediction": label, "case": n + 1 - level, "witness": witness, "level": level}
     return answers | _certificates(unions, safe, twice, n)
 
@@ -190,23 +199,45 @@ def _held(
 ) -> np.ndarray:
     """``[image, R]``: a level keeps the label around ``R`` before one can be forged under ``R`` (Definition 9)."""
     hides = unions.inside(patches, 2 * patches)
+    # Of each entry the locations that it hides, eight to a byte.
+    packed = np.packbits(hides.T, axis=1)
     held = np.zeros((len(labels), len(hides)), dtype=bool)
     decided = np.repeat((level == 0)[:, None], len(hides), axis=1)
     for lower in range(patches, 0, -1):
         join = unions.join(lower, lower)
-        entries, known = labels[:, join], counts[:, join]
-        keeps = ((entries == label[:, None, None]) & known).all(2)
-        for r, inside in enumerate(hides):
-            held[:, r] |= ~decided[:, r] & keeps[:, inside[: len(join)]].any(1)
-            decided[:, r] |= held[:, r]
-            rows = np.flatnonzero(~decided[:, r])
-            fixed = known[rows] & inside[join]
-            # Those sets S of which all fixed entries are one label other than the image's, or which have none.
-            highest = np.where(fixed, entries[rows], -1).max(2)
-            lowest = np.where(fixed, entries[rows], np.iinfo(np.int64).max).min(2)
-            forged = ~fixed.any(2) | ((lowest == highest) & (highest != label[rows, None]))
-            decided[rows, r] = forged.any(1)
+        around = hides[:, : len(join)].astype(np.float32)
+        for image in np.flatnonzero(~decided.all(1)):
+            counted = np.where(counts[image], labels[image], -1)
+            keeps = (counted == label[image])[join].all(1)
+            held[image] |= ~decided[image] & (around @ keeps > 0)
+            decided[image] |= held[image]
+            if not decided[image].all():
+                decided[image] |= _forged(counted, int(label[image]), join, packed, len(hides))
     return held
+
+
+def _forged(counted: np.ndarray, label: int, join: np.ndarray, packed: np.ndarray, locations: int) -> np.ndarray:
+    """``[R]``: whether some ``S`` has no fixed entries, or only such of one label other than the image's.
+
+    Args:
+        counted: label of each entry, -1 where it doesn't count.
+        label: the label of the image.
+        join: columns ``[S, T]``.
+        packed: locations that each entry hides, packed.
+        locations: number of locations.
+    """
+    good, once, twice = (np.zeros((len(join), packed.shape[1]), dtype=np.uint8) for _ in range(3))
+    for other in np.unique(counted[np.unique(join)]):
+        if other < 0:
+            continue
+        marked = np.where((counted == other)[:, None], packed, np.uint8(0))
+        seen = np.stack([np.bitwise_or.reduce(marked[columns], axis=0) for columns in join])
+        if other == label:
+            good = seen
+        else:
+            twice |= once & seen
+            once |= seen
+    return np.unpackbits(np.bitwise_or.reduce(~(good | twice), axis=0), count=locations).astype(bool)
 
 
 def _certificates(unions: Unions, safe: np.ndarray, twice: np.ndarray, patches: int) -> Answers:

@@ -150,7 +150,7 @@ class _Comparison:
         if "certificate" in (fixed := _defaults(rule_of(result.defender))):
             given = self.settings.get("certificate", fixed["certificate"])
             self.expect(None, "defender_settings.certificate", given, fixed["certificate"])
-        margin = self.settings.get("margin")
+        margin = self.settings.get("margin", fixed.get("margin"))
         self.expect(None, "margin", result.margin, None if margin is None else float(margin))
         possible = result.defender not in _NO_ROUND_TRIP and self.settings.get("patches", 2) > 1
         # Why another defender has no round trip, only its author can say.

@@ -1,0 +1,131 @@
+"""Evaluations on refined unions: less work than the full lattice, the same again from stored labels, and verified."""
+
+import json
+from collections.abc import Callable
+from importlib import import_module
+from typing import Any
+
+import pytest
+import torch
+from foreign_model import MeanColours
+
+from mrcert_pl import DatasetSettings, EvaluationSettings, RunSettings, evaluate
+from mrcert_pl.defenders import build
+from mrcert_pl.defenders.refined import Refined
+from mrcert_pl.errors import ResultsError
+from mrcert_pl.geometry import Borders, PatchSpec, covering_masks, window_borders
+from mrcert_pl.guard import Guard
+from mrcert_pl.tasks.evaluate import Evaluation
+from mrcert_pl.verification.verify import verify
+
+Run = Callable[..., RunSettings]
+# Masks of three columns at every second one, refined from masks of five at every fourth.
+PATCH, STRIDE, COARSER, IMAGES = "8x5", 2, (4,), 5
+
+
+class Columns(MeanColours):
+    """Twenty-four columns of 8 px."""
+
+    windows = 24
+    image_px = (8, 192)
+
+    @property
+    def borders(self) -> Borders:
+        return window_borders((1, 24), (8, 8))
+
+    def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
+        return covering_masks((1, 24), (8, 8), patch, stride)
+
+    def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
+        return "give a smaller patch"
+
+
+@pytest.fixture
+def decisive() -> Columns:
+    """A model that is sure of some mutants and not of others."""
+    torch.manual_seed(0)
+    model = Columns().eval()
+    with torch.no_grad():
+        model.head.weight.mul_(3)
+        model.head.bias[0] += 2.5
+    return model
+
+
+def evaluated(run: RunSettings, model: Columns, defender: str = "mrcert_cascade", **more: Any) -> Evaluation:
+    limit, threshold = more.pop("limit", None), more.pop("threshold", 0.5)
+    refined = Refined(build(defender), COARSER, threshold, limit)
+    settings = {"model": model, "dataset": DatasetSettings(limit=IMAGES), "patch": PATCH, "stride": STRIDE}
+    return evaluate(EvaluationSettings(defender=refined, run=run, **{**settings, **more}))
+
+
+def test_lazily_by_default_and_verified(run: Run, decisive: Columns) -> None:
+    lazy = evaluated(run("lazy"), decisive)
+    full = evaluated(run("full"), decisive, evaluate="full")
+    fields = ("prediction", "certified", "round_trip", "case", "witness", "level", "certified_patches", "safe_masks")
+    for one, other in zip(lazy.rows, full.rows, strict=True):
+        assert [getattr(one, name) for name in fields] == [getattr(other, name) for name in fields]
+    assert lazy.result.mutants is not None
+    sizes = lazy.result.mutants.sizes
+    assert lazy.result.mutants_per_image < full.result.mutants_per_image < sizes["columns"]
+    assert sizes["levels"] == 2
+    assert lazy.result.config["evaluate"] == "lazy"
+    assert full.result.config["evaluate"] == "full"
+    for done in (lazy, full):
+        report = verify(done.folder)
+        assert (report.images, report.differences) == (IMAGES, ())
+
+
+def test_stored_labels_serve_other_defenders(run: Run, decisive: Columns) -> None:
+    first = evaluated(run("first"), decisive, evaluate="full")
+    again = evaluated(run("again"), decisive, table=first.tables)
+    assert [row.prediction for row in again.rows] == [row.prediction for row in first.rows]
+    other = evaluated(run("other"), decisive, "patchcure", table=first.tables)
+    assert len(other.rows) == IMAGES
+    assert not verify(other.folder).differences
+    with pytest.raises(ResultsError, match="threshold"):
+        evaluated(run("threshold"), decisive, table=first.tables, threshold=0.6)
+
+
+def test_a_limit_ends_the_queries_for_certificates(run: Run, decisive: Columns) -> None:
+    free = evaluated(run("free"), decisive, threshold=0.9)
+    config = {"refine_limit": 1}
+    own = RunSettings(run("limited").folder, config=config)
+    limited = evaluated(own, decisive, threshold=0.9, limit=1)
+    assert [row.prediction for row in limited.rows] == [row.prediction for row in free.rows]
+    assert limited.result.mutants_per_image < free.result.mutants_per_image
+    assert all(one.certified <= other.certified for one, other in zip(limited.rows, free.rows, strict=True))
+    assert not verify(limited.folder).differences
+
+
+@pytest.mark.parametrize(("field", "value"), [("refine_threshold", 0.9), ("unions", 12), ("columns", 1), ("levels", 3)])
+def test_a_forged_fact_is_found(run: Run, decisive: Columns, field: str, value: object) -> None:
+    done = evaluated(run("forged"), decisive, "patchcure")
+    file = done.folder / "results.json"
+    content = json.loads(file.read_text())
+    place = content["config"] if field.startswith("refine") else content["mutants"]["sizes"]
+    place[field] = value
+    file.write_text(json.dumps(content))
+    assert any(field in difference.field for difference in verify(done.folder).differences)
+
+
+def test_a_label_that_the_threshold_does_not_give_is_found(
+    run: Run, decisive: Columns, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Tables whose header states another threshold than the one that the labels were decided by."""
+    done = evaluated(run("honest"), decisive, "mrcert_cascade", threshold=0.999, evaluate="full")
+    assert not verify(done.folder).differences
+    module = import_module("mrcert_pl.verification.verify")
+    real = module.resolve
+    monkeypatch.setattr(module, "resolve", lambda columns, _, *rest: real(columns, 1e-9, *rest))
+    assert verify(done.folder).differences
+
+
+def test_the_guard_takes_it(decisive: Columns, run: Run) -> None:
+    done = evaluated(run("stored"), decisive)
+    guard = Guard(decisive, Refined(build("mrcert_cascade"), COARSER), PATCH, stride=STRIDE)
+    images = [DatasetSettings(limit=IMAGES).load((8, 192), 0).split("test")[i].image for i in range(IMAGES)]
+    verdicts = guard(images)
+    assert [verdict.label for verdict in verdicts] == [row.prediction for row in done.rows]
+    assert [verdict.certified for verdict in verdicts] == [row.certified for row in done.rows]
+    assert [verdict.mutants_evaluated for verdict in verdicts] == [row.mutants_evaluated for row in done.rows]
+    assert all(verdict.margin is None or verdict.margin >= 0 for verdict in verdicts)

@@ -1,0 +1,49 @@
+"""The second implementation of refined unions, against the first on random tables, and claims that it contradicts."""
+
+import numpy as np
+import pytest
+import torch
+
+from mrcert_pl.errors import ResultsError
+from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
+from mrcert_pl.geometry.refined import RefinedUnions
+from mrcert_pl.mutants.refinement import refined
+from mrcert_pl.mutants.table import PredictionTable, rounded_down
+from mrcert_pl.verification.refined import RefinedColumns, resolve
+
+
+def levels(order: int, *strides: int) -> list[UnionLattice]:
+    return [covering_lattice((6, 6), (4, 4), PatchSpec(5), order, stride) for stride in strides]
+
+
+@pytest.mark.parametrize(("order", "strides"), [(1, (4, 2, 1)), (2, (4, 2)), (2, (2, 1))])
+def test_columns_and_closures_agree(order: int, strides: tuple[int, ...]) -> None:
+    lattices = levels(order, *strides)
+    mutants, columns = RefinedUnions(lattices, 0.5), RefinedColumns([lattice.masks for lattice in lattices], order)
+    assert columns.columns == len(mutants)
+    assert (columns.path == mutants.path.numpy()).all()
+    assert (columns.coarsest == mutants.coarsest.numpy()).all()
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.3])
+def test_labels_margins_and_confidences_agree(margin: float) -> None:
+    lattices = levels(2, 4, 2) if margin == 0 else levels(1, 4, 2, 1)
+    mutants = RefinedUnions(lattices, 0.6)
+    columns = RefinedColumns([lattice.masks for lattice in lattices], lattices[0].order)
+    shape = (30, len(mutants))
+    labels = torch.where(torch.rand(shape) < 0.2, -1, torch.randint(3, shape))
+    margins = rounded_down(torch.rand(shape) * 2)
+    odds = torch.randn(shape)
+    first = refined(PredictionTable(mutants, labels, margins, odds), margin)
+    second = resolve(columns, 0.6, margin, labels.numpy(), margins.double().numpy(), odds.double().numpy())
+    assert first.margins is not None
+    assert first.log_odds is not None
+    assert (first.labels.numpy() == second[0]).all()
+    assert np.array_equal(first.margins.double().numpy(), second[1], equal_nan=True)
+    assert np.array_equal(first.log_odds.double().numpy(), second[2], equal_nan=True)
+    assert 0.1 < first.evaluated.float().mean() < 0.9
+
+
+def test_masks_that_do_not_nest() -> None:
+    with pytest.raises(ResultsError, match="do not lie inside each other"):
+        RefinedColumns([(0b0011,), (0b0110,)], 1)
