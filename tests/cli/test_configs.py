@@ -43,7 +43,7 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for", "default"} & {*file.parts}}
-    commands = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
+    commands = ("train", "eval", "predict", "serve", "attack", "plan", "push", "audit_certificates", "audit_numerics")
     assert rest == {Path(f"{name}.yaml") for name in commands}
 
 

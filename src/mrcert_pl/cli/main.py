@@ -16,6 +16,7 @@ _COMMANDS = {
     "audit numerics": "measure the spread of logits between runs, and the margin for certificates",
     "plan": "compare masks by cost and visible area, before anything is trained",
     "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
+    "push": "upload a guard with a model card to the Hugging Face hub, or write its folder",
     "verify": "recompute all verdicts of evaluations by a second implementation, and compare",
     "report": "show results side by side: tables, a page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
@@ -58,3 +59,7 @@ def _usage(only: str = "") -> str:
             "\nmrcert COMMAND --help lists its settings; mrcert --version prints the version.",
         ]
     )
+
+
+if __name__ == "__main__":
+    main()
