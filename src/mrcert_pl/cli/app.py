@@ -64,6 +64,9 @@ def command(
             if usage.requested(sys.argv[1:]):
                 print(usage.help_of(config_dir / f"{config_name}.yaml"))
                 return
+            if any(word in ("-sc", "--shell-completion") for word in sys.argv[1:]):
+                # Hydra's would complete the first command that is installed, whichever is typed.
+                fail('mrcert completes all its commands:  eval "$(mrcert --completion bash)"')
             # The jobs of the command inherit it, wherever they run.
             os.environ[_STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
             os.environ.setdefault(_TRACEBACK, os.environ.get(_FULL_ERROR, "0"))

@@ -34,11 +34,26 @@ def main() -> None:
         print(_usage(only="audit" if arguments[:1] == ["audit"] else ""))
     elif arguments[0] == "--version":
         print(f"mrcert {__version__}")
+    elif arguments[0] in ("--completion", "--complete"):
+        _complete(*arguments)
     elif name in _COMMANDS:
         sys.argv = [f"mrcert {name}", *arguments[words:]]
         importlib.import_module(f"mrcert_pl.cli.{name.replace(' ', '_')}").main()
     else:
         print(f"error: {_unknown(name)}\n\n{_usage()}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _complete(flag: str, argument: str = "", *others: str) -> None:
+    """Print the script of ``--completion bash``, or the candidates that it asks for."""
+    from mrcert_pl.cli import completion
+
+    if flag == "--complete":
+        print("".join(f"{candidate}\n" for candidate in completion.candidates(argument, _COMMANDS)), end="")
+    elif argument == "bash":
+        print(completion.SCRIPT, end="")
+    else:
+        print("error: mrcert --completion takes a shell: bash", file=sys.stderr)
         sys.exit(2)
 
 
@@ -57,6 +72,7 @@ def _usage(only: str = "") -> str:
             "usage: mrcert COMMAND [settings]\n",
             *lines,
             "\nmrcert COMMAND --help lists its settings; mrcert --version prints the version.",
+            'Completion in bash:  eval "$(mrcert --completion bash)"',
         ]
     )
 

@@ -57,10 +57,10 @@ def requested(arguments: Sequence[str]) -> bool:
 def help_of(file: Path) -> str:
     """Return the help of the command with this configuration: its examples, groups and settings."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(file, name))]
     lines = [*_header(content["hydra"]["help"]["header"]), "Groups (choose with group=option):"]
-    for name, about, options in groups:
-        lines += _entry(name, f"{about}: {', '.join(options)}")
+    for name, options in groups_of(file).items():
+        shown = options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{name})"]
+        lines += _entry(name, f"{_GROUPS[name]}: {', '.join(shown)}")
     lines += ["", "Settings (change with name=value):"]
     for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
@@ -78,10 +78,10 @@ def settings_of(file: Path) -> list[Setting]:
     """Return the settings of a command, including inherited ones and those of its detailed groups."""
     found: dict[str, Setting] = {}
     for each in _files(file):
-        found |= {setting.name: setting for setting in _settings(each)}
+        found |= {setting.name: setting for setting in settings_in(each)}
     for option in _DETAILED.get(file.stem, ()):
         group = option.split("/")[0]
-        for setting in _settings(CONF_DIR / f"{option}.yaml"):
+        for setting in settings_in(CONF_DIR / f"{option}.yaml"):
             if setting.name.startswith("_") or (group == "trainer" and setting.name not in _TRAINER):
                 continue
             found[f"{group}.{setting.name}"] = Setting(f"{group}.{setting.name}", setting.value, setting.about)
@@ -95,19 +95,18 @@ def _files(file: Path) -> list[Path]:
     return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
 
 
-def _options(command: Path, group: str) -> list[str]:
-    """Return the options of a group of a command."""
-    names = set()
+def groups_of(command: Path) -> dict[str, list[str]]:
+    """Return the groups of a command with their options, in order of choice."""
+    names: set[str] = set()
     for file in _files(command):
         for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
             names |= {str(name) for name in default} if isinstance(default, dict) else set()
-    if group not in names:
-        return []
-    options = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
-    return options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{group})"]
+    return {
+        group: sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")) for group in _GROUPS if group in names
+    }
 
 
-def _settings(file: Path) -> Iterator[Setting]:
+def settings_in(file: Path) -> Iterator[Setting]:
     """Yield the settings of a file with their full names and descriptions."""
     parents: list[str] = []
     for line in file.read_text(encoding="utf-8").splitlines():
