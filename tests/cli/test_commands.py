@@ -77,6 +77,9 @@ def test_train_then_evaluate_with_every_defender_then_report(
     table = capsys.readouterr().out
     for defender in ("undefended", "patchcure", "mrcert"):
         assert f"  {defender} " in table
+    _, _, jobs = table.partition("3 jobs (accuracy in %)")
+    assert re.search(r"^ +defender +base +clean +certified +round trip +n +mutants *$", jobs, re.MULTILINE)
+    assert [line.split()[0] for line in jobs.splitlines()[-4:] if line.strip()] == ["undefended", "patchcure", "mrcert"]
     files = sorted(Path("outputs/eval/digits/vit_srf_p32").glob("*/results.json"))
     results = {read_results(file)["defender"]: read_results(file) for file in files}
     assert set(results) == {"undefended", "patchcure", "mrcert"}

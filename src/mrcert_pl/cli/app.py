@@ -8,9 +8,10 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
@@ -24,6 +25,9 @@ from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.errors import MRCertError
 
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import RunDocument
+
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _STARTED = "MRCERT_STARTED"
 _TRACEBACK = "MRCERT_TRACEBACK"
@@ -36,18 +40,21 @@ slurm.register()
 
 def command(
     config_name: str, config_dir: Path = CONF_DIR
-) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make a Hydra command of a function of the composed configuration.
+) -> Callable[[Callable[[DictConfig], "RunDocument | None"]], Callable[[], None]]:
+    """Make a Hydra command of a function from the composed configuration to its result, if it has one.
 
     Args:
         config_name: name of the configuration.
         config_dir: folder of the configuration.
 
     An error that the user can fix is printed as one message, and the exit code is 1. Every other exception, and
-    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback.
+    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback. A multirun ends with a table
+    of its jobs, also if one of them fails; jobs that a launcher runs in other processes are not in it.
     """
 
-    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(task: Callable[[DictConfig], "RunDocument | None"]) -> Callable[[], None]:
+        finished: list[tuple[Mapping[str, str], RunDocument]] = []
+
         @functools.wraps(task)
         def job(cfg: DictConfig) -> None:
             from mrcert_pl.views.wandb import run_closed
@@ -55,7 +62,8 @@ def command(
             _log_plainly()
             # Here, and not around Hydra: its own report of a failed job adds nothing to ours.
             with failing_plainly(_HINT, os.environ.get(_TRACEBACK) == "1"), run_closed():
-                task(cfg)
+                if (result := task(cfg)) is not None:
+                    finished.append((_given(), result))
 
         hydra_main = hydra.main(config_path=str(config_dir), config_name=config_name, **VERSION_BASE)(job)
 
@@ -74,7 +82,11 @@ def command(
             os.environ[_FULL_ERROR] = "1"
             with failing_plainly(_HINT, os.environ[_TRACEBACK] == "1"):
                 sys.argv = [sys.argv[0], *adopted(config_name, sys.argv[1:])]
-                hydra_main()
+                finished.clear()
+                try:
+                    hydra_main()
+                finally:
+                    _show_jobs(finished)
 
         return main
 
@@ -107,6 +119,20 @@ def is_first_process() -> bool:
     from lightning.pytorch.utilities import rank_zero_only
 
     return not getattr(rank_zero_only, "rank", 0)
+
+
+def _given() -> dict[str, str]:
+    """Return the settings of the job's command line."""
+    pairs = (override.lstrip("+").partition("=") for override in HydraConfig.get().overrides.task)
+    return {name: value for name, _, value in pairs}
+
+
+def _show_jobs(finished: "Sequence[tuple[Mapping[str, str], RunDocument]]") -> None:
+    """Print the table of a multirun's jobs."""
+    if len(finished) > 1 and is_first_process():
+        from mrcert_pl.views.jobs import Job, show_jobs
+
+        show_jobs([Job(settings, result) for settings, result in finished])
 
 
 def _log_plainly() -> None:
