@@ -39,6 +39,34 @@ def test_an_error_that_can_be_fixed_is_one_message(
     assert printed.out == ""
 
 
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("foo=1", "there is no setting foo; --help lists all settings\n"),
+        ("datset=x", "there is no setting datset; did you mean dataset? --help lists all settings\n"),
+        ("defender.margn=1", "there is no setting defender.margn; did you mean defender.margin? --help lists"),
+        ("attack.steps=3", "this command has no setting attack.steps; --help lists its settings\n"),
+        ("~nothing", "there is no setting nothing; --help lists"),
+        ("patch", "patch can't be read as name=value (missing EQUAL at '<EOF>')"),
+        (
+            "model=vit_sfr",
+            "there is no model=vit_sfr; did you mean vit_srf? model is one of: blackbox, column_vit, masked",
+        ),
+        ("model=zzz", "there is no model=zzz; model is one of: blackbox, column_vit, masked_vit, vit_srf\n"),
+        ("patch=[", "patch=[ can't be read as name=value (no viable alternative at input '[')"),
+    ],
+)
+def test_a_misspelt_name_gets_the_name_that_is_meant(
+    setting: str, message: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("eval", setting)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert "use +" not in error
+    assert "hydra.cc" not in error
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyError("a"), OSError("without a number")])
 def test_a_defect_keeps_its_traceback(error: Exception) -> None:
     assert explain(error) is None
@@ -113,3 +141,14 @@ def test_the_traceback_is_shown_on_request(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "there is no checkpoint nowhere.ckpt" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [["-m", "--cfg", "job"], ["--multirun", "-i", "defaults"]])
+def test_a_multirun_has_no_single_configuration(
+    flags: list[str], command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("eval", "defender=mrcert,vot", *flags)
+    assert capsys.readouterr().err == (
+        "error: --cfg and --info show one configuration: leave out -m, and give one value of each setting\n"
+    )

@@ -47,6 +47,18 @@ def test_settings_of_the_recipe_the_trainer_and_the_attack_are_described() -> No
     assert {"adaptive.steps", "step_px"} <= {*described("audit_certificates")}
 
 
+def test_a_command_has_only_the_settings_that_it_uses() -> None:
+    """Those of an evaluation are no settings of attacks and audits."""
+    others = {"table", "evaluate", "numerics", "reported"}
+    assert others <= {*described("eval")}
+    assert not others & {*described("attack"), *described("audit_certificates"), *described("audit_numerics")}
+    assert not {"store", "examples", "batch_size"} & {*described("audit_certificates"), *described("audit_numerics")}
+    groups = {name: {*usage.groups_of(CONF_DIR / f"{name}.yaml")} for name in COMMANDS}
+    assert "defender" not in groups["attack"]
+    assert not {"trainer", "debug"} & (groups["audit_certificates"] | groups["audit_numerics"])
+    assert described("attack")["store"].startswith("folder of the attacked set")
+
+
 @pytest.mark.parametrize("name", COMMANDS)
 def test_groups_list_their_options(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     text = help_at(monkeypatch, name, 120)

@@ -15,7 +15,12 @@ from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    OverrideParseException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
@@ -23,6 +28,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mrcert_pl.cli import most_specific, slurm, usage
 from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.pipes import closing_quietly
 from mrcert_pl.errors import MRCertError
 
 if TYPE_CHECKING:
@@ -67,14 +73,11 @@ def command(
 
         hydra_main = hydra.main(config_path=str(config_dir), config_name=config_name, **VERSION_BASE)(job)
 
-        @functools.wraps(task)
-        def main() -> None:
+        def run() -> None:
             if usage.requested(sys.argv[1:]):
                 print(usage.help_of(config_dir / f"{config_name}.yaml"))
                 return
-            if any(word in ("-sc", "--shell-completion") for word in sys.argv[1:]):
-                # Hydra's would complete the first command that is installed, whichever is typed.
-                fail('mrcert completes all its commands:  eval "$(mrcert --completion bash)"')
+            _check_flags({*sys.argv[1:]})
             # The jobs of the command inherit it, wherever they run.
             os.environ[_STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
             os.environ.setdefault(_TRACEBACK, os.environ.get(_FULL_ERROR, "0"))
@@ -88,9 +91,23 @@ def command(
                 finally:
                     _show_jobs(finished)
 
+        @functools.wraps(task)
+        def main() -> None:
+            with closing_quietly():
+                run()
+
         return main
 
     return decorate
+
+
+def _check_flags(words: set[str]) -> None:
+    """Refuse flags of Hydra that cannot work."""
+    if words & {"-sc", "--shell-completion"}:
+        # Hydra's would complete the first command that is installed, whichever is typed.
+        fail('mrcert completes all its commands:  eval "$(mrcert --completion bash)"')
+    if words & {"-m", "--multirun"} and words & {"-c", "--cfg", "-i", "--info"}:
+        fail("--cfg and --info show one configuration: leave out -m, and give one value of each setting")
 
 
 def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
@@ -156,23 +173,40 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
+    if isinstance(error, OverrideParseException):
+        # Between Hydra's introduction, which repeats the override, and its link.
+        problem = str(error.message).split("\nSee https://hydra")[0].split("\n")[-1]
+        return f"{error.override} can't be read as name=value ({problem}); docs/commands.md shows the quotes"
     if isinstance(error, ConfigCompositionException):
-        return _unknown_setting(str(error))
+        return _composition(str(error))
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
         file = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{file} (outputs go below paths.output_dir)"
     return None
 
 
-def _unknown_setting(message: str) -> str:
-    """Return Hydra's message about a setting, for a misspelt one with the name that is meant."""
-    misspelt = re.match(r"Could not override '(?P<name>[\w.]+)'", message)
-    near = difflib.get_close_matches(misspelt["name"], usage.names(), 1) if misspelt else []
-    if misspelt and near:
-        return f"there is no setting {misspelt['name']}; did you mean {near[0]}? --help lists all settings"
-    return f"{message}\n--help lists all settings and their values"
+def _composition(message: str) -> str:
+    """Return Hydra's message about an option or a setting in our words, with the name that is meant."""
+    message = message.strip()
+    if option := re.match(r"In '\w+': Could not find '(?P<group>[\w/]+)/(?P<name>[^'/]+)'", message):
+        options = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
+        listed = f"{option['group']} is one of: {', '.join(options)}"
+        return f"there is no {option['group']}={option['name']}{_meant(option['name'], options)} {listed}"
+    if setting := re.match(r"Could not (?:override|delete from config\.) '(?P<name>[\w.@]+)'", message):
+        name, known = setting["name"], usage.names()
+        if name in known:
+            return f"this command has no setting {name}; --help lists its settings"
+        return f"there is no setting {name}{_meant(name, known)} --help lists all settings"
+    # Hydra's advice on new names: settings that no code reads.
+    lines = [line for line in message.splitlines() if not line.startswith("To append to your")]
+    return "\n".join([*lines, "--help lists all settings and their values"])
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ";"
 
 
 @contextmanager

@@ -61,18 +61,7 @@ def _of_command(name: str, given: Sequence[str], current: str) -> Iterator[str]:
         group, dot, _ = current.partition(".")
         if dot and group in groups:
             chosen = [word.partition("=")[2] for word in given if word.startswith(f"{group}=")]
-            names += _of_group(group, chosen if chosen[:1] and chosen[0] in groups[group] else groups[group])
+            names += usage.names_in(group, [option for option in chosen if option in groups[group]] or ["*"])
         yield from (f"{each}=" for each in groups)
         # Settings inside a part are offered once the part is typed.
         yield from (f"{each}=" if "." not in each or dot else f"{each.partition('.')[0]}." for each in names)
-
-
-def _of_group(group: str, options: Iterable[str]) -> list[str]:
-    """Return the settings of some options of a group."""
-    found = {
-        f"{group}.{setting.name}"
-        for option in options
-        for setting in usage.settings_in(CONF_DIR / group / f"{option}.yaml")
-        if setting.value and "._" not in f".{setting.name}"
-    }
-    return sorted(found)

@@ -5,6 +5,7 @@ import importlib
 import sys
 
 from mrcert_pl import __version__
+from mrcert_pl.cli.pipes import closing_quietly
 
 _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
@@ -27,6 +28,11 @@ _MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 def main() -> None:
     """Run the command named by the first arguments."""
+    with closing_quietly():
+        _run()
+
+
+def _run() -> None:
     arguments = sys.argv[1:]
     words = 2 if arguments[:1] == ["audit"] else 1
     name = " ".join(arguments[:words])

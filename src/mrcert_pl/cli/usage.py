@@ -4,7 +4,7 @@ import argparse
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: 
 _GROUPS = {
     "dataset": "images",
     "model": "base model",
-    "defender": "certified defense (default: that of the model)",
+    "defender": "certified defense",
     "recipe": "training recipe",
     "attack": "patch attack",
     "trainer": "devices",
@@ -69,9 +69,17 @@ def help_of(file: Path) -> str:
 
 
 def names() -> list[str]:
-    """Return the names of the groups and settings of all commands."""
+    """Return the names of the groups and settings of all commands, and of the settings of all options of groups."""
     commands = [file for file in CONF_DIR.glob("*.yaml") if not file.stem.startswith("_")]
-    return sorted({*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))})
+    found = {*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))}
+    return sorted(found.union(*map(names_in, _GROUPS)))
+
+
+def names_in(group: str, options: Iterable[str] = ("*",)) -> set[str]:
+    """Return the names of the settings of some options of a group; default: of all."""
+    files = (file for option in options for file in (CONF_DIR / group).glob(f"{option}.yaml"))
+    found = (setting for file in files for setting in settings_in(file))
+    return {f"{group}.{setting.name}" for setting in found if setting.value and "._" not in f".{setting.name}"}
 
 
 def settings_of(file: Path) -> list[Setting]:
