@@ -25,7 +25,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli import most_specific, slurm, usage
+from mrcert_pl.cli import most_specific, naming, slurm, usage
 from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.cli.pipes import closing_quietly
@@ -41,6 +41,7 @@ _HINT = f"({_FULL_ERROR}=1 shows the traceback)"
 _TERMINATED = 143
 
 most_specific.register()
+naming.register()
 slurm.register()
 
 

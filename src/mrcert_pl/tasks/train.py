@@ -128,8 +128,11 @@ class TrainingSettings:
     def identity(self) -> dict[str, Any]:
         """Return the settings that a resumed training must have, as plain values by name."""
         start = ("pretrained", "weights", "head_rows")
+        # Other data sets are the same images wherever they are.
+        own = {} if self.dataset.name != "folder" else {"dataset.root": str(Path(self.dataset.root or "").absolute())}
         return {
             "dataset.name": self.dataset.name,
+            **own,
             "dataset.limit": self.dataset.limit,
             "dataset.resize": self.dataset.resize,
             "model.name": self.model.name,
