@@ -28,7 +28,6 @@ def main(cfg: DictConfig) -> "EvaluationResult | None":
     done = evaluate(settings)
     if not is_first_process():
         return None
-    print()
     show_results([done.result])
     print(f"{done.folder / RESULTS}\n{done.folder / VERDICTS}")
     drawn = done.examples[: cfg.examples] if isinstance(cfg.examples, int) else done.examples

@@ -3,11 +3,7 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.measure import Measurement
-from rich.table import Table
 
 from mrcert_pl.results.schema import (
     OF_HARMFUL,
@@ -18,10 +14,8 @@ from mrcert_pl.results.schema import (
     RunDocument,
     TrainingResult,
 )
+from mrcert_pl.views.tables import show_table
 from mrcert_pl.views.words import accuracy_text, percent, titles
-
-# Wider than any console.
-_ANY = 10_000
 
 
 @dataclass(frozen=True)
@@ -38,34 +32,17 @@ class Job:
 
 
 def show_jobs(jobs: Sequence[Job], console: Console | None = None) -> None:
-    """Print one row per job; two lines each where the table is wider than the console."""
-    console = console or Console()
-    names = dict.fromkeys(name for job in jobs for name in job.settings)
-    telling = [name for name in names if len({job.settings.get(name) for job in jobs}) > 1]
+    """Print one row per job, named by the settings in which the jobs differ."""
+    every = dict.fromkeys(name for job in jobs for name in job.settings)
+    telling = [name for name in every if len({job.settings.get(name) for job in jobs}) > 1]
     found = [_figures(job.result) for job in jobs]
-    table = _table(jobs, telling, found)
-    console.print(f"\n{len(jobs)} jobs (accuracy in %)", style="bold", highlight=False)
-    if Measurement.get(console, console.options.update(max_width=_ANY), table).maximum <= console.width:
-        console.print(table)
-        return
-    for job, figures in zip(jobs, found, strict=True):
-        settings = " ".join(f"{name}={job.settings[name]}" for name in telling if name in job.settings)
-        numbers = ", ".join(f"{heading} {figure}" for heading, figure in figures.items())
-        console.print(f"{settings}\n    {numbers}", highlight=False, markup=False)
-
-
-def _table(jobs: Sequence[Job], telling: Sequence[str], found: Sequence[Mapping[str, str]]) -> Table:
-    """Return the table, with a column for every setting that tells jobs apart and for every figure."""
     headings = list(dict.fromkeys(heading for figures in found for heading in figures))
-    table = Table(box=SIMPLE_HEAD, padding=(0, 0, 0, 1))
-    for heading in telling:
-        table.add_column(escape(heading))
-    for heading in headings:
-        table.add_column(escape(heading), justify="right")
-    for job, figures in zip(jobs, found, strict=True):
-        settings = [escape(job.settings.get(name, "")) for name in telling]
-        table.add_row(*settings, *(figures.get(heading, "") for heading in headings))
-    return table
+    rows = [
+        [*(job.settings.get(name, "") for name in telling), *(figures.get(heading, "") for heading in headings)]
+        for job, figures in zip(jobs, found, strict=True)
+    ]
+    title = f"{len(jobs)} jobs (accuracy in %)"
+    show_table(console or Console(), title, [*telling, *headings], rows, len(telling))
 
 
 def _figures(result: RunDocument) -> dict[str, str]:
