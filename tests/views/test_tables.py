@@ -110,8 +110,8 @@ def test_a_comparison(tmp_path: Any) -> None:
 def test_audits() -> None:
     tallies = (AttackTally("adaptive, 20 steps", 123_456, 0, 0), AttackTally("images of the data set", 12, 1, 2))
     audit = CertificateAuditResult(
-        **ABOUT, defender="mrcert", images=9, certified=8, round_trip=7, placements=25, attacks=tallies, labels_broken=1,
-        certificates_broken=2,
+        **ABOUT, defender="mrcert", images=9, certified=8, round_trip=7, placements=25, attacks=tallies,
+        labels_broken=1, certificates_broken=2,
     )  # fmt: skip
     same_at_every_width(lambda console: show_audit(audit, console), "labels broken", "certificates broken", "123,456")
     spreads = (LogitDifference("engine, in batches of 64 tokens", "32-true", 1e-6, 0, 32),)
