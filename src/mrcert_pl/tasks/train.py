@@ -26,7 +26,7 @@ from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel, Tra
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
-from mrcert_pl.tasks.announce import announce_run
+from mrcert_pl.tasks.announce import announce_run, announce_training
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import (
@@ -195,6 +195,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
     announce_run(trainer, data, "train", settings.model.name, None, run.folder)
+    announce_training(model, len(data.split("train").records), epochs, trainer)
     best = _best(callbacks)
     started = time.perf_counter()
     try:
