@@ -117,11 +117,15 @@ def _measured(found: Sequence[EvaluationResult], guard: Guard) -> Iterator[Measu
         if result.weights_sha256 != digest or its != subject:
             continue
         for name, accuracy in result.accuracy.items():
-            words = f"{_NAMES.get(name, name.replace('_', ' '))} on {result.dataset}, seed {result.seed}"
+            words = f"{_NAMES.get(name, name.replace('_', ' '))} on {_images(result.dataset)}, seed {result.seed}"
             measured = MeasuredAccuracy(words, accuracy.count, accuracy.n) if accuracy.n else None
             if measured and measured not in seen:
                 seen.add(measured)
                 yield measured
+
+
+def _images(dataset: str) -> str:
+    return "own images" if dataset == "folder" else dataset
 
 
 def _training(checkpoint: Path | None) -> str | None:
@@ -130,7 +134,7 @@ def _training(checkpoint: Path | None) -> str | None:
     origin, seed = Origin.of(content.origin, content.path), content.origin.get("seed")
     if origin.dataset is None:
         return None
-    parts = [f"fine-tuned on {origin.dataset} by mrcert_pl"]
+    parts = [f"fine-tuned on {_images(origin.dataset)} by mrcert_pl"]
     parts += [f"for a patch of {patch_text(origin.patch)}"] if isinstance(origin.patch, int) else []
     parts += [f"for the patch {origin.patch}"] if isinstance(origin.patch, str) else []
     return ", ".join([*parts, *([f"seed {seed}"] if isinstance(seed, int) else [])])
