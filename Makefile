@@ -14,7 +14,8 @@ install: $(INSTALLED) ## make .venv and install the package with its development
 
 $(INSTALLED): pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@echo "Installing into $(VENV): a few GB with PyTorch, some minutes"
+	$(BIN)/python -m pip install --disable-pip-version-check -c constraints.txt -e '.[dev]'
 	@touch $@
 
 demo: $(INSTALLED) ## train on real images, certify them with five defenders, show the table and make a page of it

@@ -14,13 +14,14 @@ from PIL import Image
 
 from mrcert_pl.data.digits import Digits
 from mrcert_pl.geometry import PatchSpec, covering_lattice, location_maps, window_borders
+from mrcert_pl.views.drawing import BLUE, ORANGE
 
 FOLDER = Path(__file__).parent / "images"
 SIZE, WINDOWS = 224, 14
 GRID, WINDOW_PX = (1, WINDOWS), (SIZE, SIZE // WINDOWS)
 PATCH = PatchSpec(32)
 LOCATION = (120, 86)
-BLUE, GREEN, RED, GREY = "#2563c9", "#2a9d5c", "#c8442f", "#d4d4d4"
+GREY = "#d4d4d4"
 
 
 def main() -> None:
@@ -62,11 +63,11 @@ def cases() -> Figure:
         witness = agree.index(True) if any(agree) else None
         for row, strip in enumerate(labels):
             for column, label in enumerate(strip):
-                colour = "#e8f3ec" if label == "1" else "#f7dcd7"
+                colour = "#dcebf5" if label == "1" else "#fbeccb"
                 axis.add_patch(Rectangle((column, row), 1, 0.6, facecolor=colour, edgecolor="white"))
                 axis.text(column + 0.5, row + 0.33, label, ha="center", va="center", fontsize=8)
             if row == witness:
-                axis.add_patch(Rectangle((0, row), 10, 0.6, fill=False, edgecolor=GREEN, linewidth=2))
+                axis.add_patch(Rectangle((0, row), 10, 0.6, fill=False, edgecolor=BLUE, linewidth=2))
             axis.text(0, row - 0.06, rows[row] + (": the witness" if row == witness else ""), fontsize=8)
     return figure
 
@@ -83,10 +84,10 @@ def locations() -> Figure:
     whole = np.full((SIZE, SIZE), np.nan)
     height, width = safe_locations.shape
     whole[:height, :width] = safe_locations
-    axes[1].imshow(whole, cmap=ListedColormap([RED, GREEN]), vmin=0, vmax=1, interpolation="nearest")
+    axes[1].imshow(whole, cmap=ListedColormap([ORANGE, BLUE]), vmin=0, vmax=1, interpolation="nearest")
     axes[1].set_title("top left pixel of a 32 px patch", fontsize=9)
     for x, y, text in ((40, 96, "safe"), (96, 96, "not\nproven"), (150, 96, "safe"), (208, 96, "out-\nside")):
-        colour = "white" if x < width else "black"
+        colour = "white" if text == "safe" else "black"
         axes[1].text(x, y, text, color=colour, ha="center", va="center", fontsize=8)
     return figure
 

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from mrcert_pl.tasks.evaluate import EvaluationSettings, evaluate
     from mrcert_pl.tasks.plan import PlanSettings, plan
     from mrcert_pl.tasks.predict import PredictionSettings, predict
+    from mrcert_pl.tasks.push import PushSettings, push
     from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
     from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings, train
 
@@ -29,6 +30,7 @@ __all__ = [
     "NumericsSettings",
     "PlanSettings",
     "PredictionSettings",
+    "PushSettings",
     "RecipeSettings",
     "RunSettings",
     "TrainerSettings",
@@ -40,6 +42,7 @@ __all__ = [
     "evaluate",
     "plan",
     "predict",
+    "push",
     "train",
 ]
 
@@ -50,6 +53,7 @@ _HOMES = {
     "tasks.evaluate": ["EvaluationSettings", "evaluate"],
     "tasks.plan": ["PlanSettings", "plan"],
     "tasks.predict": ["PredictionSettings", "predict"],
+    "tasks.push": ["PushSettings", "push"],
     "tasks.settings": ["DatasetSettings", "ModelSettings", "RunSettings", "TrainerSettings"],
     "tasks.train": ["RecipeSettings", "TrainingSettings", "train"],
 }

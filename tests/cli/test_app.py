@@ -8,10 +8,14 @@ from pathlib import Path
 
 import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
+from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
+from result_files import ENVIRONMENT
 
+from mrcert_pl.cli.app import command as command_of
 from mrcert_pl.cli.app import explain, failing_plainly
 from mrcert_pl.errors import ConfigurationError, DataError
+from mrcert_pl.results import TrainingResult
 
 
 @pytest.mark.parametrize(
@@ -33,6 +37,34 @@ def test_an_error_that_can_be_fixed_is_one_message(
     assert printed.err.startswith(message)
     assert printed.err.endswith("(a hint)\n")
     assert printed.out == ""
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("foo=1", "there is no setting foo; --help lists all settings\n"),
+        ("datset=x", "there is no setting datset; did you mean dataset? --help lists all settings\n"),
+        ("defender.margn=1", "there is no setting defender.margn; did you mean defender.margin? --help lists"),
+        ("attack.steps=3", "this command has no setting attack.steps; --help lists its settings\n"),
+        ("~nothing", "there is no setting nothing; --help lists"),
+        ("patch", "patch can't be read as name=value (missing EQUAL at '<EOF>')"),
+        (
+            "model=vit_sfr",
+            "there is no model=vit_sfr; did you mean vit_srf? model is one of: blackbox, column_vit, masked",
+        ),
+        ("model=zzz", "there is no model=zzz; model is one of: blackbox, column_vit, masked_vit, vit_srf\n"),
+        ("patch=[", "patch=[ can't be read as name=value (no viable alternative at input '[')"),
+    ],
+)
+def test_a_misspelt_name_gets_the_name_that_is_meant(
+    setting: str, message: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("eval", setting)
+    error = capsys.readouterr().err
+    assert error.startswith(f"error: {message}")
+    assert "use +" not in error
+    assert "hydra.cc" not in error
 
 
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyError("a"), OSError("without a number")])
@@ -67,6 +99,40 @@ def test_a_failed_command_prints_its_error_and_nothing_of_hydras(
     assert "Error executing job" not in printed.err + printed.out
 
 
+def test_a_multirun_ends_with_a_table_of_its_jobs(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Also if a job fails; a single run has none."""
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "own.yaml").write_text("seed: 0\nother: 1\n")
+
+    @command_of("own", tmp_path / "conf")
+    def own(cfg: DictConfig) -> TrainingResult:
+        if cfg.seed == 3:
+            raise ConfigurationError("three is too many")
+        return TrainingResult(
+            dataset="d", model="m", patch=1, seed=0, environment=ENVIRONMENT, monitor="score", best_score=cfg.seed / 10
+        )
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("MRCERT_STARTED", "MRCERT_TRACEBACK", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(sys, "argv", ["own", "seed=1"])
+    own()
+    assert "jobs" not in capsys.readouterr().out
+    monkeypatch.setattr(sys, "argv", ["own", "-m", "seed=1,2,3", "other=2"])
+    with pytest.raises(SystemExit, match="1"):
+        own()
+    printed = capsys.readouterr()
+    assert "error: three is too many" in printed.err
+    table = printed.out.partition("2 jobs (accuracy in %)")[2]
+    assert [line.split() for line in table.splitlines() if line.strip(" ─")] == [
+        ["seed", "score"],
+        ["1", "10.0"],
+        ["2", "20.0"],
+    ]
+
+
 def test_the_traceback_is_shown_on_request(tmp_path: Path) -> None:
     script = [sys.executable, "-m", "mrcert_pl.cli.eval", "checkpoint=nowhere.ckpt"]
     environment = {name: value for name, value in os.environ.items() if name != "MRCERT_TRACEBACK"}
@@ -75,3 +141,14 @@ def test_the_traceback_is_shown_on_request(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "Traceback" in done.stderr
     assert "there is no checkpoint nowhere.ckpt" in done.stderr
+
+
+@pytest.mark.parametrize("flags", [["-m", "--cfg", "job"], ["--multirun", "-i", "defaults"]])
+def test_a_multirun_has_no_single_configuration(
+    flags: list[str], command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("eval", "defender=mrcert,vot", *flags)
+    assert capsys.readouterr().err == (
+        "error: --cfg and --info show one configuration: leave out -m, and give one value of each setting\n"
+    )

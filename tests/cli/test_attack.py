@@ -92,7 +92,7 @@ def test_verdicts_on_an_attacked_set_are_drawn_below_its_images(
 
 def test_the_rounding_of_an_attacked_set_is_that_of_its_model(untrained: Command) -> None:
     untrained(*ATTACK, "store=here")
-    untrained("audit", "numerics", "dataset=attacked", "dataset.path=here", "trainer=cpu", "images=2", "mutants=2")
+    untrained("audit", "numerics", "dataset=attacked", "dataset.path=here", "images=2", "mutants=2")
     (file,) = Path("outputs/audit").rglob("numerics.json")
     (attack,) = Path("outputs/attack").rglob("results.json")
     assert json.loads(file.read_text())["weights_sha256"] == read_results(attack)["weights_sha256"]

@@ -21,7 +21,8 @@ from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import base_weights, describe_model, with_digest
 from mrcert_pl.results import read_locations
 
-SMALL = [*TINY, "patch=32", "trainer=cpu"]
+AUDITED = [*TINY, "patch=32"]
+SMALL = [*AUDITED, "trainer=cpu"]
 TRAIN = ["train", *SMALL, "dataset.limit=32", "recipe.batch_size=8", "trainer.max_epochs=2"]
 TRAIN += ["callbacks.mutant_predictions.images=2"]
 EVAL = ["eval", *SMALL, "dataset.limit=5"]
@@ -77,6 +78,9 @@ def test_train_then_evaluate_with_every_defender_then_report(
     table = capsys.readouterr().out
     for defender in ("undefended", "patchcure", "mrcert"):
         assert f"  {defender} " in table
+    _, _, jobs = table.partition("3 jobs (accuracy in %)")
+    assert re.search(r"^ +defender +base +clean +certified +round trip +n +mutants *$", jobs, re.MULTILINE)
+    assert [line.split()[0] for line in jobs.splitlines()[-4:] if line.strip()] == ["undefended", "patchcure", "mrcert"]
     files = sorted(Path("outputs/eval/digits/vit_srf_p32").glob("*/results.json"))
     results = {read_results(file)["defender"]: read_results(file) for file in files}
     assert set(results) == {"undefended", "patchcure", "mrcert"}
@@ -215,8 +219,8 @@ def untrained(command: Command, tiny_vit: ViTSRF) -> Command:
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["defender=mrcrt"], r"Available options in 'defender':(\n\t\w+)*\n\tpatchcure\n\t(\w+\n\t)*undefended"),
-        (["dataset=digit"], r"Available options in 'dataset':(\n\t\w+)*\n\tdigits"),
+        (["defender=mrcrt"], r"did you mean mrcert\? defender is one of: (\w+, )*patchcure, (\w+, )*undefended"),
+        (["dataset=digit"], r"did you mean digits\? dataset is one of: (\w+, )*digits"),
         (["defender.certificate=papr"], "no setting defender.certificate: choose a defender: mrcert, mrcert_sharp"),
         (["defender=patchcure", "defender.reference=most"], "choose one of: majority, original"),
         (["dataset.name=digit"], "unknown data set 'digit'"),
@@ -426,7 +430,7 @@ def test_a_damaged_result_of_an_earlier_run_is_named(command: Command, capsys: p
 
 
 def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.CaptureFixture[str]) -> None:
-    trained("audit", "numerics", *SMALL, "images=2", "mutants=3")
+    trained("audit", "numerics", *AUDITED, "images=2", "mutants=3")
     output = capsys.readouterr().out
     assert "Logits of 6 mutants" in output
     assert "defender.margin=" in output
@@ -446,7 +450,7 @@ def test_the_spread_of_logits_gives_a_margin(trained: Command, capsys: pytest.Ca
     file.write_text("{}")
     assert "is not a valid result of mrcert audit numerics" in failure(trained, capsys, *EVAL, f"numerics={file}")
     assert "mutants must be a whole number of at least 1, got 0" in failure(
-        trained, capsys, "audit", "numerics", *SMALL, "mutants=0"
+        trained, capsys, "audit", "numerics", *AUDITED, "mutants=0"
     )
     with pytest.raises(SystemExit):
         trained("audit", "nothing")

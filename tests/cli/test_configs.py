@@ -43,8 +43,8 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for", "default"} & {*file.parts}}
-    commands = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
-    assert rest == {Path(f"{name}.yaml") for name in commands}
+    commands = ("train", "eval", "predict", "serve", "attack", "plan", "push", "audit_certificates", "audit_numerics")
+    assert rest == {Path(f"{name}.yaml") for name in (*commands, "_subject")}
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])
@@ -200,6 +200,6 @@ def test_several_shapes_of_a_patch_in_a_shell(words: str) -> None:
     assert cfg.checkpoint == "checkpoints/digits/vit_srf_p16x48,48x16/best.ckpt"
 
 
-@pytest.mark.parametrize("file", ["docs/commands.md", *(f"conf/{name}.yaml" for name in ("eval", "train", "plan"))])
+@pytest.mark.parametrize("file", ["docs/commands.md", *(f"conf/{name}.yaml" for name in ("_subject", "train", "plan"))])
 def test_several_shapes_of_a_patch_are_documented_as_they_work(file: str) -> None:
     assert """'patch="16x48,48x16"'""" in Path(__file__).parents[2].joinpath(file).read_text()

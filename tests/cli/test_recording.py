@@ -10,13 +10,14 @@ from tiny import TINY
 
 Command = Callable[..., None]
 
-SMALL = [*TINY, "patch=32", "trainer=cpu", "logger=wandb"]
+AUDITED = [*TINY, "patch=32", "logger=wandb"]
+SMALL = [*AUDITED, "trainer=cpu"]
 TRAIN = ["train", *SMALL, "dataset.limit=32", "recipe.batch_size=8", "trainer.max_epochs=2"]
 TRAIN += ["callbacks.mutant_predictions.images=2"]
 EVAL = ["eval", *SMALL, "dataset.limit=5"]
 ATTACK = ["attack", *SMALL, "images=3", "attack.starts=2", "attack.steps=2"]
-CERTIFICATES = ["audit", "certificates", *SMALL, "images=3", "step_px=100", "adaptive.steps=1", "device=cpu"]
-NUMERICS = ["audit", "numerics", *SMALL, "images=2", "mutants=3"]
+CERTIFICATES = ["audit", "certificates", *AUDITED, "images=3", "step_px=100", "adaptive.steps=1", "device=cpu"]
+NUMERICS = ["audit", "numerics", *AUDITED, "images=2", "mutants=3"]
 
 
 @pytest.fixture

@@ -12,7 +12,7 @@ import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 
-COMMANDS = ("train", "eval", "predict", "serve", "attack", "plan", "audit_certificates", "audit_numerics")
+COMMANDS = ("train", "eval", "predict", "serve", "attack", "plan", "push", "audit_certificates", "audit_numerics")
 # Groups of options; their own settings are in their files.
 GROUPS = {*usage._GROUPS, "paths", "hydra"}
 
@@ -45,6 +45,18 @@ def test_settings_of_the_recipe_the_trainer_and_the_attack_are_described() -> No
     assert {f"trainer.{name}" for name in usage._TRAINER} <= {*training}
     assert {"attack.starts", "attack.steps", "attack.space", "images"} <= {*described("attack")}
     assert {"adaptive.steps", "step_px"} <= {*described("audit_certificates")}
+
+
+def test_a_command_has_only_the_settings_that_it_uses() -> None:
+    """Those of an evaluation are no settings of attacks and audits."""
+    others = {"table", "evaluate", "numerics", "reported"}
+    assert others <= {*described("eval")}
+    assert not others & {*described("attack"), *described("audit_certificates"), *described("audit_numerics")}
+    assert not {"store", "examples", "batch_size"} & {*described("audit_certificates"), *described("audit_numerics")}
+    groups = {name: {*usage.groups_of(CONF_DIR / f"{name}.yaml")} for name in COMMANDS}
+    assert "defender" not in groups["attack"]
+    assert not {"trainer", "debug"} & (groups["audit_certificates"] | groups["audit_numerics"])
+    assert described("attack")["store"].startswith("folder of the attacked set")
 
 
 @pytest.mark.parametrize("name", COMMANDS)

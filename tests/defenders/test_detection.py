@@ -70,6 +70,7 @@ def test_tables_without_confidences_say_what_to_do(log_odds: torch.Tensor | None
         ("patchguardpp", {"threshold": -0.1}, "must be from 0 to 1, got -0.1"),
         ("hicert", {"threshold": math.nan}, "must be from 0 to 1, got nan"),
         ("patchcensor", {"at_once": 0}, "at least one, not 0"),
+        ("patchcensor", {"at_once": 10**9}, "at most 100 patches, got 1000000000"),
         ("patchcensor", {"margin": -1.0}, "can't be negative"),
     ],
 )

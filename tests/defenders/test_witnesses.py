@@ -1,5 +1,7 @@
 """The parts of MRCert's rules agree with sets and loops."""
 
+from typing import Any
+
 import pytest
 import torch
 from reference.defender_reference import largest_certified, sets_upto, stable
@@ -23,10 +25,30 @@ def test_a_number_of_patches_is_a_whole_number_from_one(patches: object) -> None
         witnesses.check_settings(patches, 0.0)
 
 
+def test_a_number_of_patches_is_bounded() -> None:
+    witnesses.check_settings(100, 0.0)
+    for patches in (101, 10**30):
+        with pytest.raises(ConfigurationError, match=f"a defender is for at most 100 patches, got {patches}"):
+            witnesses.check_settings(patches, 0.0)
+
+
 def test_a_margin_is_not_negative() -> None:
     witnesses.check_settings(3, 0.0)
     with pytest.raises(ConfigurationError, match="can't be negative"):
         witnesses.check_settings(3, -1.0)
+
+
+@pytest.mark.parametrize("margin", ["0.1", None, True, [0.1]])
+def test_a_margin_is_a_number(margin: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a number, got "):
+        witnesses.check_settings(2, margin)
+
+
+def test_a_whole_margin_is_a_float_as_it_is() -> None:
+    witnesses.check_settings(2, 2**53)
+    for margin in (2**53 + 1, 10**400):
+        with pytest.raises(ConfigurationError, match=f"must be at most 2\\^53 as a whole number, got {margin}"):
+            witnesses.check_settings(2, margin)
 
 
 @pytest.mark.parametrize("with_margins", [False, True])

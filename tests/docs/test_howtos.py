@@ -107,6 +107,7 @@ def test_own_images_are_trained_on_and_certified(
     tiny = ["model.backbone=vit_tiny_patch16_224", "model.pretrained=false", f"++{TINY[0]}", *TINY[1:]]
     few = ["recipe.batch_size=4", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
     command("train", *photos, *tiny, *few)
+    assert Path("checkpoints/folder_photos/vit_srf_p32/best.ckpt").is_file()
     command("eval", *photos, *tiny)
     assert "folder, vit_srf, patch 32 px, 4 images" in capsys.readouterr().out
 

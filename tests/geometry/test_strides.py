@@ -31,3 +31,7 @@ def test_what_works_is_what_has_a_lattice(grid, window_px, patch, order):
 )
 def test_the_nearest_that_works(window, patch, stride, expected):
     assert nearest_that_works((14, 14), (16, 16), window, PatchSpec(patch), 4, stride) == expected
+
+
+def test_an_order_of_any_size_is_answered_at_once() -> None:
+    assert not works((7, 7), (16, 16), PatchSpec(16), 10**15, 1)

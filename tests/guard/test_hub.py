@@ -109,6 +109,12 @@ def changed(folder: Path, **changes: Any) -> None:
         ({"defender": {"name": "mrcert", "_target_": {"a": 1}}}, "wrote: defender"),
         ({"defender": {"name": "mrcert", "path": "x"}}, "has an invalid setting: .*path"),
         ({"defender": {"name": ["mrcert"]}}, "wrote: defender"),
+        # Bounded before any mask is looked for.
+        (
+            {"defender": {"name": "mrcert", "patches": 10**15}},
+            "has an invalid setting: a defender is for at most 100 pat",
+        ),
+        ({"defender": {"name": "patchcensor", "at_once": 10**15}}, "has an invalid setting: a defender is for at most"),
         # The registry would import this module.
         ({"defender": {"name": "this:mrcert"}}, "names a module by its defender"),
         ({"defender": {"name": "os.system"}}, "has an invalid setting: unknown defender 'os.system'"),

@@ -4,11 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import torch
 from small_tasks import CPU
 
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.tasks.announce import announce_cost, duration
+from mrcert_pl.tasks import announce
+from mrcert_pl.tasks.announce import announce_cost, announce_training, duration
 from mrcert_pl.tasks.runtime import log
 
 
@@ -30,3 +32,28 @@ def test_a_long_evaluation_is_announced(tiny_vit: ViTSRF, tmp_path: Path, monkey
     announce_cost(tiny_vit, lattice, 1000, 64, trainer)
     (line,) = announced
     assert line.startswith(f"1,000 images x at most {len(lattice)} mutants: about ")
+
+
+@pytest.mark.parametrize(
+    ("seconds", "lines"),
+    [
+        (0.00001, []),
+        (0.01, ["1,000 images x 3 epochs on a CPU: about 1.5 min"]),
+        (
+            1.0,
+            ["1,000 images x 3 epochs on a CPU: about 2.5 h", "a smaller training: recipe=short model.backbone=deit_t"],
+        ),
+    ],
+)
+def test_a_long_training_on_a_cpu_is_announced(
+    seconds: float, lines: list[str], tiny_vit: ViTSRF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: announced.append(message % values))
+    monkeypatch.setattr(announce, "timed", lambda work, device: (seconds, work()))
+    trainer: Any = CPU.make(tmp_path, (), ())
+    state = torch.get_rng_state()
+    announce_training(tiny_vit.train(), 1000, 3, trainer)
+    assert torch.equal(torch.get_rng_state(), state)
+    assert len(announced) == len(lines)
+    assert all(found.startswith(line) for found, line in zip(announced, lines, strict=True))

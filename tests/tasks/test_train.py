@@ -9,7 +9,7 @@ import torch
 from foreign_model import Grid
 from small_tasks import CPU, training
 
-from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, train
+from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, TrainingSettings, train
 from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.results import TrainingResult
@@ -90,3 +90,11 @@ def test_default_callbacks(tmp_path: Path) -> None:
 def test_what_cannot_work(tmp_path: Path, changed: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         train(training(tmp_path / "run", **changed))
+
+
+def test_a_training_on_other_photos_is_not_resumed() -> None:
+    """Of data sets with a name of their own the images are the same wherever they are."""
+    photos = [TrainingSettings(dataset=DatasetSettings("folder", Path(root))).identity() for root in ("a", "b")]
+    assert photos[0] != photos[1]
+    digits = [TrainingSettings(dataset=DatasetSettings("digits", Path(root))).identity() for root in ("a", "b")]
+    assert digits[0] == digits[1]

@@ -8,21 +8,31 @@ import os
 import re
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import hydra
 from hydra.core.hydra_config import HydraConfig
-from hydra.errors import ConfigCompositionException, HydraException, InstantiationException
+from hydra.errors import (
+    ConfigCompositionException,
+    HydraException,
+    InstantiationException,
+    OverrideParseException,
+)
 from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli import most_specific, slurm, usage
+from mrcert_pl.cli import most_specific, naming, slurm, usage
 from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.pipes import closing_quietly
 from mrcert_pl.errors import MRCertError
+
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import RunDocument
 
 _FULL_ERROR = "HYDRA_FULL_ERROR"
 _STARTED = "MRCERT_STARTED"
@@ -31,23 +41,27 @@ _HINT = f"({_FULL_ERROR}=1 shows the traceback)"
 _TERMINATED = 143
 
 most_specific.register()
+naming.register()
 slurm.register()
 
 
 def command(
     config_name: str, config_dir: Path = CONF_DIR
-) -> Callable[[Callable[[DictConfig], None]], Callable[[], None]]:
-    """Make a Hydra command of a function of the composed configuration.
+) -> Callable[[Callable[[DictConfig], "RunDocument | None"]], Callable[[], None]]:
+    """Make a Hydra command of a function from the composed configuration to its result, if it has one.
 
     Args:
         config_name: name of the configuration.
         config_dir: folder of the configuration.
 
     An error that the user can fix is printed as one message, and the exit code is 1. Every other exception, and
-    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback.
+    every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback. A multirun ends with a table
+    of its jobs, also if one of them fails; jobs that a launcher runs in other processes are not in it.
     """
 
-    def decorate(task: Callable[[DictConfig], None]) -> Callable[[], None]:
+    def decorate(task: Callable[[DictConfig], "RunDocument | None"]) -> Callable[[], None]:
+        finished: list[tuple[Mapping[str, str], RunDocument]] = []
+
         @functools.wraps(task)
         def job(cfg: DictConfig) -> None:
             from mrcert_pl.views.wandb import run_closed
@@ -55,15 +69,16 @@ def command(
             _log_plainly()
             # Here, and not around Hydra: its own report of a failed job adds nothing to ours.
             with failing_plainly(_HINT, os.environ.get(_TRACEBACK) == "1"), run_closed():
-                task(cfg)
+                if (result := task(cfg)) is not None:
+                    finished.append((_given(), result))
 
         hydra_main = hydra.main(config_path=str(config_dir), config_name=config_name, **VERSION_BASE)(job)
 
-        @functools.wraps(task)
-        def main() -> None:
+        def run() -> None:
             if usage.requested(sys.argv[1:]):
                 print(usage.help_of(config_dir / f"{config_name}.yaml"))
                 return
+            _check_flags({*sys.argv[1:]})
             # The jobs of the command inherit it, wherever they run.
             os.environ[_STARTED] = time.strftime("%Y-%m-%d %H:%M:%S")
             os.environ.setdefault(_TRACEBACK, os.environ.get(_FULL_ERROR, "0"))
@@ -71,11 +86,29 @@ def command(
             os.environ[_FULL_ERROR] = "1"
             with failing_plainly(_HINT, os.environ[_TRACEBACK] == "1"):
                 sys.argv = [sys.argv[0], *adopted(config_name, sys.argv[1:])]
-                hydra_main()
+                finished.clear()
+                try:
+                    hydra_main()
+                finally:
+                    _show_jobs(finished)
+
+        @functools.wraps(task)
+        def main() -> None:
+            with closing_quietly():
+                run()
 
         return main
 
     return decorate
+
+
+def _check_flags(words: set[str]) -> None:
+    """Refuse flags of Hydra that cannot work."""
+    if words & {"-sc", "--shell-completion"}:
+        # Hydra's would complete the first command that is installed, whichever is typed.
+        fail('mrcert completes all its commands:  eval "$(mrcert --completion bash)"')
+    if words & {"-m", "--multirun"} and words & {"-c", "--cfg", "-i", "--info"}:
+        fail("--cfg and --info show one configuration: leave out -m, and give one value of each setting")
 
 
 def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
@@ -106,6 +139,20 @@ def is_first_process() -> bool:
     return not getattr(rank_zero_only, "rank", 0)
 
 
+def _given() -> dict[str, str]:
+    """Return the settings of the job's command line."""
+    pairs = (override.lstrip("+").partition("=") for override in HydraConfig.get().overrides.task)
+    return {name: value for name, _, value in pairs}
+
+
+def _show_jobs(finished: "Sequence[tuple[Mapping[str, str], RunDocument]]") -> None:
+    """Print the table of a multirun's jobs."""
+    if len(finished) > 1 and is_first_process():
+        from mrcert_pl.views.jobs import Job, show_jobs
+
+        show_jobs([Job(settings, result) for settings, result in finished])
+
+
 def _log_plainly() -> None:
     """Show the messages of the tasks as plain lines: notices on standard output, warnings on standard error."""
     log = logging.getLogger("mrcert_pl")
@@ -127,23 +174,40 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, InstantiationException):
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
+    if isinstance(error, OverrideParseException):
+        # Between Hydra's introduction, which repeats the override, and its link.
+        problem = str(error.message).split("\nSee https://hydra")[0].split("\n")[-1]
+        return f"{error.override} can't be read as name=value ({problem}); docs/commands.md shows the quotes"
     if isinstance(error, ConfigCompositionException):
-        return _unknown_setting(str(error))
+        return _composition(str(error))
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
-    if isinstance(error, OSError) and error.strerror:
+    if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
         file = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{file} (outputs go below paths.output_dir)"
     return None
 
 
-def _unknown_setting(message: str) -> str:
-    """Return Hydra's message about a setting, for a misspelt one with the name that is meant."""
-    misspelt = re.match(r"Could not override '(?P<name>[\w.]+)'", message)
-    near = difflib.get_close_matches(misspelt["name"], usage.names(), 1) if misspelt else []
-    if misspelt and near:
-        return f"there is no setting {misspelt['name']}; did you mean {near[0]}? --help lists all settings"
-    return f"{message}\n--help lists all settings and their values"
+def _composition(message: str) -> str:
+    """Return Hydra's message about an option or a setting in our words, with the name that is meant."""
+    message = message.strip()
+    if option := re.match(r"In '\w+': Could not find '(?P<group>[\w/]+)/(?P<name>[^'/]+)'", message):
+        options = re.findall(r"^\t(\S+)$", message, re.MULTILINE)
+        listed = f"{option['group']} is one of: {', '.join(options)}"
+        return f"there is no {option['group']}={option['name']}{_meant(option['name'], options)} {listed}"
+    if setting := re.match(r"Could not (?:override|delete from config\.) '(?P<name>[\w.@]+)'", message):
+        name, known = setting["name"], usage.names()
+        if name in known:
+            return f"this command has no setting {name}; --help lists its settings"
+        return f"there is no setting {name}{_meant(name, known)} --help lists all settings"
+    # Hydra's advice on new names: settings that no code reads.
+    lines = [line for line in message.splitlines() if not line.startswith("To append to your")]
+    return "\n".join([*lines, "--help lists all settings and their values"])
+
+
+def _meant(name: str, known: Sequence[str]) -> str:
+    near = difflib.get_close_matches(name, known, 1)
+    return f"; did you mean {near[0]}?" if near else ";"
 
 
 @contextmanager

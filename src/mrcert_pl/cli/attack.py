@@ -1,14 +1,18 @@
 """``mrcert attack``: a patch attack on the base model, and the attacked set."""
 
 import shlex
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command, completed, is_first_process
 
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import AttackResult
+
 
 @command("attack")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> "AttackResult | None":
     """Attack test images; write the attacked set, ``results.json`` and a contact sheet."""
     from mrcert_pl.cli.instantiate import attack_settings
     from mrcert_pl.cli.lineage import attack_artifacts
@@ -24,7 +28,7 @@ def main(cfg: DictConfig) -> None:
     run = begun(cfg, settings.run)
     done = attack(settings)
     if not is_first_process():
-        return
+        return None
     show_attack(done.result)
     place = shlex.quote(f"dataset.path={done.attacked}")
     print(
@@ -36,6 +40,7 @@ def main(cfg: DictConfig) -> None:
     if run:
         artifacts = attack_artifacts(settings, done)
         log_attack(run, done.result, done.examples[:MOST_EXAMPLES], done.classes, artifacts)
+    return done.result
 
 
 if __name__ == "__main__":

@@ -1,14 +1,18 @@
 """``mrcert audit certificates``: attacks on certified images."""
 
 import sys
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command, completed
 
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import CertificateAuditResult
+
 
 @command("audit_certificates")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> "CertificateAuditResult":
     """Attack certified images on a grid of placements; write ``certificates.json``, and a file per broken one."""
     from mrcert_pl.cli.instantiate import certificate_audit_settings
     from mrcert_pl.cli.lineage import audit_artifacts
@@ -34,6 +38,7 @@ def main(cfg: DictConfig) -> None:
             file=sys.stderr,
         )
         sys.exit(1)
+    return result
 
 
 if __name__ == "__main__":

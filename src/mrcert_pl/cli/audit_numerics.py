@@ -1,12 +1,17 @@
 """``mrcert audit numerics``: spread of logits between runs, and the margin that covers it."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command, completed
 
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import NumericsResult
+
 
 @command("audit_numerics")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> "NumericsResult":
     """Compare the logits of the same mutants by several methods; write a table and ``numerics.json``."""
     from mrcert_pl.cli.instantiate import numerics_settings
     from mrcert_pl.cli.lineage import audit_artifacts
@@ -23,6 +28,7 @@ def main(cfg: DictConfig) -> None:
     print(settings.run.folder / "numerics.json")
     if run:
         log_audit(run, result, audit_artifacts(settings, "audit-numerics", result))
+    return result
 
 
 if __name__ == "__main__":

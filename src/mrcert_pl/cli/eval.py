@@ -1,12 +1,17 @@
 """``python eval.py``, ``mrcert eval``: certification of a test set."""
 
+from typing import TYPE_CHECKING
+
 from omegaconf import DictConfig
 
 from mrcert_pl.cli.app import command, completed, is_first_process
 
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import EvaluationResult
+
 
 @command("eval")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> "EvaluationResult | None":
     """Certify the test images with one defender; write a table, ``results.json``, verdicts and mutant labels."""
     from mrcert_pl.cli.instantiate import evaluation_settings
     from mrcert_pl.cli.lineage import evaluation_artifacts
@@ -22,8 +27,7 @@ def main(cfg: DictConfig) -> None:
     run = begun(cfg, settings.run)
     done = evaluate(settings)
     if not is_first_process():
-        return
-    print()
+        return None
     show_results([done.result])
     print(f"{done.folder / RESULTS}\n{done.folder / VERDICTS}")
     drawn = done.examples[: cfg.examples] if isinstance(cfg.examples, int) else done.examples
@@ -36,6 +40,7 @@ def main(cfg: DictConfig) -> None:
         artifacts = evaluation_artifacts(settings, done)
         examples = done.examples[:MOST_EXAMPLES]
         log_evaluation(run, done.result, done.rows, done.locations, examples, done.classes, artifacts)
+    return done.result
 
 
 if __name__ == "__main__":

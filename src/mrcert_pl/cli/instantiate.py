@@ -23,6 +23,7 @@ from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluate import EvaluationSettings
 from mrcert_pl.tasks.plan import PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
+from mrcert_pl.tasks.push import PushSettings
 from mrcert_pl.tasks.settings import (
     DatasetSettings,
     ModelSettings,
@@ -204,6 +205,23 @@ def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> Predict
         track=_track,
         **_same(cfg, "patch", "patches", "require", "class_names", "exif", "resize", "stride", "batch_size"),
         **_same(cfg, "token_budget", "device"),
+    )
+
+
+def push_settings(cfg: DictConfig) -> PushSettings:
+    """Return the settings of a publication."""
+    guard = PredictionSettings(
+        checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        defender=defender(cfg),
+        device="cpu",
+        **_same(cfg, "patch", "patches", "require", "class_names", "exif", "resize", "stride"),
+    )
+    results = [] if cfg.results is None else plain(cfg.results)
+    return PushSettings(
+        guard,
+        folder=None if cfg.folder is None else Path(cfg.folder),
+        results=[Path(path) for path in ([results] if isinstance(results, str) else results)],
+        **_same(cfg, "repo", "training", "private"),
     )
 
 

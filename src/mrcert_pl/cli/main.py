@@ -5,6 +5,7 @@ import importlib
 import sys
 
 from mrcert_pl import __version__
+from mrcert_pl.cli.pipes import closing_quietly
 
 _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
@@ -16,6 +17,7 @@ _COMMANDS = {
     "audit numerics": "measure the spread of logits between runs, and the margin for certificates",
     "plan": "compare masks by cost and visible area, before anything is trained",
     "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
+    "push": "upload a guard with a model card to the Hugging Face hub, or write its folder",
     "verify": "recompute all verdicts of evaluations by a second implementation, and compare",
     "report": "show results side by side: tables, a page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
@@ -26,6 +28,11 @@ _MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 def main() -> None:
     """Run the command named by the first arguments."""
+    with closing_quietly():
+        _run()
+
+
+def _run() -> None:
     arguments = sys.argv[1:]
     words = 2 if arguments[:1] == ["audit"] else 1
     name = " ".join(arguments[:words])
@@ -33,11 +40,26 @@ def main() -> None:
         print(_usage(only="audit" if arguments[:1] == ["audit"] else ""))
     elif arguments[0] == "--version":
         print(f"mrcert {__version__}")
+    elif arguments[0] in ("--completion", "--complete"):
+        _complete(*arguments)
     elif name in _COMMANDS:
         sys.argv = [f"mrcert {name}", *arguments[words:]]
         importlib.import_module(f"mrcert_pl.cli.{name.replace(' ', '_')}").main()
     else:
         print(f"error: {_unknown(name)}\n\n{_usage()}", file=sys.stderr)
+        sys.exit(2)
+
+
+def _complete(flag: str, argument: str = "", *others: str) -> None:
+    """Print the script of ``--completion bash``, or the candidates that it asks for."""
+    from mrcert_pl.cli import completion
+
+    if flag == "--complete":
+        print("".join(f"{candidate}\n" for candidate in completion.candidates(argument, _COMMANDS)), end="")
+    elif argument == "bash":
+        print(completion.SCRIPT, end="")
+    else:
+        print("error: mrcert --completion takes a shell: bash", file=sys.stderr)
         sys.exit(2)
 
 
@@ -56,5 +78,10 @@ def _usage(only: str = "") -> str:
             "usage: mrcert COMMAND [settings]\n",
             *lines,
             "\nmrcert COMMAND --help lists its settings; mrcert --version prints the version.",
+            'Completion in bash:  eval "$(mrcert --completion bash)"',
         ]
     )
+
+
+if __name__ == "__main__":
+    main()

@@ -1,6 +1,7 @@
 """``python train.py``, ``mrcert train``: masked fine-tuning."""
 
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
@@ -8,9 +9,12 @@ from mrcert_pl.cli.app import command, completed, is_first_process
 from mrcert_pl.cli.following import command_line
 from mrcert_pl.cli.slurm import requeued
 
+if TYPE_CHECKING:
+    from mrcert_pl.results.schema import TrainingResult
+
 
 @command("train")
-def main(cfg: DictConfig) -> None:
+def main(cfg: DictConfig) -> "TrainingResult | None":
     """Train, and publish the best checkpoint for ``eval.py``."""
     from mrcert_pl.cli.instantiate import defender, training_settings
     from mrcert_pl.cli.lineage import training_artifacts
@@ -31,7 +35,7 @@ def main(cfg: DictConfig) -> None:
     if run:
         log_training(run, result, training_artifacts(settings, result))
     if result.published is None or result.best_score is None or not is_first_process():
-        return
+        return result
     replaced = " (in place of an earlier one, which its own run in outputs keeps)" if result.replaced else ""
     if settings.stage == "srf_vanilla":
         following = f"Train the second stage with:  {command_line(cfg, 'train.py')} stage=split"
@@ -40,6 +44,7 @@ def main(cfg: DictConfig) -> None:
     print(
         f"\nBest checkpoint ({result.monitor} {result.best_score:.3f}): {Path(result.published)}{replaced}\n{following}"
     )
+    return result
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ import argparse
 import re
 import shutil
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,7 +18,7 @@ _SETTING = re.compile(r"^(?P<indent> *)(?P<name>\w+):(?: (?P<value>[^#]*?))?(?: 
 _GROUPS = {
     "dataset": "images",
     "model": "base model",
-    "defender": "certified defense (default: that of the model)",
+    "defender": "certified defense",
     "recipe": "training recipe",
     "attack": "patch attack",
     "trainer": "devices",
@@ -57,10 +57,10 @@ def requested(arguments: Sequence[str]) -> bool:
 def help_of(file: Path) -> str:
     """Return the help of the command with this configuration: its examples, groups and settings."""
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    groups = [(name, about, options) for name, about in _GROUPS.items() if (options := _options(file, name))]
     lines = [*_header(content["hydra"]["help"]["header"]), "Groups (choose with group=option):"]
-    for name, about, options in groups:
-        lines += _entry(name, f"{about}: {', '.join(options)}")
+    for name, options in groups_of(file).items():
+        shown = options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{name})"]
+        lines += _entry(name, f"{_GROUPS[name]}: {', '.join(shown)}")
     lines += ["", "Settings (change with name=value):"]
     for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
@@ -69,19 +69,27 @@ def help_of(file: Path) -> str:
 
 
 def names() -> list[str]:
-    """Return the names of the groups and settings of all commands."""
+    """Return the names of the groups and settings of all commands, and of the settings of all options of groups."""
     commands = [file for file in CONF_DIR.glob("*.yaml") if not file.stem.startswith("_")]
-    return sorted({*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))})
+    found = {*_GROUPS, *(setting.name for file in commands for setting in settings_of(file))}
+    return sorted(found.union(*map(names_in, _GROUPS)))
+
+
+def names_in(group: str, options: Iterable[str] = ("*",)) -> set[str]:
+    """Return the names of the settings of some options of a group; default: of all."""
+    files = (file for option in options for file in (CONF_DIR / group).glob(f"{option}.yaml"))
+    found = (setting for file in files for setting in settings_in(file))
+    return {f"{group}.{setting.name}" for setting in found if setting.value and "._" not in f".{setting.name}"}
 
 
 def settings_of(file: Path) -> list[Setting]:
     """Return the settings of a command, including inherited ones and those of its detailed groups."""
     found: dict[str, Setting] = {}
     for each in _files(file):
-        found |= {setting.name: setting for setting in _settings(each)}
+        found |= {setting.name: setting for setting in settings_in(each)}
     for option in _DETAILED.get(file.stem, ()):
         group = option.split("/")[0]
-        for setting in _settings(CONF_DIR / f"{option}.yaml"):
+        for setting in settings_in(CONF_DIR / f"{option}.yaml"):
             if setting.name.startswith("_") or (group == "trainer" and setting.name not in _TRAINER):
                 continue
             found[f"{group}.{setting.name}"] = Setting(f"{group}.{setting.name}", setting.value, setting.about)
@@ -95,19 +103,18 @@ def _files(file: Path) -> list[Path]:
     return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
 
 
-def _options(command: Path, group: str) -> list[str]:
-    """Return the options of a group of a command."""
-    names = set()
+def groups_of(command: Path) -> dict[str, list[str]]:
+    """Return the groups of a command with their options, in order of choice."""
+    names: set[str] = set()
     for file in _files(command):
         for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
             names |= {str(name) for name in default} if isinstance(default, dict) else set()
-    if group not in names:
-        return []
-    options = sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml"))
-    return options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{group})"]
+    return {
+        group: sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")) for group in _GROUPS if group in names
+    }
 
 
-def _settings(file: Path) -> Iterator[Setting]:
+def settings_in(file: Path) -> Iterator[Setting]:
     """Yield the settings of a file with their full names and descriptions."""
     parents: list[str] = []
     for line in file.read_text(encoding="utf-8").splitlines():

@@ -17,6 +17,11 @@ from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.mutants.table import Mutants, PredictionTable
 
 NO_WITNESS = -1
+MOST_PATCHES = 100
+"""Largest number of patches of a defender: unions of twice as many masks hide every image of today's models."""
+
+# Every whole number up to this one is a float.
+_EXACT = 2**53
 
 ThisDefender = TypeVar("ThisDefender", bound="Defender[Any]")
 
@@ -94,14 +99,28 @@ class Defender(ABC, Generic[Mutants]):
         """Return the verdicts on a table for which :meth:`next_queries` is empty; further fields are dropped."""
 
 
-def check_margin(margin: float) -> None:
+def check_margin(margin: object) -> None:
     """Validate the margin of a certificate.
 
     Raises:
-        ConfigurationError: if it is negative or not a number.
+        ConfigurationError: if it is negative or not a number, or a whole number that no float equals.
     """
+    if isinstance(margin, bool) or not isinstance(margin, (int, float)):
+        raise ConfigurationError(f"the margin of a certificate must be a number, got {margin!r}")
+    if isinstance(margin, int) and margin > _EXACT:
+        raise ConfigurationError(f"the margin of a certificate must be at most 2^53 as a whole number, got {margin}")
     if not margin >= 0:
         raise ConfigurationError(f"the margin of a certificate can't be negative: {margin}")
+
+
+def check_most(patches: int) -> None:
+    """Validate the upper bound of a number of patches.
+
+    Raises:
+        ConfigurationError: above :data:`MOST_PATCHES`.
+    """
+    if patches > MOST_PATCHES:
+        raise ConfigurationError(f"a defender is for at most {MOST_PATCHES} patches, got {patches}")
 
 
 def first(found: Bool[Tensor, "image candidate"]) -> Int[Tensor, " image"]:

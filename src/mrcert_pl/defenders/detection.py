@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mrcert_pl.defenders.base import NO_WITNESS, check_margin
+from mrcert_pl.defenders.base import NO_WITNESS, check_margin, check_most
 from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.outputs import ANY_LABEL, NO_ALERT, NO_LABEL, OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError
@@ -43,6 +43,7 @@ class Detector(MaskingDefender):
     def __init__(self, at_once: int = 1, margin: float = 0.0) -> None:
         if isinstance(at_once, bool) or not isinstance(at_once, int) or at_once < 1:
             raise ConfigurationError(f"a detector needs a whole number of patches, at least one, not {at_once!r}")
+        check_most(at_once)
         check_margin(margin)
         self.at_once = self.order = self.initial_order = at_once
         self.margin = margin

@@ -11,7 +11,7 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 from torch.nn.functional import embedding_bag
 
-from mrcert_pl.defenders.base import check_margin
+from mrcert_pl.defenders.base import check_margin, check_most
 from mrcert_pl.defenders.outputs import OutputLevel
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
@@ -23,14 +23,15 @@ _CHUNK = 1 << 25
 _PART = 1 << 22
 
 
-def check_settings(patches: object, margin: float) -> None:
+def check_settings(patches: object, margin: object) -> None:
     """Validate the number of patches and the margin of MRCert.
 
     Raises:
-        ConfigurationError: unless there is at least one patch and the margin is not negative.
+        ConfigurationError: unless there are one to 100 patches and the margin is not negative.
     """
     if isinstance(patches, bool) or not isinstance(patches, int) or patches < 1:
         raise ConfigurationError(f"MRCert needs a whole number of patches, at least one patch, not {patches!r}")
+    check_most(patches)
     check_margin(margin)
 
 

@@ -20,6 +20,9 @@ def works(grid: tuple[int, int], window_px: tuple[int, int], patch: PatchSpec, o
     ]
     # Cheap conditions first: building a lattice takes seconds.
     masks = covering_masks(grid, window_px, patch, stride)
+    if order >= len(masks):
+        # All masks together hide everything, and an order may be of any size.
+        return False
     if sum(comb(len(masks), k) for k in range(order + 1)) > MAX_UNIONS:
         return False
     if any(prod(_least_cover(axis, n) for axis, n in zip(axes, grid, strict=True)) <= order for axes in spans):

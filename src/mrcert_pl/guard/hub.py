@@ -49,7 +49,13 @@ class _Config(Record):
     exif: Exif
 
 
-def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccuracy], training: str | None) -> Path:
+def write_folder(
+    guard: "Guard",
+    folder: Path,
+    results: Sequence[MeasuredAccuracy],
+    training: str | None,
+    repo_id: str = "owner/name",
+) -> Path:
     """Write a guard's configuration, weights and model card.
 
     Raises:
@@ -78,7 +84,7 @@ def write_folder(guard: "Guard", folder: Path, results: Sequence[MeasuredAccurac
         folder / WEIGHTS, lambda partial: write_weights(partial, model.state_dict(), origin), chosen_by="folder"
     )
     write_json(folder / CONFIG, {"format": _FORMAT, "model": kind.__name__, **settings}, chosen_by="folder")
-    card = model_card(guard, results, training)
+    card = model_card(guard, results, training, repo_id)
     write_whole(folder / CARD, lambda partial: partial.write_text(card, encoding="utf-8"), chosen_by="folder")
     return folder
 
@@ -136,6 +142,16 @@ def local_folder(source: str | Path, revision: str | None) -> Path:
         raise CheckpointError(f"the repository {source} can't be read from the hub: {_first_line(error)}") from error
 
 
+def check_repository(repo_id: object) -> None:
+    """Validate the name of a repository.
+
+    Raises:
+        ConfigurationError: for a name that is not ``owner/name``.
+    """
+    if not isinstance(repo_id, str) or not _REPO.fullmatch(repo_id):
+        raise ConfigurationError(f"a repository on the hub is named owner/name, got {repo_id!r}")
+
+
 def push(
     guard: "Guard",
     repo_id: str,
@@ -149,12 +165,11 @@ def push(
     Raises:
         ConfigurationError: for an invalid name, an upload that fails, or a guard that can't be saved.
     """
-    if not _REPO.fullmatch(repo_id):
-        raise ConfigurationError(f"a repository on the hub is named owner/name, got {repo_id!r}")
+    check_repository(repo_id)
     from huggingface_hub import HfApi
 
     with tempfile.TemporaryDirectory() as folder:
-        write_folder(guard, Path(folder), results, training)
+        write_folder(guard, Path(folder), results, training, repo_id)
         try:
             api = HfApi(token=token)
             url = api.create_repo(repo_id, private=private, exist_ok=True)

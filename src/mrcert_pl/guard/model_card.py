@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING, Any
 import timm
 from scipy.stats import binomtest
 
+from mrcert_pl.defenders import Detector
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.guard.verdict import meaning_of
+from mrcert_pl.guard.verdict import meaning_of, meaning_of_silence
 
 if TYPE_CHECKING:
     from mrcert_pl.guard.guard import Guard
@@ -43,13 +44,19 @@ class MeasuredAccuracy:
         return float(interval.low), float(interval.high)
 
 
-def model_card(guard: "Guard", results: Sequence[MeasuredAccuracy] = (), training: str | None = None) -> str:
+def model_card(
+    guard: "Guard",
+    results: Sequence[MeasuredAccuracy] = (),
+    training: str | None = None,
+    repo_id: str = "owner/name",
+) -> str:
     """Markdown of the model card: use, results, patch, training, licence, meaning of a certificate.
 
     Args:
         guard: The guard.
         results: Measured accuracies.
         training: Description of the training.
+        repo_id: Name of the repository, for the example.
     """
     from huggingface_hub import ModelCardData
 
@@ -70,14 +77,21 @@ def model_card(guard: "Guard", results: Sequence[MeasuredAccuracy] = (), trainin
         for low, high in [result.interval()]
     ]
     table = ["| accuracy | value | images | 95 % interval |", "| --- | --- | --- | --- |", *rows]
+    if isinstance(guard.defender, Detector):
+        kind = "detection of"
+        silence = meaning_of_silence(guard.patch, model.image_px, guard.defender.at_once)
+        meaning = f"A certified label without an alert states: {silence}."
+    else:
+        kind = "recovery from"
+        meaning = f"A certificate for n patches states: {meaning_of(None, guard.patch, model.image_px)}."
     classes = ", ".join(map(_cell, guard.class_names[:20])) + (", ..." if len(guard.class_names) > 20 else "")
     return "\n".join(
         [
             f"---\n{header}\n---",
             f"\n# {type(model).__name__} on {_cell(backbone)}, certified against patches of {shapes} px\n",
-            "An image classifier with certified recovery from adversarial patches (mrcert_pl).\n",
+            f"An image classifier with certified {kind} adversarial patches (mrcert_pl).\n",
             "```python\nfrom mrcert_pl import Guard\n",
-            'guard = Guard.from_pretrained("owner/name")\n(verdict,) = guard("photo.jpg")\n```\n',
+            f'guard = Guard.from_pretrained("{repo_id}")\n(verdict,) = guard("photo.jpg")\n```\n',
             "| | |\n| --- | --- |",
             f"| defender | {_cell(guard.defender.name)} |",
             f"| patch | {shapes} px on images of {model.image_px[0]} x {model.image_px[1]} px |",
@@ -88,8 +102,7 @@ def model_card(guard: "Guard", results: Sequence[MeasuredAccuracy] = (), trainin
             "## Results\n",
             *(table if rows else ["No results are stated."]),
             "\n## Meaning of a certificate\n",
-            f"A certificate for n patches states: {meaning_of(None, guard.patch, model.image_px)}. "
-            "A patch on the photo before it was resized covers a few pixels more at its border.",
+            f"{meaning} A patch on the photo before it was resized covers a few pixels more at its border.",
             "",
         ]
     )

@@ -3,15 +3,18 @@
 from pathlib import Path
 
 import lightning as L
+import torch
 
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantSet
-from mrcert_pl.mutants.stopwatch import Stopwatch
+from mrcert_pl.mutants.stopwatch import Stopwatch, timed
 from mrcert_pl.tasks.runtime import device_of, log
 
 # Short evaluations start without an estimate.
 _MANY = 20_000
+# Trainings in seconds: shorter ones start without an estimate, longer ones with advice.
+_LONG_TRAINING, _TOO_LONG_TRAINING = 60, 3600
 
 
 def announce_run(
@@ -57,6 +60,36 @@ def announce_cost(
     watch = Stopwatch(model.to(device), model.image_px, mutants.hidden, device, token_budget)
     seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / trainer.world_size
     log.info("%s images x at most %s mutants: about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
+
+
+def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Trainer) -> None:
+    """Log how long a training takes on a CPU, and for a long one what is smaller.
+
+    One forward pass of an unmasked image is timed; a training step costs about three. The random numbers of the
+    training are the same.
+
+    Args:
+        model: base model.
+        images: number of training images.
+        epochs: number of epochs.
+        trainer: device and number of processes.
+    """
+    device = trainer.strategy.root_device
+    if device.type != "cpu" or not trainer.is_global_zero:
+        return
+    image = torch.zeros(1, 3, *model.image_px)
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model(image)
+        seconds, _ = timed(lambda: model(image), device)
+    seconds *= 3 * images * epochs / trainer.world_size
+    if seconds < _LONG_TRAINING:
+        return
+    log.info("%s images x %s epochs on a CPU: about %s", f"{images:,}", epochs, duration(seconds))
+    if seconds > _TOO_LONG_TRAINING:
+        log.info(
+            "a smaller training: recipe=short model.backbone=deit_tiny_patch16_224.fb_in1k, "
+            "fewer images (dataset.limit=) or a GPU (trainer=gpu)"
+        )
 
 
 def duration(seconds: float) -> str:

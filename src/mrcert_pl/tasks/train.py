@@ -26,7 +26,7 @@ from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel, Tra
 from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
-from mrcert_pl.tasks.announce import announce_run
+from mrcert_pl.tasks.announce import announce_run, announce_training
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.settings import (
@@ -130,8 +130,11 @@ class TrainingSettings:
     def identity(self) -> dict[str, Any]:
         """Return the settings that a resumed training must have, as plain values by name."""
         start = ("pretrained", "weights", "head_rows")
+        # Other data sets are the same images wherever they are.
+        own = {} if self.dataset.name != "folder" else {"dataset.root": str(Path(self.dataset.root or "").absolute())}
         return {
             "dataset.name": self.dataset.name,
+            **own,
             "dataset.limit": self.dataset.limit,
             "dataset.resize": self.dataset.resize,
             "model.name": self.model.name,
@@ -194,6 +197,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
     announce_run(trainer, data, "train", settings.model.name, None, run.folder)
+    announce_training(model, len(data.split("train").records), epochs, trainer)
     best = _best(callbacks)
     started = time.perf_counter()
     try:

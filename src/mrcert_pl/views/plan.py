@@ -1,13 +1,11 @@
 """A plan on the terminal."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
-from rich.box import SIMPLE_HEAD
 from rich.console import Console
-from rich.markup import escape
-from rich.table import Table
 
 from mrcert_pl.tasks.plan import Plan, PlanRow
+from mrcert_pl.views.tables import show_table
 
 
 def show_plan(
@@ -29,7 +27,9 @@ def show_plan(
         console: where to print.
     """
     console = console or Console()
-    console.print(_table(plan, title, patches))
+    _show_rows(plan, title, console)
+    for line in _explained(plan, patches):
+        console.print(line, style="dim", highlight=False, markup=False)
     limits = [f"{limit:g} {unit}" for limit, unit in ((seconds, "s"), (gflops, "GFLOPs")) if limit is not None]
     budget = " and ".join(limits) or "no limit"
     if plan.best is None:
@@ -40,39 +40,40 @@ def show_plan(
     console.print(line, soft_wrap=True, highlight=False, markup=False)
 
 
-def _table(plan: Plan, title: str, patches: int) -> Table:
+def _show_rows(plan: Plan, title: str, console: Console) -> None:
+    names = dict.fromkeys(name for row in plan.rows for name in row.settings)
+    headings = [name.removeprefix("model.").replace("_", " ") for name in names]
+    rows, styles = [], []
+    for row in plan.rows:
+        numbers = ["-"] * 5
+        if not row.problem:
+            numbers = [
+                str(row.masks),
+                " / ".join(f"{number:,}" for number in row.unions),
+                " / ".join(f"{100 * fraction:.0f}" for fraction in row.visible),
+                _list(row.gflops) or "-",
+                _list(row.seconds),
+            ]
+        settings = [str(row.settings.get(name, "")).replace(" ", "") for name in names]
+        rows.append([*settings, *numbers, "best" if row is plan.best else ""])
+        styles.append("dim" if row.problem else "bold" if row is plan.best else None)
+    header = [*headings, "masks", "unions", "visible, %", "GFLOPs", "seconds", ""]
+    show_table(console, title, header, rows, len(headings), styles)
+
+
+def _explained(plan: Plan, patches: int) -> Iterator[str]:
+    """Yield why configurations cannot work, and what the numbers are."""
+    for row in plan.rows:
+        if row.problem:
+            yield f"{_label(row)}: {row.problem}"
     orders = " / ".join(str(order) for order in range(1, 2 * patches + 1))
     # One patch needs order 2 for its certificate, and has no round trip.
     steps = "verdict / certificate" + (" / round trip" if patches > 1 else "")
-    table = Table(
-        title=escape(title),
-        caption=f"unions, and what they leave visible: by order, {orders}\nGFLOPs and seconds: for a {steps} while all "
-        "labels agree; an image on which they do not may need the last one for its verdict",
-        box=SIMPLE_HEAD,
-        title_justify="left",
-        title_style="bold",
-        caption_justify="left",
+    yield f"unions, and what they leave visible: by order, {orders}"
+    yield (
+        f"GFLOPs and seconds: for a {steps} while all labels agree; an image on which they do not may need the last "
+        "one for its verdict"
     )
-    names = dict.fromkeys(name for row in plan.rows for name in row.settings)
-    headings = [name.removeprefix("model.").replace("_", " ") for name in names]
-    for heading in [*headings, "masks", "unions", "visible, %", "GFLOPs", "seconds"]:
-        table.add_column(heading, justify="right")
-    table.add_column("", min_width=24)
-    for row in plan.rows:
-        cells = [escape(str(row.settings.get(name, "")).replace(" ", "")) for name in names]
-        if row.problem:
-            table.add_row(*cells, *5 * ["-"], escape(row.problem), style="dim")
-            continue
-        best = row is plan.best
-        numbers = [
-            str(row.masks),
-            " / ".join(f"{number:,}" for number in row.unions),
-            " / ".join(f"{100 * fraction:.0f}" for fraction in row.visible),
-            _list(row.gflops) or "-",
-            _list(row.seconds),
-        ]
-        table.add_row(*cells, *numbers, "recommended" if best else "", style="bold" if best else None)
-    return table
 
 
 def _list(values: Sequence[float]) -> str:

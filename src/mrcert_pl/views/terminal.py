@@ -18,7 +18,8 @@ from mrcert_pl.results.schema import (
 )
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.comparison import HEADER, LEGEND, comparison_cells, introduction
-from mrcert_pl.views.words import TITLES, are_published, cells, legend
+from mrcert_pl.views.tables import show_table
+from mrcert_pl.views.words import TITLES, cells, legend
 
 # Longer lists are cut; the files have all of them.
 _MOST_IDS, _MOST_DIFFERENCES = 40, 20
@@ -31,22 +32,15 @@ def show_results(results: Sequence[AnyResult], console: Console | None = None) -
         detectors = [result for result in group if "alerts" in result.accuracy]
         for part in ([result for result in group if result not in detectors], detectors):
             if part:
-                console.print(results_table(part))
+                _show_accuracies(part, console)
     _explain(console, *legend(results))
 
 
-def results_table(results: Sequence[AnyResult]) -> Table:
-    """Return a table of defenders on the same images, one row each."""
+def _show_accuracies(results: Sequence[AnyResult], console: Console) -> None:
+    """Print a table of defenders on the same images, one row each."""
     one = results[0]
-    table = _table(f"{one.dataset}, {one.model}, patch {patch_text(one.patch)}, {one.n} images: accuracy in %")
-    header, rows = cells(results)
-    table.add_column(header[0], no_wrap=True)
-    for heading in header[1:]:
-        wraps = are_published(results) or heading in ("adv. certified", "seeds")
-        table.add_column(heading, justify="right", no_wrap=not wraps)
-    for row in rows:
-        table.add_row(*map(escape, row))
-    return table
+    title = f"{one.dataset}, {one.model}, patch {patch_text(one.patch)}, {one.n} images: accuracy in %"
+    show_table(console, title, *cells(results))
 
 
 def show_comparison(comparison: Comparison, console: Console | None = None) -> None:
@@ -55,11 +49,8 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     for line in introduction(comparison):
         console.print(line, highlight=False, markup=False, soft_wrap=True)
     dataset = comparison.results[0].dataset
-    table = _table(f"{dataset}, the same {comparison.n} images: accuracy in % (number of images)")
-    _columns(table, "", *HEADER)
-    for row in comparison_cells(comparison):
-        table.add_row(*row)
-    console.print(table)
+    title = f"{dataset}, the same {comparison.n} images: accuracy in % (number of images)"
+    show_table(console, title, ["", *HEADER], comparison_cells(comparison))
     for name, pair in comparison.paired.items():
         for letter, ids in zip("AB", pair.only, strict=True):
             if ids:
@@ -79,21 +70,19 @@ def show_audit(result: CertificateAuditResult, console: Console | None = None) -
         highlight=False,
         style="bold",
     )
-    table = _table()
-    _columns(table, "patch", "tried", "labels broken", "certificates broken")
-    for attack in result.attacks:
-        table.add_row(attack.name, *map(_count, (attack.tried, attack.labels_broken, attack.certificates_broken)))
-    console.print(table)
+    rows = [
+        [attack.name, *map(_count, (attack.tried, attack.labels_broken, attack.certificates_broken))]
+        for attack in result.attacks
+    ]
+    show_table(console, None, ["patch", "tried", "labels broken", "certificates broken"], rows)
 
 
 def show_numerics(result: NumericsResult, console: Console | None = None) -> None:
     """Print the spread of logits between methods of computation, and the resulting margins."""
     console = console or Console()
-    table = _table(f"Logits of {result.mutants} mutants against each computed alone")
-    _columns(table, "computed differently", "largest difference", "other labels")
-    for spread in result.spreads:
-        table.add_row(spread.method, f"{spread.delta:.1e}", str(spread.flips))
-    console.print(table)
+    title = f"Logits of {result.mutants} mutants against each computed alone"
+    rows = [[spread.method, f"{spread.delta:.1e}", str(spread.flips)] for spread in result.spreads]
+    show_table(console, title, ["computed differently", "largest difference", "other labels"], rows)
     for precision, margin in result.margin.items():
         console.print(
             f"{precision}: certificates that no such difference can break need "

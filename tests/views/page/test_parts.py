@@ -2,7 +2,7 @@
 
 import pytest
 
-from mrcert_pl.views.page.parts import Section
+from mrcert_pl.views.page.parts import Section, anchored
 
 
 @pytest.mark.parametrize(
@@ -21,3 +21,9 @@ def test_an_anchor_needs_no_escaping(title: str, anchor: str) -> None:
 def test_sections_share_no_words() -> None:
     assert Section("a").words == {}
     assert Section("a").words is not Section("b").words
+
+
+def test_titles_that_differ_in_punctuation_have_anchors_of_their_own() -> None:
+    sections = [Section(title) for title in ("a, b", "a. b", "a- b", "a--b-2", "c")]
+    assert [*anchored(sections)] == ["a--b", "a--b-2", "a--b-3", "a--b-2-2", "c"]
+    assert [*anchored(sections).values()] == sections

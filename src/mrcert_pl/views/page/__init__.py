@@ -18,6 +18,7 @@ from mrcert_pl.views.page.audits import attack_section, benchmark_section, certi
 from mrcert_pl.views.page.comparison import comparison_section
 from mrcert_pl.views.page.configuration import configuration_section
 from mrcert_pl.views.page.costs import cost_sections
+from mrcert_pl.views.page.parts import anchored
 from mrcert_pl.views.page.verdicts import case_section, example_section, location_section
 
 __all__ = ["write_page"]
@@ -69,7 +70,7 @@ def write_page(
     )
     html = environment.get_template("report.html").render(
         title=_title(comparison),
-        sections=[section for section in sections if section],
+        sections=anchored(section for section in sections if section),
         made=f"{datetime.now():%Y-%m-%d %H:%M} by mrcert_pl {version('mrcert_pl')}",
         evaluations=len(runs),
     )

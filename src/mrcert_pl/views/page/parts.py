@@ -1,6 +1,6 @@
 """Contents of a page: sections with text, tables, images and details."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -63,3 +63,15 @@ class Section:
     def anchor(self) -> str:
         """Anchor of the heading."""
         return "".join(character if character.isalnum() else "-" for character in self.title.lower())
+
+
+def anchored(sections: Iterable[Section]) -> dict[str, Section]:
+    """Return sections by anchors of which no two are equal, also where titles differ in punctuation alone."""
+    found: dict[str, Section] = {}
+    for section in sections:
+        anchor, number = section.anchor, 1
+        while anchor in found:
+            number += 1
+            anchor = f"{section.anchor}-{number}"
+        found[anchor] = section
+    return found
