@@ -225,3 +225,30 @@ class TestTables:
         for defender in family(2).values():
             assert defender.with_output("map").next_queries(empty).shape == (0, len(self.lattice))
             assert len(defender.with_output("map").decide(empty)) == 0
+
+
+# Entries and query rounds of 100 tables by output level: what a choice of queries costs. Another order of queries changes
+# these numbers and no verdict; it should lower them.
+COSTS = {
+    "paper": [(1882, 4), (1972, 4), (1987, 4), (1987, 4)],
+    "sharp": [(1882, 4), (1993, 4), (2017, 4), (2024, 4)],
+    "cascade": [(1882, 4), (1954, 4), (2012, 4), (2022, 4)],
+    "original": [(861, 6), (1192, 6), (1192, 6), (1192, 6)],
+    "majority": [(710, 5), (1124, 6), (1124, 6), (1124, 6)],
+    "undefended": [(100, 1), (100, 1), (100, 1), (100, 1)],
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_costs_of_queries(name: str) -> None:
+    assert costs(name) == COSTS[name]
+
+
+def costs(name: str) -> list[tuple[int, int]]:
+    patches = 1 if name in ONE_PATCH else 2
+    lattice = lattice_of("6 columns, masks of 2", 2 * patches)
+    labels = mixed_labels(lattice, 25, seed=1)
+    table = PredictionTable(lattice, labels, random_margins(labels, 2))
+    defender = (family(patches, 0.5) | ONE_PATCH)[name]
+    filled = [filled_as_asked(defender.with_output(output), table) for output in WANTS]
+    return [(int(found.evaluated.sum()), rounds) for found, rounds in filled]

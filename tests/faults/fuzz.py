@@ -40,7 +40,7 @@ from mrcert_pl.errors import MRCertError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.guard.sources import image_formats
 from mrcert_pl.guard.uploads import file_in_form, image_in
-from mrcert_pl.models.checkpoints import read_checkpoint, write_weights
+from mrcert_pl.models.checkpoints import read_checkpoint, with_digest, write_weights
 from mrcert_pl.models.rebuild import geometry_of
 from mrcert_pl.mutants.shards import FORMAT, Row, read_shard, write_shard
 from mrcert_pl.results import EvaluationResult
@@ -174,6 +174,7 @@ def targets(folder: Path, result: EvaluationResult) -> dict[str, Target]:
         {"state_dict": {"model.head": torch.ones(2)}, "mrcert": {"model": "ViTSRF", "config": _MODEL}}, checkpoint
     )
 
+    read_checkpoint(checkpoint)  # intact, so that refusals are those of damage
     return {
         "images": Target(images, lambda content: read_image(file("image.png", content), "apply")),
         "stores": Target(damaged(shard.read_bytes()), lambda content: read_shard(file("store.parquet", content))),
