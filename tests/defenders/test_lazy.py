@@ -227,8 +227,8 @@ class TestTables:
             assert len(defender.with_output("map").decide(empty)) == 0
 
 
-# Entries and query rounds of 100 tables by output level: what a choice of queries costs. Another order of queries changes
-# these numbers and no verdict; it should lower them.
+# Entries and query rounds of 100 tables by output level: what a choice of queries costs. Another order of queries
+# changes these numbers and no verdict; it should lower them.
 COSTS = {
     "paper": [(1882, 4), (1972, 4), (1987, 4), (1987, 4)],
     "sharp": [(1882, 4), (1993, 4), (2017, 4), (2024, 4)],

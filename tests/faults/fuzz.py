@@ -170,11 +170,10 @@ def targets(folder: Path, result: EvaluationResult) -> dict[str, Target]:
     weights, model = {"head.weight": torch.ones(2, 3)}, folder / "model.safetensors"
     write_weights(model, weights, {"format": 1, "model": "ViTSRF", "config": _MODEL})
     checkpoint = folder / "model.ckpt"
-    torch.save(
-        {"state_dict": {"model.head": torch.ones(2)}, "mrcert": {"model": "ViTSRF", "config": _MODEL}}, checkpoint
-    )
-
-    read_checkpoint(checkpoint)  # intact, so that refusals are those of damage
+    described = with_digest({"format": 1, "model": "ViTSRF", "config": _MODEL}, weights)
+    torch.save({"state_dict": {"model.head.weight": weights["head.weight"]}, "mrcert": described}, checkpoint)
+    # Intact, so that refusals are those of damage.
+    read_checkpoint(checkpoint)
     return {
         "images": Target(images, lambda content: read_image(file("image.png", content), "apply")),
         "stores": Target(damaged(shard.read_bytes()), lambda content: read_shard(file("store.parquet", content))),
