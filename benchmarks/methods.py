@@ -76,7 +76,7 @@ def labelling_methods(
         Method("as published", partial(classified, every), 1, len(tuples) / sample, sample),
         Method("full forward per tuple", whole, 1, len(tuples) / sample, sample),
         Method("distinct unions", partial(classified, distinct), 1, len(lattice) / sample, sample),
-        Method("engine, all mutants", engine(_Everything()), len(images)),
+        Method("engine, all mutants", engine(Everything()), len(images)),
     ]
     for defender in defenders:
         for output in _OUTPUTS:
@@ -91,7 +91,7 @@ def dense_flops(model: Any, hidden: Tensor) -> float:
     return float(model.mutant_flops(torch.zeros_like(hidden) if stays else hidden).sum())
 
 
-class _Everything:
+class Everything:
     """Query the whole table."""
 
     def next_queries(self, table: Any) -> Any:

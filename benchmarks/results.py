@@ -41,7 +41,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     options = _parser().parse_args(arguments)
     protocol = replace(TINY if options.tiny else FULL, seeds=tuple(dict.fromkeys(options.seeds)))
     out: Path = options.out.absolute()
-    every = jobs(_located(protocol, options.root, options.weights), out)
+    every = jobs(located(protocol, options.root, options.weights), out)
     chosen = [job.name for job in every if fnmatch(job.name, options.only)]
     if not chosen:
         sys.exit(f"error: no job has a name like {options.only}; --list prints all names")
@@ -78,7 +78,7 @@ def _parser() -> argparse.ArgumentParser:
     return parser
 
 
-def _located(protocol: Protocol, root: Path | None, weights: Path | None) -> Protocol:
+def located(protocol: Protocol, root: Path | None, weights: Path | None) -> Protocol:
     """Add the places of images and weights on this machine."""
     images = protocol.images
     if root is not None:

@@ -225,3 +225,30 @@ class TestTables:
         for defender in family(2).values():
             assert defender.with_output("map").next_queries(empty).shape == (0, len(self.lattice))
             assert len(defender.with_output("map").decide(empty)) == 0
+
+
+# Entries and query rounds of 20 tables by output level: what a choice of queries costs. Another order of queries
+# changes these numbers and no verdict; it should lower them.
+COSTS = {
+    "paper": [(2004, 6), (3299, 7), (3404, 7), (3477, 7)],
+    "sharp": [(2004, 6), (3427, 7), (3532, 7), (4176, 7)],
+    "cascade": [(2004, 6), (3222, 7), (3360, 7), (4216, 7)],
+    "original": [(413, 6), (707, 6), (707, 6), (707, 6)],
+    "majority": [(320, 5), (704, 6), (704, 6), (704, 6)],
+    "undefended": [(20, 1), (20, 1), (20, 1), (20, 1)],
+}
+
+
+@pytest.mark.parametrize("name", COSTS)
+def test_costs_of_queries(name: str) -> None:
+    assert costs(name) == COSTS[name]
+
+
+def costs(name: str) -> list[tuple[int, int]]:
+    patches = 1 if name in ONE_PATCH else 2
+    lattice = covering_lattice((1, 11), (16, 16), PatchSpec(16), order=2 * patches)
+    labels = mixed_labels(lattice, 5, seed=1)
+    table = PredictionTable(lattice, labels, random_margins(labels, 2))
+    defender = (family(patches, 0.5) | ONE_PATCH)[name]
+    filled = [filled_as_asked(defender.with_output(output), table) for output in WANTS]
+    return [(int(found.evaluated.sum()), rounds) for found, rounds in filled]

@@ -240,3 +240,10 @@ class TestSettings:
         table.labels[1, -1] = NOT_EVALUATED
         with pytest.raises(ConfigurationError, match="lacks 1 labels that MRCertCascade needs"):
             MRCertCascade().decide(table)
+
+
+def test_without_a_witness_the_label_is_that_of_the_whole_image() -> None:
+    lattice = lattice_of("6 columns, masks of 2", 2)
+    labels = torch.arange(len(lattice))[None]
+    verdicts = MRCertCascade(1).decide(PredictionTable(lattice, labels))
+    assert (int(verdicts.label), int(verdicts.level), int(verdicts.witness)) == (0, 0, -1)

@@ -302,3 +302,22 @@ def test_one_patch_needs_no_pairs() -> None:
     assert not sharp.decide(table_of(ablations, votes)).certified[0]
     with pytest.raises(ConfigurationError, match="all pairs of the 5,929 sets"):
         sharp.with_output("round_trip").decide(table_of(ablations, votes))
+
+
+@pytest.mark.parametrize("margin", [0.2, 0.6])
+def test_votes_without_a_margin_are_taken_once(margin: float) -> None:
+    """Exact with free votes: a patch takes those that it touches, and the free ones are taken already."""
+    ablations = ablations_of((2, 5), 1, 1, "column", 1)
+    votes = torch.randint(3, (400, 5))
+    margins = torch.rand(400, 5)
+    verdicts = AblationVote("sharp", margin).decide(table_of(ablations, votes, margins))
+    for number, patches in (("certified", 1), ("round_trip", 2)):
+        free = margins <= patches * margin
+        for image in range(400):
+            label = int(plurality(votes[image : image + 1]))
+            holds = all(
+                int(plurality(torch.where(taken | free[image], other, votes[image])[None])) == label
+                for taken in unions(ablations.touched, patches)
+                for other in range(3)
+            )
+            assert bool(getattr(verdicts, number)[image]) == holds

@@ -183,3 +183,7 @@ def test_certificates_follow_from_safe_locations(output: OutputLevel, margin: fl
     assert torch.equal(found["safe_masks"], here[:, 1 : LATTICE.size(1)])
     assert set(largest[0]) == set(range(-1, most + 1))
     assert len(sets_upto(LATTICE.masks, 3)) == len(orders)
+
+
+def test_one_patch_and_no_margin_are_valid() -> None:
+    witnesses.check_settings(1, 0.0)

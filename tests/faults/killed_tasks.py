@@ -110,34 +110,35 @@ def _model() -> ViTSRF:
     return ViTSRF(**SMALL, num_classes=10).eval()  # type: ignore[arg-type]  # by name
 
 
-def _evaluate(folder: Path) -> object:
+def evaluate_in(folder: Path, trainer: TrainerSettings = CPU, images: int = IMAGES) -> object:
+    """Evaluate in a folder, or resume what is there."""
     return evaluate(
         EvaluationSettings(
             model=_model(),
             patch=32,
-            dataset=DatasetSettings(limit=IMAGES),
+            dataset=DatasetSettings(limit=images),
             defender="mrcert_sharp",
             patches=1,
             batch_size=1,
-            trainer=CPU,
+            trainer=trainer,
             run=RunSettings(folder),
         )
     )
 
 
-def _tables(folder: Path) -> dict[str, Any]:
+def tables(folder: Path) -> dict[str, Any]:
     """Stored tables; an image that is stored twice is an error."""
     rows = [row for shard in sorted((folder / "mutants").glob("[!.]*.parquet")) for row in read_shard(shard)[1]]
     assert len({row.id for row in rows}) == len(rows), "an image is stored twice"
     return {str(row.id): (row.labels.tolist(), row.margins.tolist()) for row in rows}
 
 
-def _evaluated(folder: Path) -> Any:
+def evaluated(folder: Path) -> Any:
     if not (folder / "results.json").exists():
         return None
     result = json.loads((folder / "results.json").read_text())
     rows = [replace(row, mutants_evaluated=0, gflops=None) for row in read_verdicts(folder / "verdicts.parquet")]
-    return result["accuracy"], result["n"], result["weights_sha256"], rows, _tables(folder)
+    return result["accuracy"], result["n"], result["weights_sha256"], rows, tables(folder)
 
 
 def _attack(folder: Path) -> object:
@@ -169,9 +170,15 @@ def _attacked(folder: Path) -> Any:
 
 TASKS = {
     "training": Task(_train, _epochs, _trained),
-    "evaluation": Task(_evaluate, _tables, _evaluated),
+    "evaluation": Task(evaluate_in, tables, evaluated),
     "attack": Task(_attack, _attacked_images, _attacked),
 }
+
+
+def write_at_once() -> None:
+    """Write every table at once: a test can't wait for two seconds."""
+    evaluation_module.TableStore = partial(TableStore, seconds=0.0)  # type: ignore[misc,assignment]
+    store._COST, store._GROWTH = 0, 1 << 60
 
 
 def _child(task: Task, folder: Path, sent: int, save: int | None) -> None:
@@ -181,9 +188,7 @@ def _child(task: Task, folder: Path, sent: int, save: int | None) -> None:
     nothing = os.open(os.devnull, os.O_WRONLY)
     os.dup2(nothing, 1)
     os.dup2(nothing, 2)
-    # Every table is written at once: a test can't wait for two seconds.
-    evaluation_module.TableStore = partial(TableStore, seconds=0.0)  # type: ignore[misc,assignment]
-    store._COST, store._GROWTH = 0, 1 << 60
+    write_at_once()
     flush, count = os.fsync, 0
 
     def flush_or_die(descriptor: int) -> None:

@@ -204,3 +204,8 @@ class TestPatch:
         result = replace(Claim.read(honest).result, patch=patch)
         with pytest.raises(ResultsError, match=r"the result states the patch .*, which is none: "):
             shapes_px(result, (8, 48))
+
+
+def test_a_mask_of_the_first_window_is_one(tmp_path: Path) -> None:
+    write_shard(tmp_path / "a.parquet", {**HEADER, "mutants": {"windows": 6, "masks": ["1", "3e"]}}, [table(1, 0, 0)])
+    assert Evidence.read(tmp_path).mutants()["masks"] == ["1", "3e"]

@@ -1,5 +1,6 @@
 """The second implementation of the mask rules agrees with the defenders and with the loops of the reference."""
 
+import numpy as np
 import pytest
 import torch
 from agreement import arrays, assert_same
@@ -177,3 +178,25 @@ def test_stated_orders_and_settings_are_checked(monkeypatch: pytest.MonkeyPatch)
     monkeypatch.setattr(rules, "_MOST_UNIONS", 20)
     with pytest.raises(ResultsError, match="8 masks have more than 20 unions of order 3"):
         Unions([1 << window for window in range(8)], 3)
+
+
+def test_undefended_answers_do_not_depend_on_the_label() -> None:
+    answers = undefended({}, np.array([[2], [0]]), np.ones((2, 1)))
+    assert {name: values.tolist() for name, values in answers.items()} == {
+        "prediction": [2, 0],
+        "case": [1, 1],
+        "witness": [-1, -1],
+        "certified": [False, False],
+        "round_trip": [False, False],
+        "certified_patches": [0, 0],
+        "level": [0, 0],
+    }
+
+
+@pytest.mark.parametrize(("low", "certified"), [(0, True), (1, False), (2, False)])
+def test_patchcure_needs_the_margins_of_all_masked_entries(low: int, certified: bool) -> None:
+    lattice = UnionLattice((0b0011, 0b0110, 0b1100), 4, 2, allow_blind=True)
+    labels, margins = np.ones((1, len(lattice)), dtype=int), np.ones((1, len(lattice)))
+    margins[0, low] = 0.25
+    answers = patchcure(lattice.identity(), labels, margins, margin=0.5)
+    assert answers["certified"].tolist() == [certified]

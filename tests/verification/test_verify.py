@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import evaluation, read_rows, write_rows
+from evaluations import evaluation, mutants_of, read_rows, write_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -315,3 +315,23 @@ def test_any_content_of_results_json_is_refused_or_found(honest: Path, run: Path
 
 def skipped(run: Path) -> bool:
     return verify(run).skipped is not None
+
+
+def test_reported_accuracies_are_those_of_the_configuration(run: Path) -> None:
+    rewrite(run, lambda content: content["config"].update(reported={"certified": 0.5}))
+    assert found(run) == "None accuracy.certified.reported"
+    rewrite(run, lambda content: content["accuracy"]["certified"].update(reported=0.5))
+    assert found(run) == ""
+
+
+def test_an_image_without_a_verdict_is_counted_against_one_row(run: Path) -> None:
+    rows = read_rows(run / "verdicts.parquet")
+    write_rows(run / "verdicts.parquet", rows[1:])
+    (missing,) = (d for d in verify(run).differences if d.field == "number of rows")
+    assert (missing.image_id, missing.written, missing.computed) == (rows[0]["id"], 0, 1)
+
+
+def test_tables_with_any_missing_entry_are_completed(tmp_path: Path) -> None:
+    run = evaluation(tmp_path / "run", "mrcert_sharp", lazily=True)
+    partly = [row["mutants_evaluated"] < len(mutants_of("mrcert_sharp")) for row in read_rows(run / "verdicts.parquet")]
+    assert verify(run).completed == sum(partly) > 0

@@ -87,7 +87,9 @@ def _quiet_meta() -> Iterator[None]:
 
 
 def _build(origin: Mapping[str, Any], path: Path) -> Any:
-    kind, config, known = origin["model"], origin["config"], kinds()
+    kind, config, known = origin.get("model"), origin.get("config"), kinds()
+    if not isinstance(kind, str) or not isinstance(config, Mapping):
+        raise CheckpointError(f"{path} is malformed: its description must have model, a name, and config, settings")
     if kind not in known:
         raise CheckpointError(
             f"{path} holds a {kind}; this version knows {', '.join(sorted(known))}. "

@@ -10,6 +10,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
 from mrcert_pl.data.preprocessing import Resize
@@ -187,7 +188,7 @@ class TrainerSettings:
                 callbacks=list(callbacks),
                 **arguments,
             )
-        except (TypeError, ValueError) as error:
+        except (TypeError, ValueError, MisconfigurationException) as error:
             raise ConfigurationError(f"Lightning refuses the trainer's settings: {error}") from error
 
 

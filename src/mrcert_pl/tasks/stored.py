@@ -25,6 +25,10 @@ def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder:
         ResultsError: for an unknown kind of model.
         ConfigurationError: without a patch.
     """
+    described, texts = stored.get("model"), (stored.get("weights_sha256"), stored.get("precision"))
+    named = isinstance(described, Mapping) and isinstance(described.get("config"), Mapping) and "model" in described
+    if not named or not all(isinstance(text, str) for text in texts):
+        raise ResultsError(f"the tables in {folder} have a malformed header; evaluate again")
     description = settings.dataset.describe()
     given, theirs = settings.model, stored["model"]["model"]
     model: BaseModel
