@@ -19,6 +19,7 @@ _COMMANDS = {
     "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
     "push": "upload a guard with a model card to the Hugging Face hub, or write its folder",
     "verify": "recompute all verdicts of evaluations by a second implementation, and compare",
+    "cross": "let two evaluations check each other: alerts, certified detection (CrossCert)",
     "report": "show results side by side: tables, a page, two evaluations image by image",
     "dashboard": "write the W&B workspace and report of a project, and a run with all results",
 }

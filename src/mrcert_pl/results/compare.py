@@ -78,7 +78,7 @@ def compare(first: EvaluationRun, second: EvaluationRun) -> Comparison:
         ResultsError: If verdicts are missing or damaged, or about different images.
     """
     a, b = ({row.id: row for row in run.verdicts()} for run in (first, second))
-    _check_same_images(first, second, a, b)
+    check_same_images(first, second, a, b)
     paired, differing = {}, []
     for name, holds in _PROPERTIES.items():
         having = [{image_id for image_id, row in rows.items() if holds(row)} for rows in (a, b)]
@@ -93,9 +93,14 @@ def compare(first: EvaluationRun, second: EvaluationRun) -> Comparison:
     return Comparison((first.result, second.result), names, paired, tuple(differing))
 
 
-def _check_same_images(
+def check_same_images(
     first: EvaluationRun, second: EvaluationRun, a: Mapping[int, VerdictRow], b: Mapping[int, VerdictRow]
 ) -> None:
+    """Check that the verdicts of two evaluations, by id, are about the same images with the same true labels.
+
+    Raises:
+        ResultsError: If they are not.
+    """
     if first.result.dataset != second.result.dataset:
         raise ResultsError(
             f"{first.folder} is about {first.result.dataset}, {second.folder} about {second.result.dataset}; {_ADVICE}"

@@ -344,6 +344,31 @@ class CertificateAuditResult(RunDocument):
 
 
 @dataclass(frozen=True)
+class CrossResult(Document):
+    """Two defenders that check each other (CrossCert), as ``mrcert cross`` writes it.
+
+    Attributes:
+        runs: Folders of the two evaluations.
+        defenders: Their defenders; the label is that of the first.
+        dataset, patch: What both are about.
+        n: Number of images.
+        accuracy: ``clean``, ``certified_detection``, ``unwavering``, ``certified_ratio`` and ``alerts``; on an attacked
+            set ``harmful_alerts`` too.
+    """
+
+    KIND = "cross"
+    VERSION = 2
+    COMMAND = "mrcert cross"
+
+    runs: tuple[str, str]
+    defenders: tuple[str, str]
+    dataset: str
+    patch: Patch
+    n: Count
+    accuracy: Mapping[str, Accuracy]
+
+
+@dataclass(frozen=True)
 class LogitDifference(Record):
     """One method to compute logits, against computing every mutant alone.
 

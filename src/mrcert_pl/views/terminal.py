@@ -13,13 +13,14 @@ from mrcert_pl.results.schema import (
     AttackResult,
     BenchmarkRow,
     CertificateAuditResult,
+    CrossResult,
     NumericsResult,
     VerificationReport,
 )
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.comparison import HEADER, LEGEND, comparison_cells, introduction
 from mrcert_pl.views.tables import show_table
-from mrcert_pl.views.words import TITLES, cells, legend
+from mrcert_pl.views.words import TITLES, TITLES_OF_CROSSING, accuracy_text, cells, legend
 
 # Longer lists are cut; the files have all of them.
 _MOST_IDS, _MOST_DIFFERENCES = 40, 20
@@ -59,6 +60,21 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
                 listed = ", ".join(map(str, ids[:_MOST_IDS])) + tail
                 console.print(f"{TITLES[name]} in {letter} alone: {listed}", highlight=False, soft_wrap=True)
     _explain(console, LEGEND)
+
+
+def show_cross(result: CrossResult, console: Console | None = None) -> None:
+    """Print what two defenders that check each other certify."""
+    console = console or Console()
+    title = f"{result.dataset}, patch {patch_text(result.patch)}, {result.n} images: in %"
+    names = {name: heading for name, heading in TITLES_OF_CROSSING.items() if name in result.accuracy}
+    row = [accuracy_text(result.accuracy[name], result.n) for name in names]
+    show_table(console, title, ["label, checked by", *names.values()], [[", ".join(result.defenders), *row]])
+    _explain(
+        console,
+        "detection: the label is correct, and every patched version has it or raises an alert; "
+        "unwavering: and none raises an alert; ratio: the same for the true label, whatever the label is; "
+        "alerts: the second defender has another label",
+    )
 
 
 def show_audit(result: CertificateAuditResult, console: Console | None = None) -> None:

@@ -8,10 +8,12 @@ from mrcert_pl.results.seeds import AnyResult, SeedsResult
 TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
 _DETECTION = {
     "certified_detection": "detection",
+    "unwavering": "unwavering",
     "certified_ratio": "ratio",
     "alerts": "alerts",
     "harmful_alerts": "harmful alerts",
 }
+TITLES_OF_CROSSING = {"clean": "clean", **_DETECTION}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
 
 
