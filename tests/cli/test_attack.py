@@ -203,7 +203,7 @@ def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixt
     untrained(*ATTACK, "images=2", "attack.quantize=false", "store=here")
     assert {file.suffix for file in Path("here").iterdir()} == {".json", ".safetensors"}
     message = failure(*ATTACK, "images=2", "attack.quantize=false", "attack.steps=3", "store=here")
-    assert "was made by something else:\n  attack: " in message
+    assert "was made by something else:\n  attack.steps: 2 in the set, 3 here" in message
     assert "unknown space of an attack 'raw'" in failure(*ATTACK, "attack.space=raw")
     assert "dataset=attacked needs dataset.path" in failure("eval", "dataset=attacked")
     assert "there is no attacked set in nowhere" in failure("eval", "dataset=attacked", "dataset.path=nowhere")

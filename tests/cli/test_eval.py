@@ -32,7 +32,7 @@ def test_the_payload_works(command: Command) -> None:
 def test_the_help_lists_its_settings(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     command("eval", "--help")
     output = capsys.readouterr().out
-    for setting in ("checkpoint", "store", "table", "evaluate=full", "examples"):
+    for setting in ("checkpoint", "store", "table", "evaluate=null", "refine=null", "refine_limit=400", "examples"):
         assert f"  {setting}" in output
     assert list(Path().iterdir()) == []
 

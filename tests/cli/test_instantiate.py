@@ -31,7 +31,8 @@ def test_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.checkpoint == Path("checkpoints/digits/vit_srf_p32/best.ckpt")
     assert (settings.patch, settings.patches, settings.stride, settings.batch_size) == (32, 1, 1, 2)
     assert (settings.dataset.name, settings.dataset.limit, settings.dataset.build) == ("digits", 5, ImageDataModule)
-    assert (settings.store, settings.table, settings.evaluate) == ("last", None, "full")
+    assert (settings.store, settings.table, settings.evaluate) == ("last", None, None)
+    assert settings.mode == "full"
     assert settings.examples == [3, 1]
     assert settings.reported == {"certified": 0.5}
     defender: Any = settings.defender

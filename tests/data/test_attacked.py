@@ -106,7 +106,7 @@ def test_a_set_of_something_else_is_refused(tmp_path: Path) -> None:
     finished(tmp_path)
     with pytest.raises(DataError, match=r"quantize: True in the set, False here"):
         AttackedSet(tmp_path, replace(HEADER, quantize=False))
-    with pytest.raises(DataError, match=r"attack: \{'patch': \[2, 3\]\} in the set, \{'patch': \[4, 4\]\} here"):
+    with pytest.raises(DataError, match=r"attack\.patch: \[2, 3\] in the set, \[4, 4\] here"):
         AttackedSet(tmp_path, replace(HEADER, attack={"patch": (4, 4)}))
     assert AttackedSet(tmp_path, replace(HEADER, checkpoint="moved")).ids() == {3, 7}
 

@@ -139,7 +139,7 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
     store.flush()
     with pytest.raises(ResultsError, match="weights_sha256: ab in the store, cd here"):
         TableStore(tmp_path, HEADER | {"weights_sha256": "cd"})
-    with pytest.raises(ResultsError, match=r"mutants: .* in the store, .* here"):
+    with pytest.raises(ResultsError, match=r"mutants\.masks: .* in the store, .* here"):
         TableStore(tmp_path, HEADER | {"mutants": UnionLattice(MASKS[:2], 5, 1).identity()})
     with pytest.raises(ResultsError, match=r"image 1 \(1.png\) with other pixels"):
         store.table(LATTICES[1], [1], images(2))

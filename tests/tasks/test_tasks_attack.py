@@ -74,7 +74,7 @@ def test_finished_images_are_not_attacked_again(run: Run, tmp_path: Path, monkey
     monkeypatch.setattr(PatchIFGSM, "attack", lambda *_: pytest.fail("an image was attacked"))
     again = attack(settings(run("b"), model=model, patch=8, store=str(tmp_path / "set")))
     assert again.result.after == first.result.after
-    with pytest.raises(DataError, match="was made by something else:\n  attack: "):
+    with pytest.raises(DataError, match="was made by something else:\n  attack\\.patch: 8 in the set, 16 here"):
         attack(settings(run("c"), model=model, patch=16, store=tmp_path / "set"))
 
 

@@ -9,7 +9,6 @@ from collections.abc import Callable
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
-from torch.nn.functional import embedding_bag
 
 from mrcert_pl.defenders.base import check_margin, check_most
 from mrcert_pl.defenders.outputs import OutputLevel
@@ -130,7 +129,9 @@ def parts(size: int, lattice: UnionLattice, images: int) -> list[slice]:
 
 def _entries(join: Int[Tensor, "S T"], marked: Bool[Tensor, "pair mutant"]) -> Float[Tensor, "pair S"]:
     """Number of marked entries ``S | T`` of every ``S``."""
-    return embedding_bag(join, marked.T.float(), mode="sum").T
+    first = torch.arange(0, join.numel(), join.shape[1], device=join.device)
+    # Mode 0 is the sum over the rows that each S names.
+    return torch.embedding_bag(marked.T.float().contiguous(), join.flatten(), first, mode=0)[0].T
 
 
 def certificates(

@@ -1,6 +1,7 @@
 """What a run is about and what it costs, logged before it begins."""
 
 from pathlib import Path
+from typing import Any
 
 import lightning as L
 import torch
@@ -78,9 +79,14 @@ def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Tra
     if device.type != "cpu" or not trainer.is_global_zero:
         return
     image = torch.zeros(1, 3, *model.image_px)
+    module: Any = model
+    training = module.training
+    # In evaluation mode no statistics of a normalisation change, and one image is enough for them.
+    module.eval()
     with torch.random.fork_rng(devices=[]), torch.no_grad():
         model(image)
         seconds, _ = timed(lambda: model(image), device)
+    module.train(training)
     seconds *= 3 * images * epochs / trainer.world_size
     if seconds < _LONG_TRAINING:
         return

@@ -74,11 +74,6 @@ class EvaluationSettings(SubjectSettings):
         check_number("token_budget", self.token_budget, 1, optional=True)
         if self.evaluate is not None:
             check_choice("evaluation (evaluate=)", self.evaluate, list(_LEVELS))
-
-    @property
-    def mode(self) -> str:
-        """``full`` or ``lazy``."""
-        return self.evaluate or ("lazy" if isinstance(self.defender, Refined) else "full")
         if isinstance(self.examples, int):
             check_number("examples", self.examples, 0)
         elif isinstance(self.examples, str) or not isinstance(self.examples, Sequence):
@@ -88,6 +83,11 @@ class EvaluationSettings(SubjectSettings):
         known = tuple(dict.fromkeys((*ACCURACIES, ADVERSARIAL, *DETECTIONS, HARMFUL_ALERTS)))
         if wrong := [name for name in self.reported if name not in known]:
             raise unknown("accuracy (reported=)", wrong[0], known)
+
+    @property
+    def mode(self) -> str:
+        """``full`` or ``lazy``."""
+        return self.evaluate or ("lazy" if isinstance(self.defender, Refined) else "full")
 
 
 @dataclass(frozen=True)
