@@ -88,9 +88,9 @@ def test_stored_labels_serve_other_defenders(run: Run, decisive: Columns) -> Non
 
 def test_a_limit_ends_the_queries_for_certificates(run: Run, decisive: Columns) -> None:
     free = evaluated(run("free"), decisive, threshold=0.9)
-    config = {"refine_limit": 1}
-    own = RunSettings(run("limited").folder, config=config)
-    limited = evaluated(own, decisive, threshold=0.9, limit=1)
+    limited = evaluated(run("limited"), decisive, threshold=0.9, limit=1)
+    stated = {name: limited.result.config[name] for name in ("refine", "refine_threshold", "refine_limit")}
+    assert stated == {"refine": [4], "refine_threshold": 0.9, "refine_limit": 1}
     assert [row.prediction for row in limited.rows] == [row.prediction for row in free.rows]
     assert limited.result.mutants_per_image < free.result.mutants_per_image
     assert all(one.certified <= other.certified for one, other in zip(limited.rows, free.rows, strict=True))

@@ -67,6 +67,11 @@ class Refined(Defender[RefinedUnions]):
         """The margin of the defender."""
         return getattr(self.defender, "margin", None)
 
+    @property
+    def refinement(self) -> dict[str, Any]:
+        """The settings of the command line that describe the refinement, for results."""
+        return {"refine": list(self.coarser), "refine_threshold": self.threshold, "refine_limit": self.limit}
+
     def with_output(self, output: OutputLevel | str) -> "Refined":
         other = copy.copy(self)
         other.defender = self.defender.with_output(output)

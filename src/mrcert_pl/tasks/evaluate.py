@@ -256,6 +256,7 @@ def _write(
     """Write the result and the counts by location beside the verdicts."""
     folder = settings.run.folder
     gflops = [row.gflops for row in rows if row.gflops is not None]
+    refinement = defender.refinement if isinstance(defender, Refined) else {}
     result = EvaluationResult(
         dataset=subject.description.name,
         model=subject.name,
@@ -272,7 +273,7 @@ def _write(
         margin=getattr(defender, "margin", None),
         seed=settings.run.seed,
         command=settings.run.command,
-        config=subject.config({**settings.run.config, "evaluate": settings.mode}),
+        config=subject.config({**settings.run.config, "evaluate": settings.mode, **refinement}),
         **facts,
     )
     result.write(folder / RESULTS)
