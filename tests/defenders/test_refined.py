@@ -238,6 +238,11 @@ def test_the_unions_that_defenders_decide_on() -> None:
         (lambda: Refined(PatchCensor(), (4,)), "recover a label with masks, and patchcensor"),
         (lambda: Refined(PatchCURE(), ()), "at least one set of larger masks"),
         (lambda: Refined(PatchCURE(), (0,)), "whole numbers of at least 1, got 0"),
+        pytest.param(
+            lambda: Refined(PatchCURE(), ([4],)),  # type: ignore[list-item]
+            "whole numbers of at least 1",
+            marks=pytest.mark.unchecked_shapes,
+        ),
         (lambda: Refined(PatchCURE(), (4,), limit=0), "whole numbers of at least 1, got 0"),
         (lambda: Refined(PatchCURE(), (4,), 1.0).mutants(Tokens(), PATCH, 2), "between 0 and 1"),
         (lambda: Refined(PatchCURE(), (2,)).mutants(Tokens(), PATCH, 2), "needs strides above stride=2"),

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -9,12 +10,20 @@ import pytest
 import torch
 from foreign_model import MeanColours
 
-from mrcert_pl import DatasetSettings, EvaluationSettings, RunSettings, evaluate
+from mrcert_pl import (
+    CertificateAuditSettings,
+    DatasetSettings,
+    EvaluationSettings,
+    RunSettings,
+    audit_certificates,
+    evaluate,
+)
 from mrcert_pl.defenders import build
 from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import Borders, PatchSpec, covering_masks, window_borders
 from mrcert_pl.guard import Guard
+from mrcert_pl.results import write_verdicts
 from mrcert_pl.tasks.evaluate import Evaluation
 from mrcert_pl.verification.verify import verify
 
@@ -35,6 +44,9 @@ class Columns(MeanColours):
 
     def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
         return covering_masks((1, 24), (8, 8), patch, stride)
+
+    def classify(self, features: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        return self.classify_mutants(features, torch.arange(len(features)), hidden)
 
     def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
         return "give a smaller patch"
@@ -118,6 +130,37 @@ def test_a_label_that_the_threshold_does_not_give_is_found(
     real = module.resolve
     monkeypatch.setattr(module, "resolve", lambda columns, _, *rest: real(columns, 1e-9, *rest))
     assert verify(done.folder).differences
+
+
+def test_a_certificate_that_is_withheld_without_need_is_found(run: Run, decisive: Columns) -> None:
+    """A limit excuses what is missing, not what the tables decide."""
+    done = evaluated(run("whole"), decisive, threshold=0.9, limit=1, evaluate="full")
+    assert not verify(done.folder).differences
+    assert any(row.certified for row in done.rows)
+    fields = {"certified": False, "round_trip": False, "certified_patches": 0}
+    write_verdicts(done.folder / "verdicts.parquet", [replace(row, **fields) for row in done.rows])
+    assert any(difference.field == "certified" for difference in verify(done.folder).differences)
+
+
+def test_certificates_are_attacked(run: Run, decisive: Columns) -> None:
+    result = audit_certificates(
+        CertificateAuditSettings(
+            model=decisive,
+            dataset=DatasetSettings(limit=3),
+            patch=PATCH,
+            stride=STRIDE,
+            defender=Refined(build("mrcert_cascade"), COARSER, limit=50),
+            step_px=40,
+            exemplars=1,
+            adaptive={"starts": 1, "steps": 2, "step_size": 0.1, "mutants": 4},
+            device="cpu",
+            run=run("audit"),
+        )
+    )
+    assert result.images == 3
+    assert result.certified > 0
+    assert result.tried > 0
+    assert (result.labels_broken, result.certificates_broken) == (0, 0)
 
 
 def test_the_guard_takes_it(decisive: Columns, run: Run) -> None:

@@ -5,7 +5,7 @@ import torch
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Ablations, PatchSpec, UnionLattice, covering_masks
-from mrcert_pl.training import AblationSampler, MaskSampler
+from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler
 
 MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
 
@@ -34,6 +34,16 @@ def test_orders_are_drawn_equally_often() -> None:
 def test_every_mask_comes_up_and_each_image_has_its_own() -> None:
     drawn = unions(MaskSampler(MASKS, 14, [1])(500))
     assert set(drawn) == set(MASKS)
+
+
+@pytest.mark.parametrize("per_batch", [False, True])
+def test_masks_of_several_strides_are_drawn_equally_often(per_batch: bool) -> None:
+    large = covering_masks((1, 14), (224, 16), PatchSpec(32), 4)
+    sampler = MixedSampler([MaskSampler(masks, 14, [1], per_batch) for masks in (MASKS, large)], per_batch)
+    draws = torch.cat([sampler(1) for _ in range(2000)]) if per_batch else sampler(2000)
+    assert set(unions(draws)) == {*MASKS, *large}
+    assert abs((draws.sum(1) == 3).float().mean() - 0.5) < 0.05
+    assert (len(set(unions(sampler(50)))) == 1) == per_batch
 
 
 def test_one_draw_for_the_whole_batch() -> None:

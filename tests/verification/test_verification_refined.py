@@ -44,6 +44,12 @@ def test_labels_margins_and_confidences_agree(margin: float) -> None:
     assert 0.1 < first.evaluated.float().mean() < 0.9
 
 
+def test_levels_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mrcert_pl.verification.refined._MOST_PAIRS", 100)
+    with pytest.raises(ResultsError, match="pairs of unions"):
+        RefinedColumns([lattice.masks for lattice in levels(1, 4, 2, 1)], 1)
+
+
 def test_masks_that_do_not_nest() -> None:
     with pytest.raises(ResultsError, match="do not lie inside each other"):
         RefinedColumns([(0b0011,), (0b0110,)], 1)

@@ -45,12 +45,12 @@ class Refined(Defender[RefinedUnions]):
             raise ConfigurationError(
                 f"refine= is for defenders that recover a label with masks, and {defender.name} is none"
             )
-        strides = sorted(set(coarser), reverse=True)
-        for number in [*strides, *([] if limit is None else [limit])]:
+        for number in [*coarser, *([] if limit is None else [limit])]:
             if isinstance(number, bool) or not isinstance(number, int) or number < 1:
                 raise ConfigurationError(
                     f"the strides and the limit of refine= must be whole numbers of at least 1, got {number!r}"
                 )
+        strides = sorted(set(coarser), reverse=True)
         if not strides:
             raise ConfigurationError("refine= needs the stride of at least one set of larger masks")
         self.defender = defender

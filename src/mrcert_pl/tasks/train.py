@@ -75,6 +75,13 @@ class RecipeSettings:
     def __post_init__(self) -> None:
         check_number("recipe.epochs", self.epochs, 1)
         check_number("recipe.batch_size", self.batch_size, 1)
+        if self.mask_strides is not None:
+            if isinstance(self.mask_strides, str) or not isinstance(self.mask_strides, Sequence):
+                raise ConfigurationError(
+                    f"recipe.mask_strides must be a list of strides, such as [4,2], got {self.mask_strides!r}"
+                )
+            for stride in self.mask_strides:
+                check_number("recipe.mask_strides", stride, 1)
 
 
 @dataclass(frozen=True)

@@ -11,6 +11,8 @@ from mrcert_pl.errors import ResultsError
 from mrcert_pl.verification.masks import Unions
 
 _MISSING = -1
+# Pairs of unions that a header may ask to be compared.
+_MOST_PAIRS = 1_000_000_000
 # The relative rounding error of a number in float32.
 _ROUNDING = 2.0**-23
 
@@ -28,7 +30,7 @@ class RefinedColumns:
         path: columns of the closures of each union of the finest masks, level by level.
 
     Raises:
-        ResultsError: if a mask lies in no mask of a coarser level.
+        ResultsError: if a mask lies in no mask of a coarser level, or the levels are too large.
     """
 
     def __init__(self, levels: Sequence[Sequence[int]], order: int) -> None:
@@ -46,6 +48,8 @@ class RefinedColumns:
         self.coarsest = np.zeros(len(column), dtype=bool)
         self.coarsest[[column[union] for union in unions[0].unions]] = True
         finest = unions[-1]
+        if (pairs := len(finest.unions) * sum(len(level.unions) for level in unions[:-1])) > _MOST_PAIRS:
+            raise ResultsError(f"the tables state levels with {pairs:,} pairs of unions; {_MOST_PAIRS:,} are compared")
         self.path = np.empty((len(finest.unions), len(levels)), dtype=np.int64)
         self.path[:, -1] = [column[union] for union in finest.unions]
         for number, level in enumerate(unions[:-1]):

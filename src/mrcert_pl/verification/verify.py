@@ -303,6 +303,8 @@ class _Comparison:
                 self.refined, self.mutants["threshold"], margin, labels, margins, log_odds
             )
         missing = labels < 0
+        # Where nothing is missing, a certificate must be what the tables give, no less.
+        limited &= missing.any(1)
         self.completed += int(missing.any(1).sum())
         counts = None
         for filled in _completions(labels, margins, missing, draws):
