@@ -126,7 +126,7 @@ def test_a_label_that_the_threshold_does_not_give_is_found(
     """Tables whose header states another threshold than the one that the labels were decided by."""
     done = evaluated(run("honest"), decisive, "mrcert_cascade", threshold=0.999, evaluate="full")
     assert not verify(done.folder).differences
-    module = import_module("mrcert_pl.verification.verify")
+    module = import_module("mrcert_pl.verification.rows")
     real = module.resolve
     monkeypatch.setattr(module, "resolve", lambda columns, _, *rest: real(columns, 1e-9, *rest))
     assert verify(done.folder).differences
