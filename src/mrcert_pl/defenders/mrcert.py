@@ -1,5 +1,7 @@
 """MRCert: certified recovery that survives an earlier patch (docs/theory.md, sections 3 and 8)."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -95,24 +97,20 @@ class MRCert(MaskingDefender):
     def _sharp(
         self, table: PredictionTable[UnionLattice], label: Int[Tensor, " image"], output: OutputLevel
     ) -> dict[str, Tensor]:
+        return certificates(partial(self._safe, table, label), table.mutants, self.patches, self.margin, output)
+
+    def _safe(
+        self, table: PredictionTable[UnionLattice], label: Int[Tensor, " image"], margin: float, masks: int
+    ) -> Bool[Tensor, "image R"]:
+        """Return for each location of up to ``masks`` masks whether it is inside a witness."""
         lattice, n = table.mutants, self.patches
         join, inside = (part.to(label.device) for part in (lattice.join(n, n), lattice.containing(n)))
-
-        def safe(margin: float, masks: int) -> Bool[Tensor, "image R"]:
-            found = certain(trusted(table, margin), table.labels, label, join)
-            return covered(found, inside[: lattice.size(masks)])
-
-        return certificates(safe, lattice, n, self.margin, output)
+        return covered(certain(trusted(table, margin), table.labels, label, join), inside[: lattice.size(masks)])
 
     def _paper(
         self, table: PredictionTable[UnionLattice], label: Int[Tensor, " image"], output: OutputLevel
     ) -> dict[str, Tensor]:
-        n = self.patches
-
-        def holds(claim: OutputLevel, margin: float) -> Bool[Tensor, " image"]:
-            join = table.mutants.join(*self._sides(claim)).to(label.device)
-            return certain(trusted(table, margin), table.labels, label, join).any(1)
-
+        n, holds = self.patches, partial(self._holds, table, label)
         witness = holds(OutputLevel.MAP, self.margin)
         certified = holds(OutputLevel.CERTIFICATE, self.margin)
         round_trip = holds(OutputLevel.ROUND_TRIP, 2 * self.margin) if n > 1 else torch.zeros_like(certified)
@@ -121,6 +119,13 @@ class MRCert(MaskingDefender):
         patches = torch.where(certified, 1, patches)
         patches = torch.where(round_trip, n, patches)
         return {"certified": certified, "round_trip": round_trip, "certified_patches": patches}
+
+    def _holds(
+        self, table: PredictionTable[UnionLattice], label: Int[Tensor, " image"], claim: OutputLevel, margin: float
+    ) -> Bool[Tensor, " image"]:
+        """Return whether the paper's condition for a claim holds."""
+        join = table.mutants.join(*self._sides(claim)).to(label.device)
+        return certain(trusted(table, margin), table.labels, label, join).any(1)
 
     def _sides(self, output: OutputLevel) -> tuple[int, int]:
         """Largest number of masks of ``S`` and of ``T`` in the paper's conditions, by default those of a witness."""

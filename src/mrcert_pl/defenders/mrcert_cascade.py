@@ -1,5 +1,7 @@
 """The cascade: MRCert, then MRCert for fewer patches, down to double masking (docs/theory.md, section 9)."""
 
+from functools import partial
+
 import torch
 from jaxtyping import Bool, Int
 from torch import Tensor
@@ -60,45 +62,50 @@ class MRCertCascade(MaskingDefender):
         self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
     ) -> Verdicts:
         lattice, labels = table.mutants, table.labels
-        joins = {n: lattice.join(n, n).to(labels.device) for n in range(1, self.patches + 1)}
-        inside = lattice.containing(self.patches).to(labels.device)
-
         level = torch.zeros_like(labels[:, 0], dtype=torch.long)
         witness = torch.full_like(level, NO_WITNESS)
-        for n, join in joins.items():
-            found = first(witnesses(labels, join, optimistic))
+        for n in range(1, self.patches + 1):
+            found = first(witnesses(labels, lattice.join(n, n).to(labels.device), optimistic))
             level = torch.where(found != NO_WITNESS, n, level)
             witness = torch.where(found != NO_WITNESS, found, witness)
         label = labels.gather(1, witness.clamp(min=0)[:, None])[:, 0].long()
 
         known = optimistic_completion(table, label) if optimistic else table
-
-        def safe(margin: float, masks: int) -> Bool[Tensor, "image R"]:
-            entries, size = trusted(known, margin), lattice.size(masks)
-            stays = {n: certain(entries, known.labels, label, join) for n, join in joins.items()}
-            kept = torch.zeros(len(label), size, dtype=torch.bool, device=label.device)
-            for part in parts(size, lattice, len(label)):
-                # Of the locations of several masks it only matters whether all are safe.
-                rows = (kept[:, : part.start].all(1) | (part.start < lattice.size(1))).nonzero()[:, 0]
-                locations = inside[part]
-                safe_here = torch.zeros(len(rows), len(locations), dtype=torch.bool, device=label.device)
-                undecided = (level[rows] > 0)[:, None].repeat(1, len(locations))
-                for n in range(self.patches, 0, -1):
-                    safe_here |= undecided & covered(stays[n][rows], locations)
-                    undecided &= ~safe_here
-                    undecided &= ~forgeable(
-                        entries[rows], known.labels[rows], label[rows], joins[n], locations, undecided
-                    )
-                kept[rows, part] = safe_here
-            return kept
-
         return Verdicts(
             label=label,
             case=self.patches + 1 - level,
             witness=witness,
             level=level,
-            **certificates(safe, lattice, self.patches, self.margin, output),
+            **certificates(partial(self._safe, known, label, level), lattice, self.patches, self.margin, output),
         )
+
+    def _safe(
+        self,
+        table: PredictionTable[UnionLattice],
+        label: Int[Tensor, " image"],
+        level: Int[Tensor, " image"],
+        margin: float,
+        masks: int,
+    ) -> Bool[Tensor, "image R"]:
+        """Return for each location of up to ``masks`` masks whether the label stays."""
+        lattice, device = table.mutants, label.device
+        entries, size = trusted(table, margin), lattice.size(masks)
+        joins = {n: lattice.join(n, n).to(device) for n in range(1, self.patches + 1)}
+        inside = lattice.containing(self.patches).to(device)
+        stays = {n: certain(entries, table.labels, label, join) for n, join in joins.items()}
+        kept = torch.zeros(len(label), size, dtype=torch.bool, device=device)
+        for part in parts(size, lattice, len(label)):
+            # Of the locations of several masks it only matters whether all are safe.
+            rows = (kept[:, : part.start].all(1) | (part.start < lattice.size(1))).nonzero()[:, 0]
+            locations = inside[part]
+            safe_here = torch.zeros(len(rows), len(locations), dtype=torch.bool, device=device)
+            undecided = (level[rows] > 0)[:, None].repeat(1, len(locations))
+            for n in range(self.patches, 0, -1):
+                safe_here |= undecided & covered(stays[n][rows], locations)
+                undecided &= ~safe_here
+                undecided &= ~forgeable(entries[rows], table.labels[rows], label[rows], joins[n], locations, undecided)
+            kept[rows, part] = safe_here
+        return kept
 
     def useful_entries(
         self, table: PredictionTable[UnionLattice], output: OutputLevel, label: Int[Tensor, " image"]
