@@ -162,13 +162,14 @@ def test_a_published_checkpoint_is_resumed_in_a_run_of_its_own(trained: Command)
 
 def test_two_processes_give_the_verdicts_of_one(trained: Command, capfd: pytest.CaptureFixture[str]) -> None:
     """An odd number of images: none is seen twice, none left out; W&B gets one run."""
-    script = [sys.executable, "-m", "mrcert_pl.cli.eval", *EVAL[1:], "defender=patchcure", "batch_size=2"]
-    script += ["logger=wandb"]
+    settings = [*EVAL[1:], "defender=patchcure", "batch_size=2", "logger=wandb"]
+    trained("eval", *settings, "trainer=cpu", "paths.output_dir=cpu")
+    # Lightning starts the second process with the command line of the first.
+    script = [sys.executable, "-m", "mrcert_pl.cli.eval", *settings, "trainer=ddp_cpu", "paths.output_dir=ddp_cpu"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
+    subprocess.run(script, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=200)
     rows, counts = [], []
     for trainer in ("cpu", "ddp_cpu"):
-        arguments = [*script, f"trainer={trainer}", f"paths.output_dir={trainer}"]
-        subprocess.run(arguments, check=True, env=environment, stdin=subprocess.DEVNULL, timeout=200)
         (file,) = Path(trainer).rglob("results.json")
         assert finished_run(*Path(trainer).rglob("offline-run-*/run-*.wandb")).summary["test/n"] == 5
         rows.append(read_verdicts(file.with_name("verdicts.parquet")))

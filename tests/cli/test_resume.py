@@ -5,6 +5,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ import torch
 from tiny import TINY
 
 EPOCHS = 6
-TRAIN = [sys.executable, "-m", "mrcert_pl.cli.train", *TINY, "patch=32", "trainer=cpu", "dataset.limit=64"]
+TRAIN = ["train", *TINY, "patch=32", "trainer=cpu", "dataset.limit=64"]
 TRAIN += ["recipe.batch_size=8", "callbacks.mutant_predictions.images=2", f"trainer.max_epochs={EPOCHS}"]
 # Images are loaded and augmented by another process, which has random numbers of its own.
 TRAIN += ["dataset.workers=1", "+recipe.augmentation={scale: [0.5, 1.0], hflip: 0.5, re_prob: 0.25, re_mode: pixel}"]
@@ -32,12 +33,17 @@ def epoch_of(folder: Path) -> int:
         return 0
 
 
-def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
+def test_a_killed_training_resumes_to_the_same_weights(
+    command: Callable[..., None], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
     environment = {**os.environ, "OMP_NUM_THREADS": "1"}
     whole, killed = tmp_path / "whole", tmp_path / "killed"
     for folder in (whole, killed):
         folder.mkdir()
-    running = subprocess.Popen(TRAIN, cwd=killed, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    script = [sys.executable, "-m", "mrcert_pl.cli.train", *TRAIN[1:]]
+    running = subprocess.Popen(
+        script, cwd=killed, env=environment, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     deadline = time.monotonic() + 120
     while epoch_of(killed) == 0 and running.poll() is None and time.monotonic() < deadline:
         time.sleep(0.02)
@@ -48,8 +54,10 @@ def test_a_killed_training_resumes_to_the_same_weights(tmp_path: Path) -> None:
         pytest.skip("the training was over before it could be killed")
     assert done > 0
 
-    subprocess.run(TRAIN, cwd=whole, env=environment, check=True, capture_output=True)
-    subprocess.run([*TRAIN, "ckpt_path=last"], cwd=killed, env=environment, check=True, capture_output=True)
+    monkeypatch.chdir(whole)
+    command(*TRAIN)
+    monkeypatch.chdir(killed)
+    command(*TRAIN, "ckpt_path=last")
     (run,) = (killed / "outputs/train/digits/vit_srf_p32").glob("*/checkpoints")
     straight, resumed = (
         torch.load(last_checkpoint(folder), weights_only=True)  # type: ignore[arg-type]
