@@ -13,6 +13,7 @@ from mrcert_pl.data import ImageSplit
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError, ResultsError
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.tasks.evaluate import Evaluation
+from mrcert_pl.tasks.stored import stored_subject
 
 Run = Callable[..., RunSettings]
 
@@ -75,3 +76,12 @@ def test_tables_of_a_model_of_somebody_else(run: Run) -> None:
         assert again.rows == done.rows
     with pytest.raises(CheckpointError, match="holds a Grid; this version knows AblatedViT"):
         evaluate(EvaluationSettings(table=done.tables, patches=1, patch=4, run=run("without")))
+
+
+@pytest.mark.parametrize("setting", [{"pretrained": True}, {"weights": "w.pth"}, {"backbone": "local-dir:here"}])
+def test_tables_make_nothing_be_loaded(setting: dict[str, Any], tiny_vit: ViTSRF, tmp_path: Path) -> None:
+    config = {**tiny_vit.config, **setting}
+    header = {"model": {"model": "ViTSRF", "config": config}, "weights_sha256": "0", "precision": "32-true"}
+    given = ModelSettings("vit_srf", {}, ViTSRF)
+    with pytest.raises(CheckpointError, match=r"would load other files|is not a tag of timm"):
+        stored_subject(EvaluationSettings(model=given, patch=32), header, tmp_path)

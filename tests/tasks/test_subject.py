@@ -77,6 +77,35 @@ def test_a_class_of_somebody_else_gets_its_weights(tmp_path: Path) -> None:
         assert subject.patch.size == 4
 
 
+class Loading(Grid):
+    """A class of somebody else that reads files."""
+
+    def __init__(self, weights: str | None = None, num_classes: int = 10) -> None:
+        if weights is not None:
+            pytest.fail(f"{weights} was opened")
+        super().__init__(num_classes)
+
+
+@pytest.mark.parametrize(
+    ("kind", "setting", "message"),
+    [
+        (ViTSRF, {"pretrained": True}, "would load other files by pretrained"),
+        (ViTSRF, {"weights": "w.pth"}, "would load other files by weights"),
+        (ViTSRF, {"backbone": "local-dir:here"}, "is not a tag of timm"),
+        (ViTSRF, {"backbone_args": {"checkpoint_path": "w.pth"}}, "would load other files by checkpoint_path"),
+        (Loading, {"weights": "w.pth"}, "would load other files by weights"),
+    ],
+)
+def test_a_checkpoint_makes_nothing_else_be_loaded(
+    tmp_path: Path, tiny_vit: ViTSRF, kind: Any, setting: dict[str, Any], message: str
+) -> None:
+    """Not even where its class is the one that the settings name, as on every command line."""
+    model = tiny_vit if kind is ViTSRF else Loading()
+    file = save(model, tmp_path / "forged.ckpt", patch=4, config={**describe_model(model)["config"], **setting})
+    with pytest.raises(CheckpointError, match=message):
+        load_subject(SubjectSettings(file, ModelSettings("theirs", {}, kind)))
+
+
 def test_a_model_of_another_class_is_no_subject_for_these_weights(checkpoint: Path) -> None:
     with pytest.raises(CheckpointError):
         load_subject(SubjectSettings(checkpoint, Grid()))

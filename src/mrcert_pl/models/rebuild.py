@@ -33,8 +33,9 @@ _SETTINGS: Mapping[str, tuple[type, ...]] = {
     "backbone_args": (dict,),
     "views": (str,),
 }
-# Arguments of timm.create_model that read a file or a network.
+# Arguments of our models and of timm.create_model that read a file or a network.
 _LOADING = (
+    "weights",
     "pretrained",
     "pretrained_cfg",
     "pretrained_cfg_overlay",
@@ -46,36 +47,41 @@ _LOADING = (
 _TAG = re.compile(r"[A-Za-z0-9_.]+")
 
 
-def rebuild(checkpoint: Checkpoint) -> Any:
+def rebuild(checkpoint: Checkpoint, given: Any = None) -> Any:
     """Build the base model that a checkpoint describes, with its weights, in evaluation mode.
 
     Nothing is loaded from a network or from another file. The shapes of the weights are compared before memory is
     reserved.
 
+    Args:
+        checkpoint: the checkpoint.
+        given: class that the user names; the checkpoint may be of it without its being registered.
+
     Raises:
         CheckpointError: for an unknown kind of model, for settings that are unknown, invalid or would load other
             files, or if the tensors don't fit.
     """
-    geometry = geometry_of(checkpoint.origin, checkpoint.path)
+    geometry = geometry_of(checkpoint.origin, checkpoint.path, given)
     with _quiet_meta():
         restore(geometry, checkpoint)
-    model = _build(checkpoint.origin, checkpoint.path)
+    model = _build(checkpoint.origin, checkpoint.path, given)
     restore(model, checkpoint)
     return model.eval()
 
 
-def geometry_of(origin: Mapping[str, Any], path: Path) -> Any:
+def geometry_of(origin: Mapping[str, Any], path: Path, given: Any = None) -> Any:
     """Build the base model of a description without memory for its weights: its windows, masks and costs.
 
     Args:
         origin: ``model``, the name of a registered class, and ``config``, its settings.
         path: file of the description, for errors.
+        given: class that the user names.
 
     Raises:
         CheckpointError: as :func:`rebuild`.
     """
     with torch.device("meta"), _quiet_meta():
-        return _build(origin, path).eval()
+        return _build(origin, path, given).eval()
 
 
 @contextmanager
@@ -86,8 +92,10 @@ def _quiet_meta() -> Iterator[None]:
         yield
 
 
-def _build(origin: Mapping[str, Any], path: Path) -> Any:
+def _build(origin: Mapping[str, Any], path: Path, given: Any) -> Any:
     kind, config, known = origin.get("model"), origin.get("config"), kinds()
+    if isinstance(given, type):
+        known.setdefault(given.__name__, given)
     if not isinstance(kind, str) or not isinstance(config, Mapping):
         raise CheckpointError(f"{path} is malformed: its description must have model, a name, and config, settings")
     if kind not in known:
@@ -109,6 +117,8 @@ def _build(origin: Mapping[str, Any], path: Path) -> Any:
 def _check_settings(path: Path, kind: type[nn.Module], config: Mapping[str, Any]) -> None:
     ours = kind.__module__.startswith("mrcert_pl.")
     for name, value in config.items():
+        if name in _LOADING:
+            raise CheckpointError(f"{path} would load other files by {name} of {kind.__name__}; this is refused")
         if name not in _SETTINGS and not ours:
             # A class that the user has imported checks its own settings.
             continue

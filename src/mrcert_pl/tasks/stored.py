@@ -32,14 +32,10 @@ def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder:
     description = settings.dataset.describe()
     given, theirs = settings.model, stored["model"]["model"]
     model: BaseModel
-    if isinstance(given, ModelSettings) and getattr(given.build, "__name__", None) == theirs:
-        assert given.build is not None
-        with torch.device("meta"):
-            model = given.build(**stored["model"]["config"])
-    elif isinstance(given, BaseModel) and type(given).__name__ == theirs:
+    if isinstance(given, BaseModel) and type(given).__name__ == theirs:
         model = given
     else:
-        model = geometry_of(stored["model"], folder)
+        model = geometry_of(stored["model"], folder, given.build if isinstance(given, ModelSettings) else None)
     name = given.name if isinstance(given, ModelSettings) else type(model).__name__
     if settings.patch is None:
         raise ResultsError("the tables do not say for which patch they were made; give patch=")

@@ -156,16 +156,10 @@ def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseMo
 def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -> BaseModel:
     """Build the model of a checkpoint: of a registered kind, or of the class in the settings."""
     given = settings.model
-    if isinstance(given, ModelSettings) and given.build is not None:
-        theirs, ours = checkpoint.origin["model"], getattr(given.build, "__name__", given.name)
-        if theirs == ours:
-            model = given.build(**checkpoint.origin["config"])
-            restore(model, checkpoint)
-            return model.eval()
-    elif given is not None and not isinstance(given, ModelSettings):
-        restore(given, checkpoint)
-        return given.eval()
-    return rebuild(checkpoint)
+    if given is None or isinstance(given, ModelSettings):
+        return rebuild(checkpoint, None if given is None else given.build)
+    restore(given, checkpoint)
+    return given.eval()
 
 
 def _check_agreement(checkpoint: Checkpoint, settings: SubjectSettings, description: DatasetDescription) -> None:
