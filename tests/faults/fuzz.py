@@ -28,6 +28,7 @@ from mrcert_pl import (
     AttackSettings,
     DatasetSettings,
     EvaluationSettings,
+    ModelSettings,
     RecipeSettings,
     RunSettings,
     TrainerSettings,
@@ -40,6 +41,7 @@ from mrcert_pl.errors import MRCertError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.guard.sources import image_formats
 from mrcert_pl.guard.uploads import file_in_form, image_in
+from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import read_checkpoint, with_digest, write_weights
 from mrcert_pl.models.rebuild import geometry_of
 from mrcert_pl.mutants.shards import FORMAT, Row, read_shard, write_shard
@@ -57,6 +59,7 @@ PLAIN = st.recursive(
     max_leaves=10,
 )
 _MODEL = {"backbone": "vit_tiny_patch16_224", "split": 1, "backbone_args": {"embed_dim": 8, "depth": 2, "num_heads": 1}}
+_GIVEN = ModelSettings("vit_srf", {}, ViTSRF)
 _ATTACKED = AttackedSetHeader(
     source="digits",
     classes=("zero", "one"),
@@ -189,7 +192,8 @@ def targets(folder: Path, result: EvaluationResult) -> dict[str, Target]:
         ),
         "headers of stores": Target(
             rewritten({"model": {"model": "ViTSRF", "config": _MODEL}, "weights_sha256": "ab", "precision": "32-true"}),
-            lambda content: stored_subject(EvaluationSettings(patch=32), content, folder),
+            # As from the command line, with the class that the configuration names.
+            lambda content: stored_subject(EvaluationSettings(patch=32, model=_GIVEN), content, folder),
         ),
         "attacked sets": Target(
             rewritten(attacked), lambda content: read_header(text("attack.json", content).parent).model_config()
