@@ -35,6 +35,7 @@ SIGNATURES: dict[str, list[str]] = {
     "attack": ["settings"],
     "audit_certificates": ["settings"],
     "audit_numerics": ["settings"],
+    "compare_thresholds": ["settings"],
     "plan": ["settings"],
     "predict": ["settings"],
 }

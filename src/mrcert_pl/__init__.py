@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from mrcert_pl.tasks.predict import PredictionSettings, predict
     from mrcert_pl.tasks.push import PushSettings, push
     from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
+    from mrcert_pl.tasks.thresholds import ThresholdSettings, compare_thresholds
     from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings, train
 
 __version__ = "0.1.0"
@@ -33,12 +34,14 @@ __all__ = [
     "PushSettings",
     "RecipeSettings",
     "RunSettings",
+    "ThresholdSettings",
     "TrainerSettings",
     "TrainingSettings",
     "__version__",
     "attack",
     "audit_certificates",
     "audit_numerics",
+    "compare_thresholds",
     "evaluate",
     "plan",
     "predict",
@@ -55,6 +58,7 @@ _HOMES = {
     "tasks.predict": ["PredictionSettings", "predict"],
     "tasks.push": ["PushSettings", "push"],
     "tasks.settings": ["DatasetSettings", "ModelSettings", "RunSettings", "TrainerSettings"],
+    "tasks.thresholds": ["ThresholdSettings", "compare_thresholds"],
     "tasks.train": ["RecipeSettings", "TrainingSettings", "train"],
 }
 

@@ -43,7 +43,18 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for", "default"} & {*file.parts}}
-    commands = ("train", "eval", "predict", "serve", "attack", "plan", "push", "audit_certificates", "audit_numerics")
+    commands = (
+        "train",
+        "eval",
+        "predict",
+        "serve",
+        "attack",
+        "plan",
+        "push",
+        "thresholds",
+        "audit_certificates",
+        "audit_numerics",
+    )
     assert rest == {Path(f"{name}.yaml") for name in (*commands, "_subject")}
 
 
@@ -179,7 +190,9 @@ def test_the_recipe_depends_on_the_model() -> None:
     assert composed("train", "dataset=imagenette").recipe.finetuning.optimizer.opt == "adamw"
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "predict", "attack", "audit_certificates", "audit_numerics"])
+@pytest.mark.parametrize(
+    "command", ["train", "eval", "predict", "attack", "audit_certificates", "audit_numerics", "thresholds"]
+)
 def test_runs_and_multiruns_of_a_command_lie_together(command: str) -> None:
     with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
         hydra = compose(command, return_hydra_config=True).hydra

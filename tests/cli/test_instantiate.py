@@ -13,6 +13,7 @@ from mrcert_pl.cli import instantiate
 from mrcert_pl.cli.app import completed
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.defenders import OutputLevel
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import AblatedViT, MaskedViT, ViTSRF
 
@@ -90,6 +91,11 @@ def test_attacks_and_audits() -> None:
     assert (audit.dataset.limit, audit.step_px, audit.adaptive["steps"]) == (4, 56, 3)
     numerics = instantiate.numerics_settings(of("audit_numerics", "mutants=5"))
     assert (numerics.mutants, numerics.dataset.limit) == (5, 8)
+    refined = ["refine=4", "refine_limit=7", "defender=patchcure", "thresholds=[0.5,0.6]"]
+    thresholds = instantiate.threshold_settings(of("thresholds", *refined))
+    assert (thresholds.thresholds, thresholds.dataset.limit, thresholds.batch_size) == ([0.5, 0.6], 64, 4)
+    assert isinstance(thresholds.defender, Refined)
+    assert (thresholds.defender.coarser, thresholds.defender.limit) == ((4,), 7)
 
 
 def test_more_images_are_kept_for_wandb() -> None:

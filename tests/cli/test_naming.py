@@ -29,7 +29,7 @@ def test_the_working_directory_has_a_name(tmp_path: Path, monkeypatch: pytest.Mo
     assert images_title("folder", ".") == "folder_signs"
 
 
-@pytest.mark.parametrize("command", ["train", "eval", "attack", "audit_certificates", "audit_numerics"])
+@pytest.mark.parametrize("command", ["train", "eval", "attack", "audit_certificates", "audit_numerics", "thresholds"])
 def test_two_folders_do_not_share_a_checkpoint(command: str) -> None:
     paths = {composed(command, "dataset=folder", f"dataset.root={root}").checkpoint for root in ("signs", "x/birds")}
     assert paths == {f"checkpoints/folder_{name}/vit_srf_p16/best.ckpt" for name in ("signs", "birds")}

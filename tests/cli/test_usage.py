@@ -12,7 +12,18 @@ import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 
-COMMANDS = ("train", "eval", "predict", "serve", "attack", "plan", "push", "audit_certificates", "audit_numerics")
+COMMANDS = (
+    "train",
+    "eval",
+    "predict",
+    "serve",
+    "attack",
+    "plan",
+    "push",
+    "thresholds",
+    "audit_certificates",
+    "audit_numerics",
+)
 # Groups of options; their own settings are in their files.
 GROUPS = {*usage._GROUPS, "paths", "hydra"}
 

@@ -11,7 +11,7 @@ from pages import PAGES, ROOT, commands, write_files
 
 from mrcert_pl.cli.app import CONF_DIR, VERSION_BASE
 
-HYDRA = ("train", "eval", "predict", "serve", "attack", "audit", "plan", "push")
+HYDRA = ("train", "eval", "predict", "serve", "attack", "audit", "plan", "push", "thresholds")
 OTHERS = ("convert", "cross", "report", "verify", "dashboard")
 HOWTOS = {path.stem for path in (ROOT / "docs/howto").glob("*.md")}
 

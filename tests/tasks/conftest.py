@@ -4,6 +4,8 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from foreign_model import Columns
 from small_tasks import training
 
 from mrcert_pl import RunSettings, train
@@ -20,3 +22,14 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> TrainingResult:
 def run(tmp_path: Path) -> Callable[..., RunSettings]:
     """Makes the settings of a run in a folder of its own."""
     return lambda name="run", **settings: RunSettings(tmp_path / "runs" / name, **settings)
+
+
+@pytest.fixture
+def decisive() -> Columns:
+    """A model that is sure of some mutants and not of others."""
+    torch.manual_seed(0)
+    model = Columns().eval()
+    with torch.no_grad():
+        model.head.weight.mul_(3)
+        model.head.bias[0] += 2.5
+    return model

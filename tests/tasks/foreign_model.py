@@ -47,3 +47,23 @@ class Grid(MeanColours):
 
     def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
         return "give a smaller patch"
+
+
+class Columns(MeanColours):
+    """Twenty-four columns of 8 px."""
+
+    windows = 24
+    image_px = (8, 192)
+
+    @property
+    def borders(self) -> Borders:
+        return window_borders((1, 24), (8, 8))
+
+    def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
+        return covering_masks((1, 24), (8, 8), patch, stride)
+
+    def classify(self, features: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
+        return self.classify_mutants(features, torch.arange(len(features)), hidden)
+
+    def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
+        return "give a smaller patch"

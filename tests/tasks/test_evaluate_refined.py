@@ -7,8 +7,7 @@ from importlib import import_module
 from typing import Any
 
 import pytest
-import torch
-from foreign_model import MeanColours
+from foreign_model import Columns
 
 from mrcert_pl import (
     CertificateAuditSettings,
@@ -21,7 +20,6 @@ from mrcert_pl import (
 from mrcert_pl.defenders import build
 from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.geometry import Borders, PatchSpec, covering_masks, window_borders
 from mrcert_pl.guard import Guard
 from mrcert_pl.results import write_verdicts
 from mrcert_pl.tasks.evaluate import Evaluation
@@ -30,37 +28,6 @@ from mrcert_pl.verification.verify import verify
 Run = Callable[..., RunSettings]
 # Masks of three columns at every second one, refined from masks of five at every fourth.
 PATCH, STRIDE, COARSER, IMAGES = "8x5", 2, (4,), 5
-
-
-class Columns(MeanColours):
-    """Twenty-four columns of 8 px."""
-
-    windows = 24
-    image_px = (8, 192)
-
-    @property
-    def borders(self) -> Borders:
-        return window_borders((1, 24), (8, 8))
-
-    def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
-        return covering_masks((1, 24), (8, 8), patch, stride)
-
-    def classify(self, features: torch.Tensor, hidden: torch.Tensor) -> torch.Tensor:
-        return self.classify_mutants(features, torch.arange(len(features)), hidden)
-
-    def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
-        return "give a smaller patch"
-
-
-@pytest.fixture
-def decisive() -> Columns:
-    """A model that is sure of some mutants and not of others."""
-    torch.manual_seed(0)
-    model = Columns().eval()
-    with torch.no_grad():
-        model.head.weight.mul_(3)
-        model.head.bias[0] += 2.5
-    return model
 
 
 def evaluated(run: RunSettings, model: Columns, defender: str = "mrcert_cascade", **more: Any) -> Evaluation:

@@ -22,7 +22,7 @@ _RENAMED = {
     "recipe.finetuning.consistency": "it was removed",
 }
 # Commands about a trained model.
-_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "bench")
+_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "bench")
 # Data sets whose images all have one size.
 _WITHOUT_RESIZE = (None, "digits", "attacked")
 

@@ -33,6 +33,7 @@ from mrcert_pl.tasks.settings import (
     check_number,
 )
 from mrcert_pl.tasks.subject import SubjectSettings
+from mrcert_pl.tasks.thresholds import ThresholdSettings
 from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
 
 # Settings that are not arguments of the model class.
@@ -169,6 +170,16 @@ def numerics_settings(cfg: DictConfig) -> NumericsSettings:
     )
 
 
+def threshold_settings(cfg: DictConfig) -> ThresholdSettings:
+    """Return the settings of a comparison of thresholds."""
+    return ThresholdSettings(
+        **_subject(cfg),
+        dataset=dataset_settings(cfg, limit=cfg.images),
+        defender=defender(cfg),
+        **_same(cfg, "thresholds", "batch_size", "token_budget", "device"),
+    )
+
+
 def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
     """Return the model of a benchmark, with random weights if there is no checkpoint, and its images."""
     subject = {**_subject(cfg), "model": model_settings(cfg).untrained()}
@@ -257,7 +268,7 @@ def defender(cfg: DictConfig) -> Defender[Any]:
         return inner
     strides = plain(cfg.refine)
     strides = strides if isinstance(strides, list) else [strides]
-    return Refined(inner, strides, cfg.refine_threshold, cfg.refine_limit)
+    return Refined(inner, strides, cfg.get("refine_threshold", 0.5), cfg.refine_limit)
 
 
 def callbacks(cfg: DictConfig) -> dict[str, Callback]:

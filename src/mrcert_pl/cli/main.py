@@ -15,6 +15,7 @@ _COMMANDS = {
     "attack": "attack a base model with patches; writes a data set of attacked images",
     "audit certificates": "attack certified images, and check that no label and no certificate breaks",
     "audit numerics": "measure the spread of logits between runs, and the margin for certificates",
+    "thresholds": "compare thresholds of refine= or of a detector on validation images",
     "plan": "compare masks by cost and visible area, before anything is trained",
     "convert": "write a checkpoint, ours or PatchCURE's, as a small safetensors file",
     "push": "upload a guard with a model card to the Hugging Face hub, or write its folder",

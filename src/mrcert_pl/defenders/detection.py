@@ -1,5 +1,6 @@
 """Certified detection: the label of the base model, and an alert (docs/theory.md, section 14)."""
 
+import copy
 import math
 from abc import abstractmethod
 from weakref import WeakKeyDictionary
@@ -124,9 +125,18 @@ class ThresholdDetector(Detector):
 
     def __init__(self, threshold: float = 0.8, at_once: int = 1, margin: float = 0.0) -> None:
         super().__init__(at_once, margin)
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
-            raise ConfigurationError(f"the threshold of a confidence must be from 0 to 1, got {threshold!r}")
-        self.threshold = threshold
+        self.threshold = _checked(threshold)
+
+    def with_threshold(self, threshold: float) -> "ThresholdDetector":
+        """Return the same detector with another threshold.
+
+        Raises:
+            ConfigurationError: for a threshold out of range.
+        """
+        other = copy.copy(self)
+        other.threshold = _checked(threshold)
+        other.settings = {**self.settings, "threshold": threshold}
+        return other
 
     @property
     def log_odds_threshold(self) -> float:
@@ -134,6 +144,12 @@ class ThresholdDetector(Detector):
         if self.threshold in (0, 1):
             return math.copysign(math.inf, self.threshold - 0.5)
         return math.log(self.threshold / (1 - self.threshold))
+
+
+def _checked(threshold: float) -> float:
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 <= threshold <= 1:
+        raise ConfigurationError(f"the threshold of a confidence must be from 0 to 1, got {threshold!r}")
+    return threshold
 
 
 def maximal_unions(lattice: UnionLattice, order: int) -> Int[Tensor, " entry"]:

@@ -78,6 +78,12 @@ class Refined(Defender[RefinedUnions]):
         other.output = other.defender.output
         return other
 
+    def with_threshold(self, threshold: float) -> "Refined":
+        """Return the same defender with another threshold."""
+        other = copy.copy(self)
+        other.threshold = threshold
+        return other
+
     def mutants(self, model: object, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> RefinedUnions:
         if not isinstance(stride, int) or any(coarse <= stride for coarse in self.coarser):
             raise ConfigurationError(

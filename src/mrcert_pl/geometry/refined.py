@@ -1,5 +1,6 @@
 """Unions of small masks, each with larger unions that contain it (docs/theory.md, section 15)."""
 
+import copy
 from collections.abc import Mapping, Sequence
 from itertools import product
 from typing import Any
@@ -45,13 +46,11 @@ class RefinedUnions:
     def __init__(self, levels: Sequence[UnionLattice], threshold: float) -> None:
         if len(levels) < 2:
             raise ConfigurationError("refined unions need masks of at least two sizes")
-        if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
-            raise ConfigurationError(f"the threshold of refined unions must be between 0 and 1, got {threshold!r}")
         if len({(level.windows, level.order) for level in levels}) > 1:
             raise ConfigurationError("the levels of refined unions must have the same windows and the same order")
         self.levels = tuple(levels)
         self.finest = levels[-1]
-        self.threshold = float(threshold)
+        self.threshold = _checked(threshold)
         self.windows, self.order, self.masks = self.finest.windows, self.finest.order, self.finest.masks
         for coarse in levels[:-1]:
             check_nested(self.masks, coarse.masks)
@@ -79,6 +78,16 @@ class RefinedUnions:
         sizes = ", ".join(f"{len(level.masks)} masks: {len(level)} unions" for level in self.levels)
         return f"RefinedUnions({sizes}, order {self.order}, threshold {self.threshold})"
 
+    def with_threshold(self, threshold: float) -> "RefinedUnions":
+        """Return the same unions with another threshold.
+
+        Raises:
+            ConfigurationError: for a threshold out of range.
+        """
+        other = copy.copy(self)
+        other.threshold = _checked(threshold)
+        return other
+
     def summary(self) -> dict[str, int]:
         """Plain values for results: those of the finest level, and the number of columns of all levels."""
         return {**self.finest.summary(), "levels": len(self.levels), "columns": len(self)}
@@ -87,6 +96,12 @@ class RefinedUnions:
         """Plain values shared by the refined unions of these masks and this threshold of all orders."""
         coarser = [level.identity()["masks"] for level in self.levels[:-1]]
         return {**self.finest.identity(), "coarser": coarser, "threshold": self.threshold}
+
+
+def _checked(threshold: float) -> float:
+    if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
+        raise ConfigurationError(f"the threshold of refined unions must be between 0 and 1, got {threshold!r}")
+    return float(threshold)
 
 
 def check_nested(fine: Sequence[int], coarse: Sequence[int]) -> None:

@@ -22,6 +22,7 @@ DocumentT = TypeVar("DocumentT", bound=Document)
 
 RESULTS, VERDICTS, LOCATIONS = "results.json", "verdicts.parquet", "locations.npz"
 CERTIFICATES, NUMERICS, BENCHMARK, TRAINING = "certificates.json", "numerics.json", "bench.json", "training.json"
+THRESHOLDS = "thresholds.json"
 CONTACT_SHEET = "contact_sheet.png"
 
 _ADVICE = "python eval.py makes them"

@@ -12,6 +12,7 @@ from mrcert_pl.results.schema import (
     EvaluationResult,
     NumericsResult,
     RunDocument,
+    ThresholdResult,
     TrainingResult,
 )
 from mrcert_pl.views.tables import show_table
@@ -67,6 +68,10 @@ def _figures(result: RunDocument) -> dict[str, str]:
         counts = {"images": result.images, "certified": result.certified, "round trip": result.round_trip}
         counts |= {"patches": result.tried, "broken": result.labels_broken + result.certificates_broken}
         return {heading: f"{count:,}" for heading, count in counts.items()}
+    if isinstance(result, ThresholdResult) and result.best is not None:
+        best = result.best
+        found = {title: percent(best.accuracy[name].measured or 0.0) for name, title in titles([best]).items()}
+        return {"best": f"{best.threshold:g}", **found, "n": str(result.n), "mutants": f"{best.mutants_per_image:.0f}"}
     if isinstance(result, NumericsResult):
         return {f"margin, {precision}": f"{margin:.1e}" for precision, margin in result.margin.items()}
     return {}

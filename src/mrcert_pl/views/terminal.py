@@ -15,12 +15,13 @@ from mrcert_pl.results.schema import (
     CertificateAuditResult,
     CrossResult,
     NumericsResult,
+    ThresholdResult,
     VerificationReport,
 )
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.comparison import HEADER, LEGEND, comparison_cells, introduction
 from mrcert_pl.views.tables import show_table
-from mrcert_pl.views.words import TITLES, TITLES_OF_CROSSING, accuracy_text, cells, legend
+from mrcert_pl.views.words import TITLES, TITLES_OF_CROSSING, accuracy_text, cells, legend, titles
 
 # Longer lists are cut; the files have all of them.
 _MOST_IDS, _MOST_DIFFERENCES = 40, 20
@@ -103,6 +104,28 @@ def show_numerics(result: NumericsResult, console: Console | None = None) -> Non
         console.print(
             f"{precision}: certificates that no such difference can break need "
             f"[bold]defender.margin={margin:.1e}[/bold], twice the largest one between any two methods",
+            highlight=False,
+        )
+
+
+def show_thresholds(result: ThresholdResult, console: Console | None = None) -> None:
+    """Print what a defender certifies with each threshold, and the best one if there is one."""
+    console = console or Console()
+    names = titles(result.rows)
+    rows = [
+        [
+            f"{row.threshold:g}",
+            *(accuracy_text(row.accuracy[name], result.n) for name in names),
+            f"{row.mutants_per_image:,.1f}",
+        ]
+        for row in result.rows
+    ]
+    title = f"{result.defender}: {result.dataset}, patch {patch_text(result.patch)}, {result.n} validation images, in %"
+    show_table(console, title, ["threshold", *names.values(), "mutants"], rows)
+    if (best := result.best) is not None:
+        console.print(
+            f"most round trips, then most certified images, then fewest mutants: [bold]refine_threshold="
+            f"{best.threshold:g}[/bold]",
             highlight=False,
         )
 

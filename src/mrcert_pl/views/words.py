@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
-from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, SeedAccuracy
+from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, SeedAccuracy, ThresholdRow
 from mrcert_pl.results.seeds import AnyResult, SeedsResult
 
 TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
@@ -17,7 +17,7 @@ TITLES_OF_CROSSING = {"clean": "clean", **_DETECTION}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
 
 
-def titles(results: Sequence[AnyResult]) -> dict[str, str]:
+def titles(results: Sequence[AnyResult] | Sequence[ThresholdRow]) -> dict[str, str]:
     """The accuracies that some results have, by name, with their titles; without results those of recovery."""
     found = {name for result in results for name in result.accuracy} or set(TITLES)
     if results and all("alerts" in result.accuracy for result in results):

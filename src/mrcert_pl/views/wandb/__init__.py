@@ -15,6 +15,7 @@ from mrcert_pl.views.wandb.log import (
     log_audit,
     log_evaluation,
     log_overview,
+    log_thresholds,
     log_training,
 )
 from mrcert_pl.views.wandb.run import WandbRun, check_account, run_closed
@@ -32,6 +33,7 @@ __all__ = [
     "log_audit",
     "log_evaluation",
     "log_overview",
+    "log_thresholds",
     "log_training",
     "outcome_artifact",
     "run_closed",

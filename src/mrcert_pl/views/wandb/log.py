@@ -10,6 +10,7 @@ from mrcert_pl.results.schema import (
     CertificateAuditResult,
     EvaluationResult,
     NumericsResult,
+    ThresholdResult,
     TrainingResult,
     VerdictRow,
 )
@@ -110,6 +111,15 @@ def log_audit(run: WandbRun, result: CertificateAuditResult | NumericsResult, ar
         run.bars("audit/certificates", "Audit of certificates", _CERTIFICATES, tallies)
     run.numbers({f"audit/{name}": number for name, number in numbers.items()})
     run.log_artifacts(artifacts)
+
+
+def log_thresholds(run: WandbRun, result: ThresholdResult) -> None:
+    """Log the accuracies of every threshold."""
+    names = list(result.rows[0].accuracy)
+    rows = [
+        [row.threshold, *(row.accuracy[name].measured for name in names), row.mutants_per_image] for row in result.rows
+    ]
+    run.table("thresholds", ["threshold", *names, "mutants_per_image"], rows)
 
 
 def log_overview(run: WandbRun, results: Sequence[EvaluationResult]) -> None:
