@@ -1,11 +1,12 @@
 """The curve of :class:`mrcert_pl.results.schema.ThresholdResult` as an image file."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mrcert_pl.files import write_whole
 from mrcert_pl.results.labels import patch_text
-from mrcert_pl.results.schema import ThresholdResult
+from mrcert_pl.results.schema import ThresholdResult, ThresholdRow
 from mrcert_pl.views.drawing import drawing, error_bars, look, percent_ticks
 from mrcert_pl.views.words import titles
 
@@ -35,8 +36,8 @@ def draw_thresholds(path: Path, result: ThresholdResult) -> Path:
             axis.errorbar(cost, heights, error_bars(found), color=colour, lw=1, alpha=0.35, ls="")
             axis.plot(cost, heights, f"-{marker}", color=colour, ms=5, label=title)
             if name in ("certified", "certified_ratio"):
-                for row, x, y in zip(rows, cost, heights, strict=True):
-                    axis.annotate(f"{row.threshold:g}", (x, y), (0, 5), textcoords="offset points", fontsize=7)
+                for (x, y), same in _by_point(rows, cost, heights).items():
+                    axis.annotate(", ".join(same), (x, y), (0, 5), textcoords="offset points", fontsize=7)
         axis.set_title(
             f"{result.defender} by threshold: {result.dataset}, patch {patch_text(result.patch)}, {result.n} images",
             loc="left",
@@ -51,3 +52,13 @@ def draw_thresholds(path: Path, result: ThresholdResult) -> Path:
             axis.legend(loc="best", fontsize=8)
         options: Any = {"format": "svg", "metadata": {"Date": None}}
         return write_whole(path, lambda partial: figure.savefig(partial, **options))
+
+
+def _by_point(
+    rows: Sequence[ThresholdRow], cost: Sequence[float], heights: Sequence[float]
+) -> dict[tuple[float, float], list[str]]:
+    """Thresholds by the point that shows them."""
+    points: dict[tuple[float, float], list[str]] = {}
+    for row, place in zip(rows, zip(cost, heights, strict=True), strict=True):
+        points.setdefault(place, []).append(f"{row.threshold:g}")
+    return points
