@@ -2,18 +2,20 @@
 
 import logging
 import math
+import warnings
 from collections.abc import Mapping, Sequence
 from typing import Any
 
 import timm
 import torch
-from timm.layers import resample_abs_pos_embed
-from timm.models.vision_transformer import VisionTransformer
+from timm.layers import resample_abs_pos_embed, resample_abs_pos_embed_nhwc, resize_rel_pos_bias_table
 from torch import Tensor
 
 from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.models.state_dicts import check_fit
 
+# The table of BEiT: one row for each offset of two tokens, and three for the class token.
+_RELATIVE = "relative_position_bias_table"
 _log = logging.getLogger(__name__)
 
 
@@ -61,10 +63,11 @@ def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows
     needed = vit.state_dict()
     weights = _renamed(weights, "fc_norm." if "fc_norm.weight" in needed else "norm.")
     _check_normalisation(weights, vit, source)
-    if "pos_embed" in weights and isinstance(vit, VisionTransformer) and vit.pos_embed is not None:
-        weights["pos_embed"] = _positions(weights["pos_embed"], vit)
-    layer = vit.pretrained_cfg.get("classifier", "head")
-    parts = (f"{layer}.weight", f"{layer}.bias")
+    weights |= {name: _on_grid(name, weights[name], vit) for name in needed.keys() & weights.keys()}
+    layers = vit.pretrained_cfg.get("classifier", "head")
+    # Distilled models have two.
+    layers = [layers] if isinstance(layers, str) else list(layers)
+    parts = [f"{layer}.{part}" for layer in layers for part in ("weight", "bias")]
     head = {name: weights.pop(name) for name in parts if name in weights}
     fresh = {name: needed[name] for name in parts if name in needed}
     old = len(head[parts[0]]) if parts[0] in head else None
@@ -104,15 +107,26 @@ def _check_normalisation(weights: dict[str, Tensor], vit: Any, source: str) -> N
             )
 
 
-def _positions(theirs: Tensor, vit: Any) -> Tensor:
-    """Position embedding ``[1, cls + tokens, dim]``, resampled if only the (square) grid differs."""
-    needed, prefix = vit.pos_embed, 0 if vit.no_embed_class else vit.num_prefix_tokens
-    if theirs.ndim != 3 or theirs.shape == needed.shape or theirs.shape[2] != needed.shape[2]:
+def _on_grid(name: str, theirs: Tensor, net: Any) -> Tensor:
+    """Positions or biases of relative positions, resampled if only the grid differs; anything else as it is."""
+    parent, _, last = name.rpartition(".")
+    needed = getattr(net.get_submodule(parent), last)
+    if last not in ("pos_embed", _RELATIVE) or theirs.ndim != needed.ndim or theirs.shape == needed.shape:
         return theirs
+    if theirs.shape[-1] != needed.shape[-1]:
+        return theirs
+    if last == _RELATIVE:
+        with warnings.catch_warnings():
+            # How timm's interpolation indexes tensors is no concern of the user.
+            warnings.filterwarnings("ignore", module=r"timm\.layers\.interpolate")
+            return resize_rel_pos_bias_table(theirs, net.get_submodule(parent).window_size, needed.shape)
+    if theirs.ndim == 4:
+        return resample_abs_pos_embed_nhwc(theirs, list(needed.shape[1:3]))
+    prefix = 0 if getattr(net, "no_embed_class", False) else net.num_prefix_tokens
     side = math.isqrt(max(theirs.shape[1] - prefix, 0))
     if side == 0 or side**2 + prefix != theirs.shape[1]:
         return theirs
-    return resample_abs_pos_embed(theirs, list(vit.patch_embed.grid_size), [side, side], num_prefix_tokens=prefix)
+    return resample_abs_pos_embed(theirs, list(net.patch_embed.grid_size), [side, side], num_prefix_tokens=prefix)
 
 
 def _checked_rows(rows: Sequence[Any], old: int | None, classes: int, source: str) -> list[int]:
