@@ -7,11 +7,13 @@ import torch
 import torch.distributed as dist
 import torch.multiprocessing as mp
 from lightning.pytorch.overrides.distributed import UnrepeatedDistributedSampler
+from test_certified_detection import counted_one_by_one as detected_one_by_one
+from test_certified_detection import results as detection_results
 from torch.utils.data import DataLoader
 
 from mrcert_pl.defenders import Verdicts
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.metrics import CertifiedDetectionAccuracy, CertifiedRecoveryAccuracy
 
 CLASSES = 3
 
@@ -266,6 +268,17 @@ def evaluate_a_part(rank, folder):
         assert metric.counts()["n"] == 0
         report.append({"steps": steps, "total": total, "counts": counts})
 
+    for every_step in (False, True):
+        verdicts, target = detection_results()
+        metric = CertifiedDetectionAccuracy(attacked=True, dist_sync_on_step=every_step)
+        steps = []
+        for batch in range(rank, DETECTION_STEPS * WORLD, WORLD):
+            rows = torch.arange(batch, len(target), DETECTION_STEPS * WORLD)
+            values = metric(detection_part(verdicts, rows), target[rows])
+            steps.append({name: float(value) for name, value in values.items()})
+        total = {name: float(value) for name, value in metric.compute().items()}
+        report.append({"steps": steps, "total": total, "counts": metric.counts()})
+
     # Base labels on one of the processes only.
     metric = CertifiedRecoveryAccuracy()
     verdicts, target, base = random_results(5)
@@ -277,6 +290,21 @@ def evaluate_a_part(rank, folder):
     with open(f"{folder}/{rank}.json", "w") as file:
         json.dump(report, file)
     dist.destroy_process_group()
+
+
+DETECTION_STEPS = 3
+
+
+def detection_part(verdicts, rows):
+    return Verdicts(**{name: value[rows] for name, value in vars(verdicts).items() if value is not None})
+
+
+def detection_alone(rows):
+    """What one process gives for some images."""
+    verdicts, target = detection_results()
+    metric = CertifiedDetectionAccuracy(attacked=True)
+    metric.update(detection_part(verdicts, rows), target[rows])
+    return {name: float(value) for name, value in metric.compute().items()}
 
 
 @pytest.fixture(scope="module")
@@ -311,6 +339,20 @@ def test_two_processes_that_call_the_metric(processes, every_step):
             first = WORLD * step if every_step else WORLD * step + rank
             images = torch.arange(4 * first, 4 * (first + (WORLD if every_step else 1)))
             assert values == pytest.approx(attacked_shares(part(results, images)), rel=1e-6, nan_ok=True)
+
+
+@pytest.mark.parametrize("every_step", [False, True])
+def test_two_processes_detect_what_one_does(processes, every_step):
+    n = len(detection_results()[1])
+    for rank, report in enumerate(processes):
+        found = report[len(SIZES) + 2 + every_step]
+        assert found["counts"] == detected_one_by_one()
+        assert found["total"] == pytest.approx(detection_alone(torch.arange(n)), rel=1e-6)
+        for step, values in enumerate(found["steps"]):
+            both = range(WORLD * step, WORLD * step + WORLD)
+            batches = both if every_step else [WORLD * step + rank]
+            rows = torch.cat([torch.arange(batch, n, DETECTION_STEPS * WORLD) for batch in batches])
+            assert values == pytest.approx(detection_alone(rows), rel=1e-6, nan_ok=True)
 
 
 def attacked_counts(results):
