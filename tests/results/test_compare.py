@@ -3,6 +3,7 @@
 import csv
 import io
 import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -10,6 +11,7 @@ from result_files import evaluation, row
 from rich.console import Console
 
 from mrcert_pl.errors import ResultsError
+from mrcert_pl.results import Accuracy
 from mrcert_pl.results.compare import compare
 from mrcert_pl.views.comparison import comparison_csv
 from mrcert_pl.views.terminal import show_comparison
@@ -73,3 +75,21 @@ def test_missing_verdicts(tmp_path: Path) -> None:
     (b.folder / "verdicts.parquet").unlink()
     with pytest.raises(ResultsError, match=r"can't read the verdicts in .*b/verdicts\.parquet"):
         compare(a, b)
+
+
+def test_two_detectors_are_compared_by_what_they_detect(tmp_path: Path) -> None:
+    detecting = {"certified": False, "alert": -1}
+    a = evaluation(tmp_path / "a", [row(0, detects=1, **detecting), row(1, detects=-1, **{**detecting, "alert": 3})])
+    b = evaluation(tmp_path / "b", [row(0, detects=-2, **{**detecting, "alert": 1}), row(1, detects=-2, **detecting)])
+    for run in (a, b):
+        accuracy = {"alerts": Accuracy(1, 2), "clean": Accuracy(2, 2)}
+        object.__setattr__(run, "result", replace(run.result, accuracy=accuracy))
+    paired = compare(a, b).paired
+    assert {name: pair.only for name, pair in paired.items()} == {
+        "clean": ((), ()),
+        "certified_detection": ((), (1,)),
+        "certified_ratio": ((), (1,)),
+        "alerts": ((1,), (0,)),
+    }
+    show_comparison(compare(a, b), console := Console(width=100, file=io.StringIO()))
+    assert "detection in B alone: 1" in console.file.getvalue()  # type: ignore[attr-defined]

@@ -10,16 +10,25 @@ from mrcert_pl.data import Sample
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
-from mrcert_pl.metrics import CertifiedRecoveryAccuracy
+from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantEvaluator
+
+_NAMES = {
+    "certified_detection": "certified_accuracy",
+    "certified_ratio": "certified_ratio",
+    "alerts": "alerts",
+    "n": "n",
+}
 
 
 class MutantPredictions(Callback):
     """Certify some validation images and log the accuracies of the defender.
 
     Logs ``val/base_accuracy``, ``val/clean_accuracy``, ``val/certified_accuracy`` and ``val/round_trip_accuracy`` over
-    the first ``images`` validation images of all devices together: a checkpoint can be chosen by any of them.
+    the first ``images`` validation images of all devices together: a checkpoint can be chosen by any of them. For a
+    detector, ``val/certified_accuracy`` is the certified detection accuracy, and instead of round trips there are
+    ``val/certified_ratio`` and ``val/alerts``.
 
     Args:
         defender: Defender.
@@ -47,7 +56,7 @@ class MutantPredictions(Callback):
         self.stride = stride
         self.images = images
         self.token_budget = token_budget
-        self.metric = CertifiedRecoveryAccuracy()
+        self.metric = accuracy_of(self.defender)
         self._left = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
@@ -59,7 +68,7 @@ class MutantPredictions(Callback):
         )
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
-        self.metric = CertifiedRecoveryAccuracy().to(pl_module.device)
+        self.metric = accuracy_of(self.defender).to(pl_module.device)
         # Images are dealt out in turn: the first ones of the whole set are the first ones of every device.
         self._left = len(range(trainer.global_rank, self.images, trainer.world_size))
 
@@ -82,5 +91,6 @@ class MutantPredictions(Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         accuracies = self.metric.compute()
-        logged = {f"val/{name}_accuracy": value for name, value in accuracies.items() if name != "n"}
+        logged = {f"val/{_NAMES.get(name, name + '_accuracy')}": value for name, value in accuracies.items()}
+        logged.pop("val/n")
         pl_module.log_dict(logged, prog_bar=True)

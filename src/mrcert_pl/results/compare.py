@@ -8,10 +8,17 @@ from mrcert_pl.results.runs import EvaluationRun
 from mrcert_pl.results.schema import EvaluationResult, VerdictRow
 from mrcert_pl.results.statistics import mcnemar
 
-_PROPERTIES: dict[str, Callable[[VerdictRow], bool]] = {
+_Properties = dict[str, Callable[[VerdictRow], bool]]
+_RECOVERY: _Properties = {
     "clean": lambda row: row.correct,
     "certified": lambda row: row.correct_and_certified,
     "round_trip": lambda row: row.correct_and_round_trip,
+}
+_DETECTION: _Properties = {
+    "clean": lambda row: row.correct,
+    "certified_detection": lambda row: row.correct and row.detection_certified,
+    "certified_ratio": lambda row: row.detection_certified,
+    "alerts": lambda row: row.alerted,
 }
 _ADVICE = "compare evaluations of the same data set with the same dataset.limit"
 
@@ -56,7 +63,7 @@ class Comparison:
     Attributes:
         results: The results of both.
         names: Their folders.
-        paired: Clean, certified and round-trip certified accuracy.
+        paired: Clean, certified and round-trip certified accuracy; for two detectors the accuracies of detection.
         differing: Images that have one of these in one run alone.
     """
 
@@ -80,7 +87,8 @@ def compare(first: EvaluationRun, second: EvaluationRun) -> Comparison:
     a, b = ({row.id: row for row in run.verdicts()} for run in (first, second))
     check_same_images(first, second, a, b)
     paired, differing = {}, []
-    for name, holds in _PROPERTIES.items():
+    detectors = all("alerts" in run.result.accuracy for run in (first, second))
+    for name, holds in (_DETECTION if detectors else _RECOVERY).items():
         having = [{image_id for image_id, row in rows.items() if holds(row)} for rows in (a, b)]
         only = tuple(sorted(having[0] - having[1])), tuple(sorted(having[1] - having[0]))
         paired[name] = Paired((len(having[0]), len(having[1])), only)

@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.compare import check_same_images
 from mrcert_pl.results.runs import EvaluationRun
-from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, CrossResult, VerdictRow
+from mrcert_pl.results.schema import ADVERSARIAL, ANY_LABEL, Accuracy, CrossResult, VerdictRow
 
 NO_LABEL = -1
-ANY_LABEL = -2
 
 
 @dataclass(frozen=True)

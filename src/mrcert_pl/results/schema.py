@@ -19,6 +19,9 @@ ADVERSARIAL = "adversarial_certified"
 OF_HARMFUL = (ADVERSARIAL, "harmful_alerts")
 """Accuracies of attacked images, relative to those that the base model misclassifies."""
 
+ANY_LABEL = -2
+"""In ``detects``: every patched version raises an alert, so the certificate holds for any label."""
+
 _PACKAGES = ("mrcert_pl", "torch", "torchvision", "lightning", "timm", "torchmetrics", "numpy")
 
 
@@ -168,6 +171,16 @@ class VerdictRow(Record):
     def correct_and_certified(self) -> bool:
         """Whether the image counts for certified accuracy."""
         return self.correct and self.certified
+
+    @property
+    def detection_certified(self) -> bool:
+        """Whether every patched version has the true label or an alert, by a detector."""
+        return self.detects in (self.label, ANY_LABEL)
+
+    @property
+    def alerted(self) -> bool:
+        """Whether a detector raises an alert."""
+        return self.alert is not None and self.alert >= 0
 
     @property
     def correct_and_round_trip(self) -> bool:

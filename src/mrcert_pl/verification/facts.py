@@ -98,8 +98,8 @@ def _accuracies(rows: Sequence[VerdictRow], detector: bool, attacked: bool) -> d
         counts["certified"] = (sum(row.correct_and_certified for row in rows), n)
         counts["round_trip"] = (sum(row.correct_and_round_trip for row in rows), n)
         return counts
-    certified = [row for row in rows if row.detects in (row.label, -2)]
-    alerts = [row for row in rows if row.alert is not None and row.alert >= 0]
+    certified = [row for row in rows if row.detection_certified]
+    alerts = [row for row in rows if row.alerted]
     counts["certified_detection"] = (sum(row.correct for row in certified), n)
     counts["certified_ratio"] = (len(certified), n)
     counts["alerts"] = (len(alerts), n)

@@ -5,7 +5,7 @@ import io
 
 from mrcert_pl.results.compare import Comparison
 from mrcert_pl.results.labels import patch_text
-from mrcert_pl.views.words import TITLES, percent
+from mrcert_pl.views.words import ALL_TITLES, percent
 
 HEADER = ("A", "B", "B - A", "A alone", "B alone", "p")
 """Columns behind the names of the accuracies."""
@@ -29,7 +29,7 @@ def comparison_cells(comparison: Comparison) -> list[list[str]]:
         accuracies = [f"{percent(count / comparison.n)} ({count})" for count in pair.counts]
         difference = f"{100 * (b - a) / comparison.n:+.1f}"
         alone = [str(len(ids)) for ids in pair.only]
-        rows.append([TITLES[name], *accuracies, difference, *alone, f"{pair.p_value:.2g}"])
+        rows.append([ALL_TITLES[name], *accuracies, difference, *alone, f"{pair.p_value:.2g}"])
     return rows
 
 

@@ -21,7 +21,7 @@ from mrcert_pl.results.schema import (
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.comparison import HEADER, LEGEND, comparison_cells, introduction
 from mrcert_pl.views.tables import show_table
-from mrcert_pl.views.words import TITLES, TITLES_OF_CROSSING, accuracy_text, cells, legend, titles
+from mrcert_pl.views.words import ALL_TITLES, TITLES_OF_CROSSING, accuracy_text, cells, families, legend, titles
 
 # Longer lists are cut; the files have all of them.
 _MOST_IDS, _MOST_DIFFERENCES = 40, 20
@@ -31,10 +31,8 @@ def show_results(results: Sequence[AnyResult], console: Console | None = None) -
     """Print one table per data set, model, patch and number of images, and explain the numbers."""
     console = console or Console()
     for group in by_subject(results, "dataset", "model", "patch", "n"):
-        detectors = [result for result in group if "alerts" in result.accuracy]
-        for part in ([result for result in group if result not in detectors], detectors):
-            if part:
-                _show_accuracies(part, console)
+        for part in families(group):
+            _show_accuracies(part, console)
     _explain(console, *legend(results))
 
 
@@ -59,7 +57,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
                 more = len(ids) - _MOST_IDS
                 tail = f", and {more} more (--format csv lists all)" if more > 0 else ""
                 listed = ", ".join(map(str, ids[:_MOST_IDS])) + tail
-                console.print(f"{TITLES[name]} in {letter} alone: {listed}", highlight=False, soft_wrap=True)
+                console.print(f"{ALL_TITLES[name]} in {letter} alone: {listed}", highlight=False, soft_wrap=True)
     _explain(console, LEGEND)
 
 

@@ -15,6 +15,7 @@ _DETECTION = {
 }
 TITLES_OF_CROSSING = {"clean": "clean", **_DETECTION}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
+ALL_TITLES = TITLES | _ATTACKED | _DETECTION
 
 
 def titles(results: Sequence[AnyResult] | Sequence[ThresholdRow]) -> dict[str, str]:
@@ -22,7 +23,14 @@ def titles(results: Sequence[AnyResult] | Sequence[ThresholdRow]) -> dict[str, s
     found = {name for result in results for name in result.accuracy} or set(TITLES)
     if results and all("alerts" in result.accuracy for result in results):
         found.remove("base")  # the label of a detector is the base model's
-    return {name: title for name, title in (TITLES | _ATTACKED | _DETECTION).items() if name in found}
+    return {name: title for name, title in ALL_TITLES.items() if name in found}
+
+
+def families(results: Sequence[AnyResult]) -> list[list[AnyResult]]:
+    """Results of defenders that recover a label, then those of detectors: their accuracies share no table."""
+    detectors = [result for result in results if "alerts" in result.accuracy]
+    recovering = [result for result in results if "alerts" not in result.accuracy]
+    return [part for part in (recovering, detectors) if part]
 
 
 def percent(value: float) -> str:

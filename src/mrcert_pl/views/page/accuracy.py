@@ -9,20 +9,24 @@ from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.results.statistics import bounds
 from mrcert_pl.views.page.parts import Number, Section, Table
 from mrcert_pl.views.page.plots import Labelled, against_patch_size, side_by_side
-from mrcert_pl.views.words import are_over_seeds, last_column, notes, percent, titles
+from mrcert_pl.views.words import are_over_seeds, families, last_column, notes, percent, titles
 
 _MEANINGS = {
     "base": "The undefended model classifies the image correctly.",
     "clean": "The defender classifies the image correctly.",
     "certified": "It does, and provably still does for any one patch of that size, anywhere, whatever its content.",
     "round trip": "And every such patched image is itself certified again.",
+    "detection": "The model classifies the image correctly, and every patched version has this label or an alert.",
+    "ratio": "Every patched version has the true label or an alert, whatever the label of the image is.",
+    "alerts": "The detector raises an alert on the image as it is.",
+    "harmful alerts": "Of the images that the base model misclassifies under attack: those with an alert.",
     "adv. certified": "Of the images that the base model misclassifies under attack: clean and certified.",
 }
 
 
 def meaning_section(results: Sequence[AnyResult]) -> Section:
     """What the accuracies of some results mean."""
-    words = {title: _MEANINGS[title] for title in titles(results).values()}
+    words = {title: _MEANINGS[title] for part in families(results) for title in titles(part).values()}
     return Section("What the numbers mean", words=words)
 
 
@@ -31,7 +35,11 @@ def accuracy_sections(results: Sequence[AnyResult]) -> Iterator[Section]:
     labelled = [Labelled(label, result) for label, result in zip(labels(results), results, strict=True)]
     for group in grouped(labelled, [[r.dataset, r.model, r.n] for r in results]):
         one = group[0].result
-        by_patch = grouped(group, [each.result.patch for each in group])
+        by_patch = [
+            part
+            for same in grouped(group, [each.result.patch for each in group])
+            for part in grouped(same, ["alerts" in each.result.accuracy for each in same])
+        ]
         sizes = [against_patch_size(group, name) for name in ("certified", "round_trip")]
         yield Section(
             f"{one.dataset}, {one.model}, {one.n} images",

@@ -3,7 +3,7 @@
 from mrcert_pl.results.compare import Comparison
 from mrcert_pl.views.comparison import HEADER, LEGEND, comparison_cells, introduction
 from mrcert_pl.views.page.parts import Section, Table
-from mrcert_pl.views.words import TITLES
+from mrcert_pl.views.words import ALL_TITLES
 
 
 def comparison_section(comparison: Comparison) -> Section:
@@ -12,7 +12,7 @@ def comparison_section(comparison: Comparison) -> Section:
     images = [
         [
             str(a.id),
-            TITLES[each.accuracy],
+            ALL_TITLES[each.accuracy],
             each.only_in.upper(),
             a.path,
             str(a.label),

@@ -18,6 +18,8 @@ from mrcert_pl.views.drawing import (
     INK,
     ORANGE,
     PURPLE,
+    RED,
+    SKY,
     EmbeddedImage,
     drawing,
     embedded,
@@ -25,7 +27,7 @@ from mrcert_pl.views.drawing import (
     look,
     percent_ticks,
 )
-from mrcert_pl.views.words import are_published, bar_words, percent, titles
+from mrcert_pl.views.words import TITLES, are_published, bar_words, percent, titles
 
 _WIDTH = 4.6
 # Distinct by shape too.
@@ -35,6 +37,10 @@ _LOOKS = {
     "certified": (GREEN, "D"),
     "round_trip": (ORANGE, "^"),
     "adversarial_certified": (PURPLE, "v"),
+    "certified_detection": (GREEN, "D"),
+    "certified_ratio": (SKY, "P"),
+    "alerts": (RED, "^"),
+    "harmful_alerts": (PURPLE, "v"),
 }
 
 
@@ -104,7 +110,7 @@ def against_patch_size(group: Sequence[Labelled], name: str) -> EmbeddedImage | 
         _percent_axis(axis.yaxis, axis.set_ylim)
         figure.legend(loc="outside upper left", ncols=2, fontsize=8, columnspacing=1, handletextpad=0.3)
         results = [each.result for each in group]
-        what = f"{titles(results)[name].capitalize()} accuracy by patch size"
+        what = f"{TITLES[name].capitalize()} accuracy by patch size"
         return embedded(figure, f"{what}. {'; '.join(words)}.", f"{what}. {bar_words(results)}.")
 
 
