@@ -9,6 +9,7 @@ from mrcert_pl.attacks.location_search import LocationSearch
 from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.attacks.patch_ifgsm import PatchIFGSM
 from mrcert_pl.attacks.placement import Placement, placement_grid
+from mrcert_pl.attacks.silent import SilentPatch, adaptive_attack
 
 __all__ = [
     "AdaptivePatch",
@@ -22,6 +23,8 @@ __all__ = [
     "PatchIFGSM",
     "PlacedAttack",
     "Placement",
+    "SilentPatch",
+    "adaptive_attack",
     "normalised_range",
     "placement_grid",
 ]

@@ -88,7 +88,8 @@ class PlacedAttack(ABC):
         Args:
             model: Base model in evaluation mode, with gradients of weights off.
             image: Image with values in [0, 1].
-            label: Label that the patch is to change.
+            label: Label that the patch is to change; :data:`~mrcert_pl.defenders.ANY_LABEL` if every label will do
+                without an alert.
             placement: Location and size of the patch.
             image_id: Id of the image; with the seed and the placement it determines every random draw.
         """
