@@ -10,6 +10,7 @@ from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.attacks.patch_ifgsm import PatchIFGSM
 from mrcert_pl.attacks.placement import Placement, placement_grid
 from mrcert_pl.attacks.silent import SilentPatch, adaptive_attack
+from mrcert_pl.attacks.silent_ifgsm import SilentIFGSM
 
 __all__ = [
     "AdaptivePatch",
@@ -23,6 +24,7 @@ __all__ = [
     "PatchIFGSM",
     "PlacedAttack",
     "Placement",
+    "SilentIFGSM",
     "SilentPatch",
     "adaptive_attack",
     "normalised_range",

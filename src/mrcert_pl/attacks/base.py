@@ -19,7 +19,7 @@ class AttackedImage:
     Attributes:
         image: Patched image; equal to the original outside the patch.
         placement: Location and size of the patch.
-        loss: Loss of the model on the true label.
+        loss: Score of the attack; of an attack on the base model its loss on the true label.
         prediction: Label by the model.
         start: Number of the random start.
         step: Step of that start, 0 for its initial content.

@@ -41,23 +41,14 @@ class SilentPatch(AdaptivePatch):
     name = "silent"
 
     def __init__(self, detector: Detector, unions: UnionLattice, **settings: Any) -> None:
-        asked = [0, *maximal_unions(unions, detector.order).tolist()]
-        super().__init__(unions.hidden[asked], **settings)
+        super().__init__(alerting(detector, unions), **settings)
         self.detector = detector
 
     def candidates(self, model: BaseModel, placement: Placement) -> Int[Tensor, " candidate"]:
         return torch.arange(1, len(self.hidden))
 
     def objective(self, model: DenseModel, hidden: Bool[Tensor, "mutant window"], label: int) -> Objective:
-        def objective(images: Tensor) -> tuple[Tensor, Tensor]:
-            logits = mutant_logits(model, hidden, images)
-            distances = torch.cat([leads(logits[:, :1]), silence(self.detector, logits[:, 1:])], 1)
-            scores = distances.clamp(max=WON).mean(1)
-            # An image that is certified for any label must raise an alert whatever its label is.
-            allowed = torch.arange(scores.shape[1], device=scores.device) != label
-            return scores[:, allowed].amax(1), logits[:, 0].argmax(1)
-
-        return objective
+        return harmful_and_silent(self.detector, model, hidden, label)
 
 
 def adaptive_attack(defender: Defender[Any], mutant_set: MutantSet, **settings: Any) -> AdaptivePatch:
@@ -71,6 +62,27 @@ def adaptive_attack(defender: Defender[Any], mutant_set: MutantSet, **settings: 
     if isinstance(defender, Detector) and isinstance(mutant_set, UnionLattice):
         return SilentPatch(defender, mutant_set, **settings)
     return AdaptivePatch(mutant_set.hidden, **settings)
+
+
+def alerting(detector: Detector, unions: UnionLattice) -> Bool[Tensor, "mutant window"]:
+    """Return the hidden windows of the entries that may raise an alert, after those of the unmasked image."""
+    return unions.hidden[[0, *maximal_unions(unions, detector.order).tolist()]]
+
+
+def harmful_and_silent(
+    detector: Detector, model: DenseModel, hidden: Bool[Tensor, "mutant window"], label: int
+) -> Objective:
+    """Return the objective of an attack on a detector: its score is that of :class:`SilentPatch`."""
+
+    def objective(images: Tensor) -> tuple[Tensor, Tensor]:
+        logits = mutant_logits(model, hidden, images)
+        distances = torch.cat([leads(logits[:, :1]), silence(detector, logits[:, 1:])], 1)
+        scores = distances.clamp(max=WON).mean(1)
+        # An image that is certified for any label must raise an alert whatever its label is.
+        allowed = torch.arange(scores.shape[1], device=scores.device) != label
+        return scores[:, allowed].amax(1), logits[:, 0].argmax(1)
+
+    return objective
 
 
 def silence(detector: Detector, logits: Float[Tensor, "image entry class"]) -> Float[Tensor, "image entry class"]:
