@@ -60,3 +60,12 @@ def priced_result(folder: Path, gflops: float | None, certified: int, **facts: A
     """The result of an evaluation of ten images; the round trip holds for three fewer than are certified."""
     rows = [row(i, certified=i < certified, round_trip=i < certified - 3) for i in range(10)]
     return evaluation(folder, rows, gflops_per_image=gflops, **facts).result
+
+
+def detection_result(folder: Path, gflops: float, detected: int, alerts: int, **facts: Any) -> EvaluationResult:
+    """The result of a detector on ten images."""
+    counts = {"base": 10, "clean": 10, "certified_detection": detected, "certified_ratio": detected, "alerts": alerts}
+    accuracy = {name: Accuracy(count, 10) for name, count in counts.items()}
+    rows = [row(i, alert=-1, detects=-1) for i in range(10)]
+    known: dict[str, Any] = {"defender": "hicert", "accuracy": accuracy, "gflops_per_image": gflops}
+    return evaluation(folder, rows, **{**known, **facts}).result

@@ -2,15 +2,26 @@
 
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 from noisy_srf import noisy_srf, random_images
 
-from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+from mrcert_pl.attacks import CheapPatches, adaptive_attack, placement_grid
 from mrcert_pl.attacks.certificate_audit import CertificateAudit, Findings
-from mrcert_pl.defenders import Defender, MRCert, MRCertCascade, PatchCURE, Verdicts
+from mrcert_pl.defenders import (
+    Defender,
+    Detector,
+    HiCert,
+    MRCert,
+    MRCertCascade,
+    PatchCensor,
+    PatchCURE,
+    PatchGuardPlusPlus,
+    Verdicts,
+)
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.mutants import PredictionTable
 
@@ -46,7 +57,8 @@ def audit(
     patch = PatchSpec((px, 12))
     lattice = lattice or defender.mutants(model, patch)
     pixels = random_images(images, px)
-    attacks = [AdaptivePatch(lattice.hidden, steps=8, step_size=0.2, mutants=8), CheapPatches(pixels[:1])]
+    adaptive = adaptive_attack(defender, lattice, steps=8, step_size=0.2, mutants=8)
+    attacks = [adaptive, CheapPatches(pixels[:1])]
     found = CertificateAudit(model, lattice, defender, placement_grid(patch, (px, px), step_px), attacks)
     for image_id, image in enumerate(pixels):
         found.image(image, image_id)
@@ -98,5 +110,45 @@ def test_a_break_can_be_checked_from_its_file_alone(tmp_path: Path) -> None:
     lattice = UnionLattice([0b11 << window for window in range(5)], windows=6, order=2)
     table = PredictionTable(lattice, torch.from_numpy(content["table"])[None])
     assert int(OneMaskIsEnough().decide(table).label) == int(content["label"]) != int(content["promised"])
-    assert content["margins"].shape == content["table"].shape
+    assert content["margins"].shape == content["log_odds"].shape == content["table"].shape
     assert str(content["kind"]) == "label"
+
+
+class SkipsAMask(PatchCensor):
+    """The last mask is asked neither for the alert nor for the certificate."""
+
+    def decide_part(self, table: PredictionTable, *arguments: Any, **settings: Any) -> Verdicts:
+        labels = table.labels.clone()
+        labels[:, -1] = labels[:, 1]
+        return super().decide_part(replace(table, labels=labels), *arguments, **settings)
+
+
+class TurnedRound(HiCert):
+    """The certificate takes confident entries for ones in doubt; the alert is as it should be."""
+
+    def decide_part(self, table: PredictionTable, *arguments: Any, **settings: Any) -> Verdicts:
+        turned = super().decide_part(replace(table, log_odds=-table.log_odds), *arguments, **settings)
+        return replace(super().decide_part(table, *arguments, **settings), detects=turned.detects)
+
+
+@pytest.mark.parametrize(
+    "detector", [PatchCensor(), HiCert(0.6), HiCert(1.0), PatchGuardPlusPlus(0.3)], ids=lambda d: d.name
+)
+def test_no_patch_is_harmful_and_silent_on_a_certified_image(detector: Detector) -> None:
+    findings = audit(detector, images=2)
+    assert findings.certified > 0
+    assert findings.attacks["silent"] == findings.attacks["random"] == 4 * findings.certified
+    assert findings.breaks == []
+    assert findings.detected.total() > 0
+
+
+def test_a_detector_that_skips_a_mask_is_found() -> None:
+    findings = audit(SkipsAMask(), images=2)
+    # Only under this mask, the last two of six columns of 16 px, and by the attack on the alert alone.
+    assert {(found.placement.left, found.attack) for found in findings.breaks} == {(84, "silent")}
+
+
+def test_a_threshold_turned_round_is_found() -> None:
+    findings = audit(TurnedRound(0.6), images=1)
+    assert "silent" in {found.attack for found in findings.breaks}
+    assert findings.broken("label") == len(findings.breaks)

@@ -116,6 +116,22 @@ def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
         _originals(Path("first"), [99999], (224, 224))
 
 
+def test_an_attack_on_a_detector_then_its_evaluation(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    detector = ["attack=silent", "attack.detector=hicert", "attack.threshold=0.5"]
+    untrained(*ATTACK, "images=2", "attack.starts=1", *detector)
+    following = re.search(r"python eval.py (dataset=attacked \S+) defender=mrcert", capsys.readouterr().out)
+    assert following is not None
+    settings = json.loads(next(Path("outputs/attack").rglob("attack.json")).read_text())["attack"]
+    assert (settings["attack"], settings["detector"], settings["threshold"], settings["stride"]) == (
+        "silent", "hicert", 0.5, 1
+    )  # fmt: skip
+    untrained("eval", *following[1].split(), "defender=hicert", "defender.threshold=0.5", "trainer=cpu")
+    (file,) = Path("outputs/eval").rglob("results.json")
+    accuracy = read_results(file)["accuracy"]
+    assert accuracy["harmful_alerts"]["n"] == 2 - accuracy["clean"]["count"]
+    assert "harmful alerts" in capsys.readouterr().out
+
+
 def test_files_are_the_same_for_every_batch_size_and_after_a_stop(
     untrained: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -33,6 +33,20 @@ def test_certificates_are_attacked(untrained: Command, capsys: pytest.CaptureFix
     assert f"patchcure: {content['certified']} certified of 3 images" in output
 
 
+def test_a_detector_is_attacked_on_its_alert_too(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    untrained(*AUDIT, "defender=hicert", "defender.threshold=0.9")
+    output = capsys.readouterr().out
+    (file,) = Path("outputs/audit").rglob("certificates.json")
+    content = json.loads(file.read_text())
+    assert content["certified"] > 0
+    silent = next(tally for tally in content["attacks"] if tally["name"] == "silent")
+    assert silent["tried"] == 9 * content["certified"]
+    assert silent["detected"] is not None
+    assert (content["labels_broken"], content["round_trip"], content["breaks"]) == (0, 0, [])
+    assert f"hicert: {content['certified']} detection-certified of 3 images, patches at 9 locations" in output
+    assert "other label with an alert" in output
+
+
 def test_a_broken_certificate_is_written_and_the_command_fails(
     untrained: Command, capsys: pytest.CaptureFixture[str]
 ) -> None:

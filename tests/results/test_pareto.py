@@ -6,10 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from result_files import CONFIG, priced_result, result_of, row
+from result_files import CONFIG, detection_result, priced_result, result_of, row
 
 from mrcert_pl.results import Accuracy, EvaluationResult
-from mrcert_pl.results.pareto import Point, frontier, priced
+from mrcert_pl.results.pareto import Point, compared, frontier, priced
 
 
 def point(result: EvaluationResult) -> Point:
@@ -45,6 +45,26 @@ def test_what_a_rule_excludes_is_on_no_frontier(tmp_path: Path) -> None:
     assert [one.value("round_trip") for one in points] == [0, 0.5]
     assert [one.result.defender for one in frontier(points, "round_trip")] == ["mrcert"]
     assert [one.result.defender for one in frontier(points, "certified")] == ["patchcure"]
+
+
+def test_detection_is_compared_with_detection_alone(tmp_path: Path) -> None:
+    facts = {"cheap": (1.0, 6, 2), "as dear, fewer alerts": (1.0, 5, 1), "worse": (1.0, 5, 2), "dear": (3.0, 6, 1)}
+    detectors = [detection_result(tmp_path / name, *of, defender=name) for name, of in facts.items()]
+    (group,) = priced([*detectors, priced_result(tmp_path / "recovery", 2.0, 9)])
+    found = {name: {one.result.defender for one in frontier(group, name)} for name in compared(group)}
+    assert found == {
+        "certified": {"mrcert"},
+        "round_trip": {"mrcert"},
+        "certified_detection": {"cheap", "as dear, fewer alerts", "dear"},
+    }
+
+
+def test_alerts_on_attacked_images_are_no_cost(tmp_path: Path) -> None:
+    clean = point(detection_result(tmp_path / "clean", 1.0, 6, 2))
+    accuracy = {**clean.result.accuracy, "harmful_alerts": Accuracy(3, 4)}
+    attacked = point(replace(clean.result, accuracy=accuracy))
+    assert (clean.alerts, attacked.alerts) == (0.2, None)
+    assert point(priced_result(tmp_path / "recovery", 2.0, 9)).alerts is None
 
 
 def test_results_are_numbered_by_base_the_cheapest_first(tmp_path: Path) -> None:

@@ -5,12 +5,16 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+import torch
 from foreign_model import Grid
 from rich.console import Console
 from small_tasks import SMALL_VIT
 
 from mrcert_pl import ModelSettings, PlanSettings, plan
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.geometry import PatchSpec, UnionLattice
+from mrcert_pl.models import MaskedViT
+from mrcert_pl.models.flops import TableFlops
 from mrcert_pl.tasks.plan import PlanRow
 from mrcert_pl.views.plan import show_plan
 
@@ -41,8 +45,14 @@ def test_strides_are_compared() -> None:
     assert (three.masks, list(three.unions)) == (16, [16, 136, 696, 2516])
     assert (four.masks, list(four.unions)) == (9, [9, 45, 129, 255])
     assert [round(100 * fraction) for fraction in four.visible] == [82, 66, 52, 40]
-    assert len(four.seconds) == len(four.gflops) == 3
+    assert len(four.seconds) == len(four.gflops) == 4
     assert sorted(four.gflops) == list(four.gflops)
+    # Detection of one patch: the image and its 9 masks, of 45 and more mutants of a verdict.
+    model = MaskedViT("vit_tiny_patch16_224", num_classes=10, backbone_args=MASKED["backbone_args"]).eval()
+    lattice = UnionLattice(model.covering_masks(PatchSpec(32), 4), 196, 1)
+    one = TableFlops(model, lattice.hidden).per_image(torch.ones(1, 10, dtype=torch.bool)) / 1e9
+    assert four.gflops[0] == pytest.approx(float(one))
+    assert four.seconds[0] < four.seconds[1]
     assert found.best is three
     assert found.cheapest in (three, four)
     assert measured[-1][0] == measured[-1][1]
@@ -87,7 +97,7 @@ def test_variants_of_a_model_that_cannot_work_are_rows() -> None:
         ([5, 1], 2),
     ]
     assert [bool(row.problem) for row in found.rows] == [False, False, True, True]
-    assert all(len(row.gflops) == 2 for row in found.rows[:2])
+    assert all(len(row.gflops) == 3 and row.gflops[0] == row.gflops[1] for row in found.rows[:2])
 
 
 def test_a_model_that_does_not_count_its_operations_has_a_plan_in_seconds() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from PIL import Image
-from result_files import priced_result
+from result_files import detection_result, priced_result
 
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.pareto import priced
@@ -38,6 +38,28 @@ def test_what_it_shows_is_in_its_alternative_text(results: list[Any]) -> None:
     key = svg.replace("\N{NO-BREAK SPACE}", " ")
     assert "1 patchcure," in key
     assert "2 mrcert<" in key
+
+
+def test_detection_has_a_panel_of_its_own(tmp_path: Path, results: list[Any]) -> None:
+    detectors = [
+        detection_result(tmp_path / f"{detected}", 0.1, detected, alerts, defender=f"detector {detected}")
+        for detected, alerts in ((7, 1), (9, 3), (6, 2))
+    ]
+    first, _ = priced([*results, *detectors])
+    figure = against_cost(first)
+    detection = figure.alt.split("detection: ")[1]
+    assert "detector 7 (10.0 % alerts) (70.0 % for 0.1 GFLOPs)" in detection
+    assert "detector 9 (30.0 % alerts) (90.0 % for 0.1 GFLOPs)" in detection
+    assert "detector 6" not in figure.alt
+    assert "mrcert" not in detection
+    assert "detector" not in figure.alt.split("detection: ")[0]
+    svg, without = (
+        base64.b64decode(each.source.split(",")[1]).decode() for each in (figure, against_cost(priced(results)[0]))
+    )
+    assert svg.count(" accuracy</text>") == 3
+    assert ">detection accuracy</text>" in svg
+    assert "alerts on clean images (in brackets)" in svg
+    assert "alerts on clean images" not in without
 
 
 def test_an_accuracy_that_nothing_has_gets_no_panel(tmp_path: Path) -> None:

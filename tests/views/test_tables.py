@@ -114,6 +114,8 @@ def test_audits() -> None:
         labels_broken=1, certificates_broken=2,
     )  # fmt: skip
     same_at_every_width(lambda console: show_audit(audit, console), "labels broken", "certificates broken", "123,456")
+    detector = replace(audit, attacks=(AttackTally("silent", 9, 1, 0, detected=7),))
+    same_at_every_width(lambda console: show_audit(detector, console), "other label with an alert", "without one", "7")
     spreads = (LogitDifference("engine, in batches of 64 tokens", "32-true", 1e-6, 0, 32),)
     numerics = NumericsResult(**ABOUT, images=1, mutants=2, spreads=spreads, delta={}, margin={"32-true": 2e-6})
     same_at_every_width(lambda console: show_numerics(numerics, console), "largest difference", "other labels")

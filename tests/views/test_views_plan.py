@@ -9,7 +9,12 @@ from rich.console import Console
 from mrcert_pl.tasks.plan import Plan, PlanRow
 from mrcert_pl.views.plan import show_plan
 
-COSTS: dict[str, Any] = {"unions": (9, 45), "visible": (0.82, 0.664), "gflops": (0.123, 12.3), "seconds": (1.5, 1234.0)}
+COSTS: dict[str, Any] = {
+    "unions": (9, 45),
+    "visible": (0.82, 0.664),
+    "gflops": (0.11, 0.123, 12.3),
+    "seconds": (0.9, 1.5, 1234.0),
+}
 CHEAP = PlanRow({"model.window": [14, 1], "stride": 4}, 9, **COSTS)
 BROKEN = PlanRow({"model.window": [5, 1], "stride": 4}, problem="a [/window] of (5, 1) doesn't fit")
 
@@ -24,15 +29,15 @@ def shown(plan: Plan, *arguments: Any) -> str:
 def test_a_row_has_the_costs_by_order() -> None:
     text = shown(Plan([CHEAP, BROKEN], CHEAP, CHEAP), "digits, vit_srf", 1, None, None)
     assert "window stride masks unions visible, % GFLOPs seconds" in text
-    assert "[14,1] 4 9 9 / 45 82 / 66 0.12 / 12 1.5 / 1,234 best" in text
+    assert "[14,1] 4 9 9 / 45 82 / 66 0.11 / 0.12 / 12 0.9 / 1.5 / 1,234 best" in text
     assert "by order, 1 / 2\n" in text
-    assert "verdict / certificate while" in text
+    assert "for detection / verdict / certificate while" in text
 
 
 def test_several_patches_have_a_round_trip() -> None:
     text = shown(Plan([CHEAP], CHEAP, CHEAP), "digits", 2, None, None)
     assert "by order, 1 / 2 / 3 / 4" in text
-    assert "verdict / certificate / round trip while" in text
+    assert "for detection / verdict / certificate / round trip while" in text
 
 
 def test_a_configuration_that_cannot_work_says_why() -> None:

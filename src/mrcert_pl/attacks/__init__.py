@@ -9,6 +9,8 @@ from mrcert_pl.attacks.location_search import LocationSearch
 from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.attacks.patch_ifgsm import PatchIFGSM
 from mrcert_pl.attacks.placement import Placement, placement_grid
+from mrcert_pl.attacks.silent import SilentPatch, adaptive_attack
+from mrcert_pl.attacks.silent_ifgsm import SilentIFGSM
 
 __all__ = [
     "AdaptivePatch",
@@ -22,6 +24,9 @@ __all__ = [
     "PatchIFGSM",
     "PlacedAttack",
     "Placement",
+    "SilentIFGSM",
+    "SilentPatch",
+    "adaptive_attack",
     "normalised_range",
     "placement_grid",
 ]

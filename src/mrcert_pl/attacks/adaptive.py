@@ -4,7 +4,7 @@ from collections.abc import Iterator
 
 import numpy as np
 import torch
-from jaxtyping import Bool, Float
+from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrcert_pl.attacks.ascent import Bounds, Objective, ascend, check_ascents, on_grid
@@ -15,7 +15,7 @@ from mrcert_pl.geometry.covering import rectangle, windows_under
 from mrcert_pl.models.protocols import BaseModel, DenseModel, GridModel
 
 # A mutant whose best other class leads by this many logits adds no more to the score: the others need the steps.
-_WON = 1.0
+WON = 1.0
 
 
 class AdaptivePatch(PlacedAttack):
@@ -37,6 +37,8 @@ class AdaptivePatch(PlacedAttack):
     Raises:
         ConfigurationError: For numbers out of range.
     """
+
+    name = "adaptive"
 
     def __init__(
         self,
@@ -68,36 +70,51 @@ class AdaptivePatch(PlacedAttack):
         if not isinstance(model, DenseModel):
             raise ConfigurationError(f"an adaptive attack needs a model with classify(), unlike {type(model).__name__}")
         draws = np.random.default_rng([self.seed, image_id, *placement])
-        controlled = shows_patch(model, self.hidden, placement).nonzero()[:, 0].numpy()[1:]
-        chosen = [0, *draws.permutation(controlled)[: self.mutants - 1]]
+        chosen = [0, *draws.permutation(self.candidates(model, placement).numpy())[: self.mutants - 1]]
         images = image.repeat(self.starts, 1, 1, 1)
         content = draws.random((self.starts, 3, placement.height, placement.width), dtype=np.float32)
         images[(slice(None), *placement.pixels)] = torch.from_numpy(content).to(image.device)
         patches = placement.mask(image.shape[1:]).to(image.device).expand(self.starts, -1, -1, -1)
         unit = torch.ones(1, device=image.device)
         best = ascend(
-            disagreement(model, self.hidden[chosen].to(image.device), label),
+            self.objective(model, self.hidden[chosen].to(image.device), label),
             images,
             patches,
             Bounds(0 * unit, unit, self.step_size * unit),
             self.steps,
             quantize=True,
         )
-        yield "adaptive", torch.where(patches[0], on_grid(best.images[best.champion()]), image)
+        yield self.name, torch.where(patches[0], on_grid(best.images[best.champion()]), image)
+
+    def candidates(self, model: BaseModel, placement: Placement) -> Int[Tensor, " candidate"]:
+        """Numbers of the mutants that the score may include, beside the first one."""
+        return shows_patch(model, self.hidden, placement).nonzero()[1:, 0]
+
+    def objective(self, model: DenseModel, hidden: Bool[Tensor, "mutant window"], label: int) -> Objective:
+        """The score of patched images on some mutants, the unmasked image first."""
+        return disagreement(model, hidden, label)
 
 
 def disagreement(model: DenseModel, hidden: Bool[Tensor, "mutant window"], label: int) -> Objective:
     """Return the objective of an adaptive attack: the mean lead over a label; labels are those of the first mutant."""
 
     def objective(images: Tensor) -> tuple[Tensor, Tensor]:
-        features = model.encode(images).repeat_interleave(len(hidden), dim=0)
-        logits = model.classify(features, hidden.repeat(len(images), 1)).float()
+        logits = mutant_logits(model, hidden, images)
         others = logits.clone()
-        others[:, label] = -torch.inf
-        lead = (others.amax(1) - logits[:, label]).clamp(max=_WON)
-        return lead.view(len(images), -1).mean(1), logits.view(len(images), len(hidden), -1)[:, 0].argmax(1)
+        others[..., label] = -torch.inf
+        lead = (others.amax(2) - logits[..., label]).clamp(max=WON)
+        return lead.mean(1), logits[:, 0].argmax(1)
 
     return objective
+
+
+def mutant_logits(
+    model: DenseModel, hidden: Bool[Tensor, "mutant window"], images: Float[Tensor, "image 3 height width"]
+) -> Float[Tensor, "image mutant class"]:
+    """Return the logits of the same mutants of every image, differentiable in its pixels."""
+    features = model.encode(images).repeat_interleave(len(hidden), dim=0)
+    logits = model.classify(features, hidden.repeat(len(images), 1)).float()
+    return logits.unflatten(0, (len(images), len(hidden)))
 
 
 def shows_patch(

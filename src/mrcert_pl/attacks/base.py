@@ -19,7 +19,7 @@ class AttackedImage:
     Attributes:
         image: Patched image; equal to the original outside the patch.
         placement: Location and size of the patch.
-        loss: Loss of the model on the true label.
+        loss: Score of the attack; of an attack on the base model its loss on the true label.
         prediction: Label by the model.
         start: Number of the random start.
         step: Step of that start, 0 for its initial content.
@@ -88,7 +88,8 @@ class PlacedAttack(ABC):
         Args:
             model: Base model in evaluation mode, with gradients of weights off.
             image: Image with values in [0, 1].
-            label: Label that the patch is to change.
+            label: Label that the patch is to change; :data:`~mrcert_pl.defenders.ANY_LABEL` if every label will do
+                without an alert.
             placement: Location and size of the patch.
             image_id: Id of the image; with the seed and the placement it determines every random draw.
         """

@@ -1,4 +1,4 @@
-"""Attacks on certificates: no patch on a certified image may change its label."""
+"""Attacks on certificates: no patch on a certified image may change its label, without an alert of a detector."""
 
 from collections import Counter
 from collections.abc import Sequence
@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mrcert_pl.attacks.base import PlacedAttack
 from mrcert_pl.attacks.placement import Placement
-from mrcert_pl.defenders import Defender
+from mrcert_pl.defenders import NO_ALERT, NO_LABEL, Defender
 from mrcert_pl.files import write_whole
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantEvaluator, MutantSet
@@ -25,17 +25,18 @@ class Break:
     """A patched image that contradicts a certificate.
 
     Attributes:
-        kind: ``label``: its label is not the certified one; ``certificate``: it is not certified although the image is
-            round-trip certified.
+        kind: ``label``: it raises no alert, and its label is not the certified one; ``certificate``: it is not
+            certified although the image is round-trip certified.
         image_id: Id of the image.
         attack: Kind of patch.
         placement: Placement of the patch.
         image: Certified image.
         patched: The same image with the patch.
-        promised: Certified label.
+        promised: Certified label; :data:`~mrcert_pl.defenders.ANY_LABEL` if every patched image must raise an alert.
         label: Label of the patched image.
         table: Labels of the mutants of the patched image.
         margins: Margins of these labels.
+        log_odds: Log-odds of their confidences.
     """
 
     kind: Literal["label", "certificate"]
@@ -48,6 +49,7 @@ class Break:
     label: int
     table: Int[Tensor, " mutant"]
     margins: Float[Tensor, " mutant"]
+    log_odds: Float[Tensor, " mutant"]
 
     def write(self, path: Path) -> Path:
         """Write all fields as an ``.npz``, which NumPy alone can read."""
@@ -69,9 +71,10 @@ class Findings:
 
     Attributes:
         images: Number of images.
-        certified: Number of certified images; these were attacked.
+        certified: Number of certified images, detection-certified for a detector; these were attacked.
         round_trip: Number of round-trip certified images.
         attacks: Number of patched images by kind of patch.
+        detected: Those of another label than the certified one that raise an alert.
         breaks: Patched images that contradict a certificate.
     """
 
@@ -79,6 +82,7 @@ class Findings:
     certified: int = 0
     round_trip: int = 0
     attacks: Counter[str] = field(default_factory=Counter)
+    detected: Counter[str] = field(default_factory=Counter)
     breaks: list[Break] = field(default_factory=list)
 
     def broken(self, kind: str, attack: str | None = None) -> int:
@@ -90,7 +94,8 @@ class CertificateAudit:
     """Attack the certificates of one defender and model at every given placement.
 
     The audit does not use the rules of the defender: a patched version of a certified image must get its label, and of
-    a round-trip certified image it must be certified too (docs/theory.md, section 1).
+    a round-trip certified image it must be certified too (docs/theory.md, section 1). A patched version of a
+    detection-certified image must get its label or raise an alert (Definition 14).
 
     Args:
         model: Base model in evaluation mode.
@@ -125,10 +130,10 @@ class CertificateAudit:
         """
         verdict = self._judge(image[None])
         self.findings.images += 1
-        if not verdict.certified:
+        promised, round_trip = int(verdict.promised), bool(verdict.round_trip)
+        if promised == NO_LABEL:
             return
         self.findings.certified += 1
-        promised, round_trip = int(verdict.label), bool(verdict.round_trip)
         self.findings.round_trip += round_trip
         for number, placement in enumerate(self.placements):
             patched = self._attack(image, promised, round_trip, placement, image_id)
@@ -144,8 +149,11 @@ class CertificateAudit:
         names, patched = zip(*chain.from_iterable(sources), strict=True)
         self.findings.attacks.update(prefix + name for name in names)
         judged = self._judge(torch.stack(patched))
-        moved = judged.label != promised
-        for i in (moved | (~judged.certified & round_trip)).nonzero()[:, 0].tolist():
+        other = judged.label != promised
+        self.findings.detected.update(prefix + names[i] for i in (other & judged.alert).nonzero()[:, 0].tolist())
+        moved = other & ~judged.alert
+        uncertified = judged.promised == NO_LABEL
+        for i in (moved | (uncertified & round_trip)).nonzero()[:, 0].tolist():
             found = Break(
                 kind="label" if moved[i] else "certificate",
                 image_id=image_id,
@@ -157,6 +165,7 @@ class CertificateAudit:
                 label=int(judged.label[i]),
                 table=judged.table[i],
                 margins=judged.margins[i],
+                log_odds=judged.log_odds[i],
             )
             self.findings.breaks.append(found)
         return patched[0]
@@ -167,7 +176,17 @@ class CertificateAudit:
         assert verdicts.certified is not None
         assert verdicts.round_trip is not None
         assert table.margins is not None
-        return _Judged(verdicts.label, verdicts.certified, verdicts.round_trip, table.labels, table.margins)
+        assert table.log_odds is not None
+        recovers = torch.where(verdicts.certified, verdicts.label, NO_LABEL)
+        return _Judged(
+            label=verdicts.label,
+            alert=torch.zeros_like(verdicts.certified) if verdicts.alert is None else verdicts.alert != NO_ALERT,
+            promised=recovers if verdicts.detects is None else verdicts.detects,
+            round_trip=verdicts.round_trip,
+            table=table.labels,
+            margins=table.margins,
+            log_odds=table.log_odds,
+        )
 
 
 @dataclass(frozen=True)
@@ -175,7 +194,9 @@ class _Judged:
     """Verdicts and the tables that they follow from."""
 
     label: Int[Tensor, " image"]
-    certified: Bool[Tensor, " image"]
+    alert: Bool[Tensor, " image"]
+    promised: Int[Tensor, " image"]
     round_trip: Bool[Tensor, " image"]
     table: Int[Tensor, "image mutant"]
     margins: Float[Tensor, "image mutant"]
+    log_odds: Float[Tensor, "image mutant"]

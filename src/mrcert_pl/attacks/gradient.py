@@ -31,7 +31,7 @@ class Start(NamedTuple):
 class GradientAttack(PatchAttack):
     """Attacks that start from random contents and move them by the sign of the gradient.
 
-    The objective is the cross entropy of the base model on the true label. Spaces:
+    By default the objective is the cross entropy of the base model on the true label. Spaces:
 
     - ``pixel``: the content is anything in [0, 1], its start is uniform there, and a step is ``step_size``.
     - ``authors``: MRCert's published code, which uses the same numbers on normalised images. The start is the original
@@ -132,13 +132,13 @@ class GradientAttack(PatchAttack):
             return self.early_stop and int(best.labels[best.champion()]) != label
 
         found: list[AttackedImage] = []
-        tokens = int(model.mutant_tokens(torch.zeros(1, model.windows, dtype=torch.bool, device=image.device)))
-        at_once = max(1, self.token_budget // tokens)
+        objective = self.objective(model, label)
+        at_once = max(1, self.token_budget // self.tokens(model))
         for first in range(0, len(starts), at_once):
             batch = starts[first : first + at_once]
             images = torch.stack([_begin(image, begun, bounds, start) for start in batch])
             patches = torch.stack([start.placement.mask(image.shape[1:]) for start in batch]).to(image.device)
-            best = ascend(cross_entropy(model, label), images, patches, bounds, steps, self.quantize, misclassified)
+            best = ascend(objective, images, patches, bounds, steps, self.quantize, misclassified)
             columns = (best.images, best.scores.tolist(), best.labels.tolist(), best.steps.tolist())
             found += [
                 AttackedImage(attacked, start.placement, loss, prediction, start.number, step)
@@ -147,6 +147,14 @@ class GradientAttack(PatchAttack):
             if self.early_stop and worst(found).prediction != label:
                 break
         return found
+
+    def objective(self, model: BaseModel, label: int) -> Objective:
+        """Return the scores that the steps maximise."""
+        return cross_entropy(model, label)
+
+    def tokens(self, model: BaseModel) -> int:
+        """Return the number of tokens of one start in a batch."""
+        return int(model.mutant_tokens(torch.zeros(1, model.windows, dtype=torch.bool)))
 
     def _start_space(self, model: BaseModel, image: Tensor) -> tuple[tuple[Tensor, Tensor], Bounds]:
         """Return the range of the initial content, before the bounds clip it, and the bounds."""

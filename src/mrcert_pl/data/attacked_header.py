@@ -185,7 +185,7 @@ class AttackedFacts(Record):
         label: True label.
         path: Path in the source.
         placement: Location of the patch.
-        loss: Loss of the model on the true label.
+        loss: Score of the attack; of an attack on the base model its loss on the true label.
         clean_prediction: Label that the model gives to the image before the attack.
         prediction: Label that it gives to the patched image.
         success: Whether that is wrong.

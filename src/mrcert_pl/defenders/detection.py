@@ -2,7 +2,6 @@
 
 import copy
 import math
-from abc import abstractmethod
 from weakref import WeakKeyDictionary
 
 import torch
@@ -22,9 +21,10 @@ _MAXIMAL: "WeakKeyDictionary[UnionLattice, dict[int, Int[Tensor, ' entry']]]" = 
 class Detector(MaskingDefender):
     """A rule that raises an alert on entries of the maximal unions of ``at_once`` masks; one patch by default.
 
-    An entry that dissents from the unmasked image raises an alert if :meth:`dissent_alerts`, one that agrees with it if
-    :meth:`agreement_alerts`. Both look at its confidence alone. The certificate follows from the two (Theorem 21): an
-    image is detection-certified for a label if every patched version has this label or raises an alert.
+    An entry that dissents from the unmasked image raises an alert if its confidence is above :attr:`dissent_above`, one
+    that agrees with it if its confidence is below :attr:`agreement_below`; by default every entry that dissents does,
+    and none that agrees. The certificate follows from the two (Theorem 21): an image is detection-certified for a label
+    if every patched version has this label or raises an alert.
 
     A detector certifies no recovery: ``certified`` and ``round_trip`` are false. Case 1 is silence, Case 2 an alert.
 
@@ -49,13 +49,23 @@ class Detector(MaskingDefender):
         self.at_once = self.order = self.initial_order = at_once
         self.margin = margin
 
-    @abstractmethod
+    @property
+    def dissent_above(self) -> float:
+        """Log-odds above which an entry raises an alert if it dissents."""
+        return -math.inf
+
+    @property
+    def agreement_below(self) -> float:
+        """Log-odds below which an entry raises an alert if it agrees."""
+        return -math.inf
+
     def dissent_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
         """Whether an entry raises an alert if it dissents; with a margin, whether it does in every other run too."""
+        return log_odds > self.dissent_above + margin
 
-    @abstractmethod
     def agreement_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
         """Whether an entry raises an alert if it agrees; with a margin, whether it does in every other run too."""
+        return log_odds < self.agreement_below - margin
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
         self._check_order(table)

@@ -1,9 +1,5 @@
 """HiCert: masked images without confidence raise an alert too (docs/theory.md, section 14)."""
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from mrcert_pl.defenders.detection import ThresholdDetector
 
 
@@ -19,8 +15,6 @@ class HiCert(ThresholdDetector):
 
     name = "hicert"
 
-    def dissent_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        return torch.ones_like(log_odds, dtype=torch.bool)
-
-    def agreement_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        return log_odds < self.log_odds_threshold - margin
+    @property
+    def agreement_below(self) -> float:
+        return self.log_odds_threshold

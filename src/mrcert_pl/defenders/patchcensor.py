@@ -1,9 +1,5 @@
 """One-mask agreement: PatchCensor, ViP, DOMA (docs/theory.md, section 14)."""
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from mrcert_pl.defenders.detection import Detector
 
 
@@ -17,9 +13,3 @@ class PatchCensor(Detector):
     """
 
     name = "patchcensor"
-
-    def dissent_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        return torch.ones_like(log_odds, dtype=torch.bool)
-
-    def agreement_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        return torch.zeros_like(log_odds, dtype=torch.bool)

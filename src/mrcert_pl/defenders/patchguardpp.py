@@ -1,9 +1,5 @@
 """PatchGuard++: only confident masked images raise an alert (docs/theory.md, section 14)."""
 
-import torch
-from jaxtyping import Bool, Float
-from torch import Tensor
-
 from mrcert_pl.defenders.detection import ThresholdDetector
 
 
@@ -19,8 +15,6 @@ class PatchGuardPlusPlus(ThresholdDetector):
 
     name = "patchguardpp"
 
-    def dissent_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        return log_odds > self.log_odds_threshold + margin
-
-    def agreement_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        return torch.zeros_like(log_odds, dtype=torch.bool)
+    @property
+    def dissent_above(self) -> float:
+        return self.log_odds_threshold

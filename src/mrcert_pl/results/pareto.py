@@ -7,8 +7,8 @@ from mrcert_pl.results.labels import base_labels, grouped, labels
 from mrcert_pl.results.schema import Accuracy, SeedAccuracy
 from mrcert_pl.results.seeds import AnyResult
 
-COMPARED = ("certified", "round_trip")
-"""Accuracies that are compared."""
+COMPARED = ("certified", "round_trip", "certified_detection")
+"""Accuracies that are compared. A detector has the last one alone, other defenders have the others."""
 
 
 @dataclass(frozen=True)
@@ -33,6 +33,12 @@ class Point:
         """An accuracy; 0 also where it was not measured or the defender's rule excludes it."""
         accuracy = measured(self.result, name)
         return 0.0 if accuracy is None or accuracy.measured is None else accuracy.measured
+
+    @property
+    def alerts(self) -> float | None:
+        """Fraction of clean images with an alert; ``None`` for attacked images and for a defender without alerts."""
+        known = self.result.accuracy
+        return known["alerts"].measured if "alerts" in known and "harmful_alerts" not in known else None
 
 
 def possible(result: AnyResult, name: str) -> bool:
@@ -66,16 +72,24 @@ def priced(results: Sequence[AnyResult]) -> list[list[Point]]:
 
 
 def frontier(points: Sequence[Point], name: str) -> list[Point]:
-    """Pareto front of accuracy against cost, cheapest first; points that certify nothing are left out."""
+    """Pareto front of accuracy against cost, cheapest first; points that certify nothing are left out.
+
+    Detection has a third criterion, the alerts on clean images: a threshold trades these for certificates.
+    """
     best = [one for one in points if one.value(name) > 0 and not any(_dominates(other, one, name) for other in points)]
     return sorted(best, key=lambda point: point.gflops)
 
 
+def compared(group: Sequence[Point]) -> list[str]:
+    """Accuracies that some point of a group has a part in."""
+    return [name for name in COMPARED if frontier(group, name)]
+
+
 def _dominates(other: Point, one: Point, name: str) -> bool:
-    """Whether ``other`` is at least as good in cost and accuracy, and better in one of them."""
-    if other.gflops > one.gflops or other.value(name) < one.value(name):
-        return False
-    return other.gflops < one.gflops or other.value(name) > one.value(name)
+    """Whether ``other`` is at least as good in cost, accuracy and alerts, and better in one of them."""
+    theirs = (other.gflops, -other.value(name), other.alerts or 0.0)
+    ours = (one.gflops, -one.value(name), one.alerts or 0.0)
+    return theirs != ours and all(a <= b for a, b in zip(theirs, ours, strict=True))
 
 
 def _numbered(group: Sequence[Point]) -> list[Point]:

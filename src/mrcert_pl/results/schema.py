@@ -301,14 +301,17 @@ class AttackTally(Record):
     Attributes:
         name: What made the patches.
         tried: Number of patched images.
-        labels_broken: Patched images with another label than the certified one.
+        labels_broken: Patched images with another label than the certified one, and no alert.
         certificates_broken: Patched images that the round trip promised a certificate for and that have none.
+        detected: Patched images with another label than the certified one, and an alert; ``None`` for defenders that
+            raise none.
     """
 
     name: str
     tried: Count
     labels_broken: Count | None = None
     certificates_broken: Count | None = None
+    detected: Count | None = None
 
 
 @dataclass(frozen=True)
@@ -319,7 +322,7 @@ class CertificateAuditResult(RunDocument):
         weights_sha256: Digest of the weights.
         defender: Name of the defender.
         images: Images examined.
-        certified, round_trip: Those certified, and round-trip certified.
+        certified, round_trip: Those certified, for a detector detection-certified, and round-trip certified.
         placements: Number of patch placements per image.
         attacks: What was tried and what broke, by kind of patch.
         labels_broken, certificates_broken: Sums over the attacks.
@@ -352,6 +355,16 @@ class CertificateAuditResult(RunDocument):
     def tried(self) -> int:
         """Number of patched images of all attacks."""
         return sum(attack.tried for attack in self.attacks)
+
+    @property
+    def detected(self) -> int:
+        """Number of patched images of another label that raised an alert."""
+        return sum(attack.detected or 0 for attack in self.attacks)
+
+    @property
+    def of_detector(self) -> bool:
+        """Whether the certificates allow an alert in place of the label."""
+        return any(attack.detected is not None for attack in self.attacks)
 
     upgrade = staticmethod(upgrade.certificate_audit)
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from mrcert_pl.attacks import AdaptivePatch, CheapPatches, placement_grid
+from mrcert_pl.attacks import CheapPatches, adaptive_attack, placement_grid
 from mrcert_pl.attacks.certificate_audit import CertificateAudit, Findings
 from mrcert_pl.attacks.logit_spread import LogitSpread
 from mrcert_pl.data import ImageSplit
-from mrcert_pl.defenders import Defender
+from mrcert_pl.defenders import Defender, Detector
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.results.runs import CERTIFICATES, NUMERICS
@@ -37,7 +37,7 @@ class CertificateAuditSettings(SubjectSettings):
         defender: defender, or its name in the registry.
         step_px: stride of the grid of placements in px.
         exemplars: number of images of the data set used as patches, one per class.
-        adaptive: arguments of :class:`mrcert_pl.attacks.AdaptivePatch`.
+        adaptive: arguments of :func:`mrcert_pl.attacks.adaptive_attack`.
         token_budget: token budget per batch; default: derived from free device memory.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
@@ -98,7 +98,7 @@ def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditR
     split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
     model = subject.model.requires_grad_(False).to(device)
     attacks = [
-        AdaptivePatch(mutants.hidden, seed=run.seed, **settings.adaptive),
+        adaptive_attack(defender, mutants, seed=run.seed, **settings.adaptive),
         CheapPatches(_exemplars(split, settings.exemplars), run.seed),
     ]
     audit = CertificateAudit(model, mutants, defender, placements, attacks, settings.token_budget)
@@ -126,7 +126,13 @@ def _audit_result(
     folder = settings.run.folder / "breaks"
     files = [found.write(folder / f"{found.image_id}_{number}.npz") for number, found in enumerate(findings.breaks)]
     tallies = [
-        AttackTally(name, tried, findings.broken("label", name), findings.broken("certificate", name))
+        AttackTally(
+            name,
+            tried,
+            labels_broken=findings.broken("label", name),
+            certificates_broken=findings.broken("certificate", name),
+            detected=findings.detected[name] if isinstance(defender, Detector) else None,
+        )
         for name, tried in findings.attacks.items()
     ]
     return CertificateAuditResult(

@@ -7,6 +7,7 @@ from typing import Any
 
 import torch
 
+from mrcert_pl.defenders.detection import maximal_unions
 from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
@@ -65,8 +66,8 @@ class PlanRow:
         masks: number of masks.
         unions: number of unions by order, 1 to ``2 * patches``.
         visible: mean visible fraction of the image by order, over the unions of exactly this order.
-        gflops: operations in 10^9 per image for the labels of all unions of order N, N + 1 and 2N, encoding included;
-            empty for a model that does not count them.
+        gflops: operations in 10^9 per image, encoding included: for the detection of one patch, and for the labels of
+            all unions of order N, N + 1 and 2N; empty for a model that does not count them.
         seconds: the same in seconds.
         problem: why it cannot work; empty if it does.
     """
@@ -157,20 +158,23 @@ def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
 
 
 def _priced(row: PlanRow, lattice: UnionLattice, model: GridModel, watch: Stopwatch, patches: int) -> PlanRow:
-    sizes = torch.tensor([lattice.size(order) for order in sorted({patches, patches + 1, 2 * patches})])
-    evaluated = torch.arange(len(lattice)) < sizes[:, None]
+    orders = sorted({patches, patches + 1, 2 * patches})
+    evaluated = torch.zeros(1 + len(orders), len(lattice), dtype=torch.bool)
+    evaluated[0, [0, *maximal_unions(lattice, 1).tolist()]] = True
+    for needed, order in zip(evaluated[1:], orders, strict=True):
+        needed[: lattice.size(order)] = True
     fractions = (~lattice.hidden).double() @ window_fractions(model.borders)
     seconds = watch.seconds(lattice.hidden)
     flops = TableFlops.known(model, lattice.hidden)
     # With few masks the highest orders may have no union of their own.
-    orders = range(1, int(lattice.orders.max()) + 1)
+    found = range(1, int(lattice.orders.max()) + 1)
     return PlanRow(
         row.settings,
         masks=len(lattice.masks),
         unions=[lattice.size(order) - 1 for order in range(1, lattice.order + 1)],
-        visible=[float(fractions[lattice.orders == order].mean()) for order in orders],
+        visible=[float(fractions[lattice.orders == order].mean()) for order in found],
         gflops=[] if flops is None else (flops.per_image(evaluated) / 1e9).tolist(),
-        seconds=[float(watch.encoding + seconds[:size].sum()) for size in sizes],
+        seconds=(watch.encoding + evaluated.double() @ seconds).tolist(),
     )
 
 

@@ -15,17 +15,19 @@ from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.files import write_whole
 from mrcert_pl.results.labels import grouped, patch_text
-from mrcert_pl.results.pareto import COMPARED, Point, frontier, priced
+from mrcert_pl.results.pareto import Point, compared, frontier, priced
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.drawing import INK, EmbeddedImage, drawing, embedded, error_bars, look, percent_ticks
-from mrcert_pl.views.words import TITLES, bar_words, gflops_text, percent
+from mrcert_pl.views.words import TITLES_COMPARED, bar_words, gflops_text, percent
 
 # The kinds of files, and the metadata that would differ between two runs.
 _UNSAID: dict[str, Any] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
+_DETECTION = "certified_detection"
 _WIDTH, _PANEL, _LINE = 9.4, 3.1, 0.17
 # Characters of a line of the key.
 _KEY = 150
 _HOW = "Filled, on the line: Pareto front. Points of equal cost stand side by side."
+_HOW_DETECTION = "Filled without a line: Pareto front of detection, cost and alerts on clean images (in brackets)."
 # Fractions of the range of costs: left free on both sides, and between points of equal cost.
 _LEFT, _RIGHT, _ASIDE = 0.06, 0.14, 0.035
 # Smallest ratio of the axis' ends, so that it has numbers.
@@ -38,7 +40,7 @@ def against_cost(group: Sequence[Point]) -> EmbeddedImage:
     """The figure of one group of :func:`mrcert_pl.results.pareto.priced`."""
     with drawing(_WIDTH, _height(group)) as figure:
         _draw(figure, [group])
-        best = [f"{TITLES[name]}: {_in_words(group, name)}" for name in COMPARED if frontier(group, name)]
+        best = [f"{TITLES_COMPARED[name]}: {_in_words(group, name)}" for name in compared(group)]
         words = f"Pareto front. {'; '.join(best)}."
         return embedded(figure, f"Accuracy against GFLOPs per image, {title_of(group)}. {words}", words)
 
@@ -100,9 +102,10 @@ def _panels(figure: SubFigure, group: Sequence[Point]) -> list[tuple[Axes, list[
     ]
     figure.suptitle(title_of(group), x=0.01, ha="left", fontsize=10)
     style: Any = {"fontsize": 8, "title_fontsize": 8, "alignment": "left", "handletextpad": 0.2, "labelspacing": 0.35}
-    words = bar_words([point.result for point in group])
-    figure.legend(handles=keys, title=f"{_HOW} {words}.", loc="outside lower left", **style)
-    names = [name for name in COMPARED if frontier(group, name)]
+    names = compared(group)
+    how = f"{_HOW} {bar_words([point.result for point in group])}."
+    how += f"\n{_HOW_DETECTION}" if _DETECTION in names else ""
+    figure.legend(handles=keys, title=how, loc="outside lower left", **style)
     axes = figure.subplots(1, len(names), squeeze=False)[0]
     return [(axis, _draw_panel(axis, group, name, looks)) for axis, name in zip(axes, names, strict=True)]
 
@@ -113,7 +116,7 @@ def _draw_panel(axis: Axes, group: Sequence[Point], name: str, looks: Mapping[st
     span = max(max(costs) / min(costs), _LEAST_RANGE)
     end = max(costs) * span**_RIGHT
     axis.set(xscale="log", xlim=(min(costs) / span**_LEFT, end), xlabel="GFLOPs per image")
-    axis.set_title(f"{TITLES[name]} accuracy", loc="left", fontsize=9)
+    axis.set_title(f"{TITLES_COMPARED[name]} accuracy", loc="left", fontsize=9)
     axis.xaxis.set_major_locator(LogLocator(subs=(1,) if span > _FEW_NUMBERS else (1, 2, 5)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())
@@ -122,9 +125,10 @@ def _draw_panel(axis: Axes, group: Sequence[Point], name: str, looks: Mapping[st
     axis.set_axisbelow(True)
 
     best = frontier(group, name)
-    corners = [(point.gflops, point.value(name)) for point in best]
-    x, y = zip(*corners, (end, corners[-1][1]), strict=True)
-    axis.step(x, y, where="post", color=INK, alpha=0.55, lw=1.2, zorder=1)
+    if name != _DETECTION:
+        corners = [(point.gflops, point.value(name)) for point in best]
+        x, y = zip(*corners, (end, corners[-1][1]), strict=True)
+        axis.step(x, y, where="post", color=INK, alpha=0.55, lw=1.2, zorder=1)
     numbers = []
     for point, x_here in _side_by_side(group, name, span):
         marker, colour = looks[point.base]
@@ -151,18 +155,23 @@ def _side_by_side(group: Sequence[Point], name: str, span: float) -> list[tuple[
 
 
 def _height(group: Sequence[Point]) -> float:
-    return _PANEL + _LINE * (2 + sum(len(_key(base)) for base in grouped(group, [point.base for point in group])))
+    explained = 2 + (_DETECTION in compared(group))
+    return _PANEL + _LINE * (explained + sum(map(len, map(_key, grouped(group, [point.base for point in group])))))
 
 
 def _key(base: Sequence[Point]) -> list[str]:
     """The lines of the key for one base model."""
     # Broken between points, never inside one.
-    parts = [f"{point.number} {point.label}".replace(" ", "\N{NO-BREAK SPACE}") for point in base]
+    parts = [f"{point.number} {_named(point)}".replace(" ", "\N{NO-BREAK SPACE}") for point in base]
     return wrap(f"{base[0].base}:  {',  '.join(parts)}", _KEY)
 
 
 def _in_words(group: Sequence[Point], name: str) -> str:
     return ", ".join(
-        f"{point.base}, {point.label} ({percent(point.value(name))} % for {gflops_text(point.gflops)} GFLOPs)"
+        f"{point.base}, {_named(point)} ({percent(point.value(name))} % for {gflops_text(point.gflops)} GFLOPs)"
         for point in frontier(group, name)
     )
+
+
+def _named(point: Point) -> str:
+    return point.label if point.alerts is None else f"{point.label} ({percent(point.alerts)} % alerts)"

@@ -68,11 +68,11 @@ def _explained(plan: Plan, patches: int) -> Iterator[str]:
             yield f"{_label(row)}: {row.problem}"
     orders = " / ".join(str(order) for order in range(1, 2 * patches + 1))
     # One patch needs order 2 for its certificate, and has no round trip.
-    steps = "verdict / certificate" + (" / round trip" if patches > 1 else "")
+    steps = "detection / verdict / certificate" + (" / round trip" if patches > 1 else "")
     yield f"unions, and what they leave visible: by order, {orders}"
     yield (
-        f"GFLOPs and seconds: for a {steps} while all labels agree; an image on which they do not may need the last "
-        "one for its verdict"
+        f"GFLOPs and seconds: for {steps} while all labels agree; an image on which they do not may need the last "
+        "one for its verdict, detection of one patch (defender=patchcensor) never more than the first"
     )
 
 

@@ -21,7 +21,17 @@ from mrcert_pl.results.schema import (
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.comparison import HEADER, LEGEND, comparison_cells, introduction
 from mrcert_pl.views.tables import show_table
-from mrcert_pl.views.words import ALL_TITLES, TITLES_OF_CROSSING, accuracy_text, cells, families, legend, titles
+from mrcert_pl.views.words import (
+    ALL_TITLES,
+    TITLES_OF_CROSSING,
+    accuracy_text,
+    audit_counts,
+    audited_text,
+    cells,
+    families,
+    legend,
+    titles,
+)
 
 # Longer lists are cut; the files have all of them.
 _MOST_IDS, _MOST_DIFFERENCES = 40, 20
@@ -80,16 +90,13 @@ def show_audit(result: CertificateAuditResult, console: Console | None = None) -
     """Print what attacks on certificates have tried and broken."""
     console = console or Console()
     console.print(
-        f"{result.defender}: {result.certified} certified of {result.images} images ({result.round_trip} with a round "
-        f"trip), patches at {result.placements} locations",
+        f"{result.defender}: {audited_text(result)}, patches at {result.placements} locations",
         highlight=False,
         style="bold",
     )
-    rows = [
-        [attack.name, *map(_count, (attack.tried, attack.labels_broken, attack.certificates_broken))]
-        for attack in result.attacks
-    ]
-    show_table(console, None, ["patch", "tried", "labels broken", "certificates broken"], rows)
+    header, counts = audit_counts(result)
+    rows = [[attack.name, *map(_count, counts(attack))] for attack in result.attacks]
+    show_table(console, None, ["patch", *header], rows)
 
 
 def show_numerics(result: NumericsResult, console: Console | None = None) -> None:

@@ -2,7 +2,15 @@
 
 from collections.abc import Callable, Sequence
 
-from mrcert_pl.results.schema import ADVERSARIAL, Accuracy, SeedAccuracy, ThresholdRow
+from mrcert_pl.results.pareto import COMPARED
+from mrcert_pl.results.schema import (
+    ADVERSARIAL,
+    Accuracy,
+    AttackTally,
+    CertificateAuditResult,
+    SeedAccuracy,
+    ThresholdRow,
+)
 from mrcert_pl.results.seeds import AnyResult, SeedsResult
 
 TITLES = {"base": "base", "clean": "clean", "certified": "certified", "round_trip": "round trip"}
@@ -14,6 +22,7 @@ _DETECTION = {
     "harmful_alerts": "harmful alerts",
 }
 TITLES_OF_CROSSING = {"clean": "clean", **_DETECTION}
+TITLES_COMPARED = {name: (TITLES | _DETECTION)[name] for name in COMPARED}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
 ALL_TITLES = TITLES | _ATTACKED | _DETECTION
 
@@ -129,6 +138,22 @@ def notes(results: Sequence[AnyResult]) -> list[str]:
             for defender in dict.fromkeys(alike)
         ),
     ]
+
+
+def audited_text(result: CertificateAuditResult) -> str:
+    """How many images an audit attacked."""
+    if result.of_detector:
+        return f"{result.certified} detection-certified of {result.images} images"
+    return f"{result.certified} certified of {result.images} images ({result.round_trip} with a round trip)"
+
+
+def audit_counts(result: CertificateAuditResult) -> tuple[list[str], Callable[[AttackTally], list[int | None]]]:
+    """Headings and numbers of one kind of patch in an audit."""
+    if result.of_detector:
+        heading = ["tried", "other label with an alert", "and without one"]
+        return heading, lambda tally: [tally.tried, tally.detected, tally.labels_broken]
+    heading = ["tried", "labels broken", "certificates broken"]
+    return heading, lambda tally: [tally.tried, tally.labels_broken, tally.certificates_broken]
 
 
 def _mutants_text(result: AnyResult) -> str:

@@ -66,6 +66,18 @@ def test_an_audit_of_certificates_counts_by_attack(tmp_path: Path) -> None:
     assert section.tables[0].rows == [["mrcert, <digits>, 32 px", "5 of 8", "16", tried, "2", "1"]]
 
 
+def test_an_audit_of_a_detector_has_a_table_of_its_own(tmp_path: Path) -> None:
+    tallies = AttackTally("silent", 12, 2, 0, detected=7), AttackTally("random", 3, 0, 0, detected=1)
+    counts = {"images": 8, "certified": 5, "round_trip": 0, "labels_broken": 2, "certificates_broken": 0}
+    audit = CertificateAuditResult(**SUBJECT, **ORIGIN, **counts, defender="hicert", placements=3, attacks=tallies)
+    section = certificate_section([Run(tmp_path / "certificates.json", audit)])
+    assert section is not None
+    (table,) = section.tables
+    assert table.header[-2:] == ["other label with an alert", "and without one: broken"]
+    tried = Number("15", ["12 silent", "3 random"])
+    assert table.rows == [["hicert, <digits>, 32 px", "5 of 8", "3", tried, "8", "2"]]
+
+
 def test_rounding_has_differences_and_margins(tmp_path: Path) -> None:
     spread = LogitDifference("one thread", "float32", 2e-6, 3, 80)
     margins = {"delta": {"float32": 2.1e-6}, "margin": {"float32": 4.2e-6}}

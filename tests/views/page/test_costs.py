@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from result_files import priced_result
+from result_files import detection_result, priced_result
 
 from mrcert_pl.views.page.costs import cost_sections
 from mrcert_pl.views.page.parts import Number
@@ -42,3 +42,13 @@ def test_other_images_have_another_figure(tmp_path: Path) -> None:
     ]
     figures, tables = cost_sections(results)
     assert len(figures.images) == len(tables.tables) == 2
+
+
+def test_detectors_have_a_column_of_their_own(tmp_path: Path) -> None:
+    results = [priced_result(tmp_path / "a", 9.0, 6), detection_result(tmp_path / "b", 1.0, 8, 2)]
+    _, tables = cost_sections(results)
+    (table,) = tables.tables
+    assert table.header[2:] == ["certified", "round trip", "detection", "on the front"]
+    detector, recovery = (line[2:] for line in table.rows)
+    assert detector == [Number("n/a"), Number("n/a"), Number("80.0", ["8 of 10", "49.0 to 94.3"]), "detection"]
+    assert recovery[2:] == [Number("n/a"), "certified, round trip"]

@@ -95,22 +95,32 @@ def test_an_attack(logged: Callable[..., OfflineRun]) -> None:
     assert set(shown[1]["masks"]) == {"patch"}
 
 
-def test_an_audit_of_certificates(logged: Callable[..., OfflineRun]) -> None:
+def certificate_audit(*tallies: AttackTally) -> CertificateAuditResult:
     numbers = {"images": 4, "certified": 2, "round_trip": 1, "labels_broken": 0, "certificates_broken": 0}
-    result = CertificateAuditResult(
+    return CertificateAuditResult(
         **SUBJECT,
         **numbers,
         defender="mrcert",
         placements=9,
-        attacks=(AttackTally("random", 18, 0, 0),),
+        attacks=tallies,
         weights_sha256="ab",
         seconds=2.0,
         mutants_evaluated=100,
     )
-    run = logged(log_audit, result, LINEAGE)
+
+
+def test_an_audit_of_certificates(logged: Callable[..., OfflineRun]) -> None:
+    run = logged(log_audit, certificate_audit(AttackTally("random", 18, 0, 0)), LINEAGE)
     assert (run.summary["audit/certified"], run.summary["audit/labels_broken"]) == (0.5, 0)
     assert (run.summary["audit/patched_images_per_second"], run.summary["audit/mutants_per_second"]) == (9, 50)
     assert run.table("audit/certificates_table")["data"] == [["random", 18, 0, 0]]
+
+
+def test_an_audit_of_a_detector(logged: Callable[..., OfflineRun]) -> None:
+    run = logged(log_audit, certificate_audit(AttackTally("silent", 18, 0, 0, detected=5)), LINEAGE)
+    table = run.table("audit/certificates_table")
+    assert table["columns"] == ["patch", "tried", "other label with an alert", "and without one"]
+    assert table["data"] == [["silent", 18, 5, 0]]
 
 
 def test_an_audit_of_numerics(logged: Callable[..., OfflineRun]) -> None:

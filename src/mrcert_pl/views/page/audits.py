@@ -48,23 +48,28 @@ def certificate_section(runs: Sequence[Run[CertificateAuditResult]]) -> Section 
     """What attacks on certificates have tried and broken."""
     if not runs:
         return None
-    rows: list[list[str | Number]] = []
+    recovery, detection = [], []
     for run in runs:
         audit = run.result
-        tried = Number(f"{audit.tried:,}", [f"{attack.tried:,} {attack.name}" for attack in audit.attacks])
-        rows.append(
-            [
-                f"{audit.defender}, {audit.dataset}, {patch_text(audit.patch)}",
-                f"{audit.certified} of {audit.images}",
-                str(audit.placements),
-                tried,
-                str(audit.labels_broken),
-                str(audit.certificates_broken),
-            ]
-        )
-    header = ["audited", "certified images", "locations", "patches tried", "labels broken", "certificates broken"]
+        if audit.of_detector:
+            detection.append([*_audited(audit), str(audit.detected), str(audit.labels_broken)])
+        else:
+            recovery.append([*_audited(audit), str(audit.labels_broken), str(audit.certificates_broken)])
+    header = ["audited", "certified images", "locations", "patches tried"]
+    broken = [*header, "labels broken", "certificates broken"]
+    silent = [*header, "other label with an alert", "and without one: broken"]
+    tables = [
+        Table("What was tried, and what broke", broken, recovery),
+        Table("What was tried on detectors, and what broke", silent, detection),
+    ]
     text = ["Certified images, attacked at every location of a grid. Anything but 0 broken is a defect."]
-    return Section("Attacks on certificates", text, [Table("What was tried, and what broke", header, rows)])
+    return Section("Attacks on certificates", text, [table for table in tables if table.rows])
+
+
+def _audited(audit: CertificateAuditResult) -> list[str | Number]:
+    tried = Number(f"{audit.tried:,}", [f"{attack.tried:,} {attack.name}" for attack in audit.attacks])
+    name = f"{audit.defender}, {audit.dataset}, {patch_text(audit.patch)}"
+    return [name, f"{audit.certified} of {audit.images}", str(audit.placements), tried]
 
 
 def numerics_section(runs: Sequence[Run[NumericsResult]]) -> Section | None:

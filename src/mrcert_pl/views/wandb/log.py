@@ -17,6 +17,7 @@ from mrcert_pl.results.schema import (
 from mrcert_pl.views.wandb import charts
 from mrcert_pl.views.wandb.artifacts import Artifacts
 from mrcert_pl.views.wandb.run import WandbRun
+from mrcert_pl.views.words import audit_counts
 
 MOST_EXAMPLES = 32
 """Largest useful number of images in a table."""
@@ -28,7 +29,6 @@ _PATCH = {4: "the patch"}
 
 _CASES = ("case", "certified", "images", "correct", "correct and certified", "correct and round trip")
 _NUMERICS = ("computed differently", "largest difference", "other labels")
-_CERTIFICATES = ("patch", "tried", "labels broken", "certificates broken")
 _VERDICTS = ("id", "case", "certified", "round_trip", "certified_patches", "certified_fraction", "mutants_evaluated")
 
 
@@ -107,8 +107,9 @@ def log_audit(run: WandbRun, result: CertificateAuditResult | NumericsResult, ar
         run.bars("audit/numerics", "Audit of numerics", _NUMERICS, rows)
     else:
         numbers = _certificate_numbers(result)
-        tallies = [[a.name, a.tried, a.labels_broken, a.certificates_broken] for a in result.attacks]
-        run.bars("audit/certificates", "Audit of certificates", _CERTIFICATES, tallies)
+        header, counts = audit_counts(result)
+        tallies = [[attack.name, *counts(attack)] for attack in result.attacks]
+        run.bars("audit/certificates", "Audit of certificates", ["patch", *header], tallies)
     run.numbers({f"audit/{name}": number for name, number in numbers.items()})
     run.log_artifacts(artifacts)
 
