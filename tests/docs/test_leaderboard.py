@@ -76,7 +76,9 @@ def test_figures_measured_here_are_those_of_the_page_of_results(name: str) -> No
         text = section(measured.link)
         for count in (value for figure in board.FIGURES if (value := getattr(measured, figure)) is not None):
             # A section with a hundred images has counts alone, which are percentages.
-            found = f"{100 * count / measured.n:.1f} ({count})" in text or (measured.n == 100 and f" {count} " in text)
+            # Those of the protocol have the interval in the same parentheses.
+            shown = f"{100 * count / measured.n:.1f} ({count}"
+            found = f"{shown})" in text or f"{shown};" in text or (measured.n == 100 and f" {count} " in text)
             assert found, f"{count} of {measured.n} is not in {measured.link}"
 
 
