@@ -49,7 +49,7 @@ def _parse() -> argparse.Namespace:
         "--frontier",
         type=Path,
         metavar="FILE",
-        help="also draw certified and round-trip accuracy against GFLOPs per image, as SVG, PNG or PDF by the suffix",
+        help="also draw certified, round-trip and detection accuracy against GFLOPs per image, as SVG, PNG or PDF",
     )
     add("--over-seeds", action="store_true", help="one row for runs that differ in the seed alone: mean and spread")
     add(

@@ -18,7 +18,7 @@ from mrcert_pl.results.labels import grouped, patch_text
 from mrcert_pl.results.pareto import Point, compared, frontier, priced
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.drawing import INK, EmbeddedImage, drawing, embedded, error_bars, look, percent_ticks
-from mrcert_pl.views.words import TITLES_COMPARED, bar_words, gflops_text, percent
+from mrcert_pl.views.words import ALL_TITLES, bar_words, gflops_text, percent
 
 # The kinds of files, and the metadata that would differ between two runs.
 _UNSAID: dict[str, Any] = {"svg": {"Date": None}, "png": {}, "pdf": {"CreationDate": None}}
@@ -40,7 +40,7 @@ def against_cost(group: Sequence[Point]) -> EmbeddedImage:
     """The figure of one group of :func:`mrcert_pl.results.pareto.priced`."""
     with drawing(_WIDTH, _height(group)) as figure:
         _draw(figure, [group])
-        best = [f"{TITLES_COMPARED[name]}: {_in_words(group, name)}" for name in compared(group)]
+        best = [f"{ALL_TITLES[name]}: {_in_words(group, name)}" for name in compared(group)]
         words = f"Pareto front. {'; '.join(best)}."
         return embedded(figure, f"Accuracy against GFLOPs per image, {title_of(group)}. {words}", words)
 
@@ -116,7 +116,7 @@ def _draw_panel(axis: Axes, group: Sequence[Point], name: str, looks: Mapping[st
     span = max(max(costs) / min(costs), _LEAST_RANGE)
     end = max(costs) * span**_RIGHT
     axis.set(xscale="log", xlim=(min(costs) / span**_LEFT, end), xlabel="GFLOPs per image")
-    axis.set_title(f"{TITLES_COMPARED[name]} accuracy", loc="left", fontsize=9)
+    axis.set_title(f"{ALL_TITLES[name]} accuracy", loc="left", fontsize=9)
     axis.xaxis.set_major_locator(LogLocator(subs=(1,) if span > _FEW_NUMBERS else (1, 2, 5)))
     axis.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x:g}"))
     axis.xaxis.set_minor_formatter(NullFormatter())

@@ -2,7 +2,6 @@
 
 from collections.abc import Callable, Sequence
 
-from mrcert_pl.results.pareto import COMPARED
 from mrcert_pl.results.schema import (
     ADVERSARIAL,
     Accuracy,
@@ -22,7 +21,6 @@ _DETECTION = {
     "harmful_alerts": "harmful alerts",
 }
 TITLES_OF_CROSSING = {"clean": "clean", **_DETECTION}
-TITLES_COMPARED = {name: (TITLES | _DETECTION)[name] for name in COMPARED}
 _ATTACKED = {ADVERSARIAL: "adv. certified"}
 ALL_TITLES = TITLES | _ATTACKED | _DETECTION
 

@@ -7,7 +7,7 @@ from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.views.frontier import against_cost, title_of
 from mrcert_pl.views.page.accuracy import result_cell
 from mrcert_pl.views.page.parts import Number, Section, Table
-from mrcert_pl.views.words import TITLES_COMPARED, gflops_text
+from mrcert_pl.views.words import ALL_TITLES, gflops_text
 
 _TEXT = [
     "GFLOPs per image: the image encoded once, and all mutants that were evaluated for it; a multiplication and an "
@@ -29,14 +29,14 @@ def cost_sections(results: Sequence[AnyResult]) -> list[Section]:
 
 
 def _table(group: Sequence[Point]) -> Table:
-    header = ["configuration", "GFLOPs per image", *(TITLES_COMPARED[name] for name in compared(group)), "on the front"]
+    header = ["configuration", "GFLOPs per image", *(ALL_TITLES[name] for name in compared(group)), "on the front"]
     caption = f"{title_of(group)}: numbered as in the figure, accuracy in %"
     return Table(caption, header, [_row(point, group) for point in group])
 
 
 def _row(point: Point, group: Sequence[Point]) -> list[str | Number]:
     names = compared(group)
-    best = [TITLES_COMPARED[name] for name in names if point in frontier(group, name)]
+    best = [ALL_TITLES[name] for name in names if point in frontier(group, name)]
     name = f"{point.number}: {point.base}, {point.label}"
     numbers = [result_cell(point.result, accuracy) for accuracy in names]
     return [name, gflops_text(point.gflops), *numbers, ", ".join(best)]
