@@ -74,7 +74,7 @@ class WindowedViT(MirroringModel, TokenViT):
         self.split = split
         # The numbers of the tokens of each window, in the order of the token grid.
         numbers = torch.arange(self.tokens, device="cpu").view(self.grid[0], height, self.grid[1], width)
-        numbers = numbers.transpose(1, 2).reshape(self.windows, -1)
+        numbers = numbers.transpose(1, 2).reshape(self.windows, -1).contiguous()
         self.register_buffer("_window_tokens", numbers, persistent=False)
 
     @abstractmethod
