@@ -106,7 +106,7 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     facts = {"mutants": mutants, "model": subject.name, "patch": subject.patch_setting}
     yield (
         _LABELLING,
-        labelling_methods(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget),
+        labelling_methods(model, lattice, images[: cfg.images], lazy, cfg.sample, cfg.token_budget, cfg.backend),
         facts | {"images": cfg.images},
     )
     if n := cfg.train_batch:

@@ -1,6 +1,7 @@
 """Methods to label the mutants of images: as published, and by the engine."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial, reduce
 from itertools import combinations_with_replacement
@@ -28,6 +29,7 @@ def labelling_methods(
     defenders: Sequence[Defender[Any]],
     sample: int,
     token_budget: int | None = None,
+    backend: str | None = None,
 ) -> list[Method]:
     """Return the methods; the first one is the reference.
 
@@ -36,6 +38,7 @@ def labelling_methods(
     - *full forward per tuple*: the same without sharing the encoding;
     - *distinct unions*: as published, but once for every distinct union;
     - *engine, all mutants*: all distinct unions by the mutant engine, at the cost of the visible tokens;
+    - *engine, compiled*: the same with ``torch.compile``; the warm-up round compiles;
     - *mrcert: label* and so on: the mutants that a defender queries for an output level.
 
     Args:
@@ -45,6 +48,7 @@ def labelling_methods(
         defenders: Defenders that query lazily; none if the labels of the model mean nothing.
         sample: Number of dense forward passes that are timed instead of all of them.
         token_budget: Token budget of the engine.
+        backend: Backend of ``torch.compile``; ``None``: no compilation.
     """
     tuples = list(combinations_with_replacement(lattice.masks, lattice.order))
     drawn = [reduce(or_, tuples[i]) for i in torch.randint(len(tuples), (sample,)).tolist()]
@@ -72,12 +76,18 @@ def labelling_methods(
 
         return work
 
+    def compiled_engine() -> tuple[float, float]:
+        with compiled(model, backend):
+            return engine(Everything())()
+
     methods = [
         Method("as published", partial(classified, every), 1, len(tuples) / sample, sample),
         Method("full forward per tuple", whole, 1, len(tuples) / sample, sample),
         Method("distinct unions", partial(classified, distinct), 1, len(lattice) / sample, sample),
         Method("engine, all mutants", engine(Everything()), len(images)),
     ]
+    if backend is not None:
+        methods.append(Method("engine, compiled", compiled_engine, len(images)))
     for defender in defenders:
         for output in _OUTPUTS:
             name = f"{defender.name}: {output.value.replace('_', ' ')}"
@@ -96,6 +106,20 @@ class Everything:
 
     def next_queries(self, table: Any) -> Any:
         return ~table.evaluated
+
+
+@contextmanager
+def compiled(model: Any, backend: str | None) -> Iterator[None]:
+    """Compile the blocks that label mutants, once for any number of tokens and of mutants."""
+    if backend is None:
+        yield
+        return
+    # Without the checks of classify_mutants, on whose results a program can't depend.
+    model.classify_windows = torch.compile(model.classify_windows, dynamic=True, backend=backend)
+    try:
+        yield
+    finally:
+        del model.classify_windows
 
 
 def _without_gradients(method: Method) -> Method:

@@ -1,8 +1,7 @@
 """Images per second of the mutant engine and a defender, within a limit of time."""
 
 import time
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,7 +9,7 @@ import torch
 from torch import Tensor
 
 from benchmarks.machine import Machine
-from benchmarks.methods import Everything
+from benchmarks.methods import Everything, compiled
 from mrcert_pl.defenders import Defender
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.models.flops import TableFlops
@@ -59,7 +58,7 @@ def throughput(
     flops = float(TableFlops(model, lattice.hidden).per_image(torch.ones(1, len(lattice), dtype=torch.bool)).sum())
     evaluator = MutantEvaluator(model, lattice)
     figures = {"mutants": len(lattice), "tflop_per_image": flops / 1e12, "peak_tflops": machine.peak_flops / 1e12}
-    with _compiled(model, load.backend):
+    with compiled(model, load.backend):
         warm_up, _ = machine.timed(lambda: _verdicts(evaluator, defender, machine, load.batch))
         keep({**figures, "warm_up_seconds": warm_up, "images": 0})
         machine.forget_peak_memory()
@@ -92,16 +91,3 @@ def _verdicts(evaluator: MutantEvaluator, defender: Defender[Any], machine: Mach
         table = evaluator.evaluate(images, Everything())
     seconds, _ = machine.timed(lambda: defender.decide(table))
     return seconds
-
-
-@contextmanager
-def _compiled(model: Any, backend: str | None) -> Iterator[None]:
-    """Compile what labels mutants; the number of tokens and of mutants may change from call to call."""
-    if backend is None:
-        yield
-        return
-    model.classify_mutants = torch.compile(model.classify_mutants, dynamic=True, backend=backend)
-    try:
-        yield
-    finally:
-        del model.classify_mutants

@@ -45,9 +45,9 @@ FIELDS = ("label", "certified", "round_trip", "case", "witness", "certified_patc
 def public(name: str) -> Any:
     found: Any = mrcert_pl
     for part in name.split("."):
-        # A package is loaded before it is an attribute.
-        if part.islower() and found is mrcert_pl and "." in name:
-            importlib.import_module(f"mrcert_pl.{part}")
+        # A module is loaded before it is an attribute.
+        if not hasattr(found, part):
+            importlib.import_module(f"{found.__name__}.{part}")
         found = getattr(found, part)
     return found
 

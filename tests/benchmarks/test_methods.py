@@ -57,6 +57,19 @@ def test_methods_count_their_mutants_and_operations(tiny_vit: ViTSRF, lattice: U
     assert all(0 < row.of_peak < 10 and row.seconds > 0 for row in rows.values())
 
 
+def test_the_compiled_engine_labels_as_many_mutants(tiny_vit: ViTSRF) -> None:
+    lattice = covering_lattice(tiny_vit.grid, tiny_vit.window_px, PatchSpec(32), order=1)
+    *_, engine, compiled = labelling_methods(
+        tiny_vit, lattice, torch.rand(1, 3, 224, 224), [], sample=1, backend="eager"
+    )
+    assert (engine.name, compiled.name) == ("engine, all mutants", "engine, compiled")
+    torch._dynamo.utils.counters.clear()
+    assert compiled.work() == engine.work()
+    assert torch._dynamo.utils.counters["frames"]["ok"] >= 1
+    assert not torch._dynamo.utils.counters["graph_break"]
+    assert "classify_windows" not in vars(tiny_vit)
+
+
 def test_the_full_forward_is_one_dense_forward_pass_for_each_tuple(tiny_vit: ViTSRF, lattice: UnionLattice) -> None:
     seen = []
 

@@ -39,12 +39,14 @@ def fit(folder: Path, epochs: int, resume: Path | None = None, plugin: TorchChec
     return trainer
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty:UserWarning")
 def test_checkpoints_come_back_and_training_goes_on_from_them(tmp_path: Path) -> None:
     fit(tmp_path, epochs=2)
     assert sorted(file.name for file in tmp_path.iterdir()) == ["last.ckpt", "previous.ckpt"]
     assert fit(tmp_path, epochs=3, resume=tmp_path / "last.ckpt").global_step == 12
 
 
+@pytest.mark.filterwarnings("ignore:Checkpoint directory .* is not empty:UserWarning")
 def test_a_writer_that_was_chosen_stays(tmp_path: Path) -> None:
     class Mine(TorchCheckpointIO):
         pass
@@ -58,7 +60,8 @@ def test_a_full_disk_leaves_the_earlier_checkpoint(tmp_path: Path, monkeypatch: 
     WholeCheckpointIO().save_checkpoint({"epoch": 1}, path)
 
     def full(partial: Path, content: bytes) -> int:
-        partial.open("wb").write(content[:10])
+        with partial.open("wb") as file:
+            file.write(content[:10])
         raise OSError(28, "No space left on device", str(partial))
 
     monkeypatch.setattr(Path, "write_bytes", full)

@@ -85,7 +85,8 @@ def test_verdicts_on_an_attacked_set_are_drawn_below_its_images(
         untrained(*evaluate, f"paths.output_dir={source}")
         output = capsys.readouterr().out
         (sheet,) = Path(source).rglob("contact_sheet.png")
-        heights.append(Image.open(sheet).height)
+        with Image.open(sheet) as drawn:
+            heights.append(drawn.height)
         assert ("without the originals; imagenette: there is no folder" in output) == (source == "imagenette")
     assert heights[0] == 1.5 * heights[1]
 

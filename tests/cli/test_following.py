@@ -1,6 +1,7 @@
 """The command that follows a run shares its settings."""
 
 import shlex
+from pathlib import Path
 
 import pytest
 from composition import composed
@@ -41,6 +42,8 @@ def test_an_attacked_set_is_followed_by_a_training_on_its_source() -> None:
     assert command_line(cfg, "train.py") == "python train.py dataset=imagenette model=vit_srf patch=16"
 
 
-def test_a_search_path_is_shared() -> None:
+def test_a_search_path_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    Path("mine").mkdir()
     cfg = composed("train", "hydra.searchpath=[file://mine]")
     assert "hydra.searchpath=[file://mine]" in shlex.split(command_line(cfg, "eval.py"))

@@ -68,7 +68,8 @@ def test_images_come_back_to_the_bit_as_test_images(tmp_path: Path) -> None:
     assert [*batch.path] == ["digits/3", "digits/7"]
     assert data.description.name == "digits, attacked"
     assert data.description.attacked == "digits"
-    assert Image.open(tmp_path / "3.png").size == (8, 6)
+    with Image.open(tmp_path / "3.png") as written:
+        assert written.size == (8, 6)
     with pytest.raises(DataError, match="no training and validation images"):
         data.split("train")
 

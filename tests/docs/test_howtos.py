@@ -6,9 +6,11 @@ import subprocess
 import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hydra import compose, initialize_config_dir
 from pages import ROOT, commands, titled, write_files
 from PIL import Image
@@ -165,6 +167,46 @@ def test_the_new_model_plays_its_roles(patch_encoder: Path) -> None:
     model = importlib.import_module("patch_encoder").PatchEncoder(num_classes=5)
     assert isinstance(model, GridModel)
     assert isinstance(model, TrainableModel)
+
+
+@pytest.fixture
+def hf_dinov3(patch_encoder: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """The module of the page with DINOv3."""
+    pytest.importorskip("transformers", reason="transformers is not installed")
+    yield importlib.import_module("hf_dinov3")
+    monkeypatch.delitem(sys.modules, "hf_dinov3", raising=False)
+
+
+def test_a_model_of_hugging_face(hf_dinov3: Any) -> None:
+    model = hf_dinov3.DINOv3(5, (64, 64), 32, 2, 2).eval()
+    images, image = torch.rand(2, 3, 64, 64), torch.arange(2)
+    hidden = torch.zeros(2, 16, dtype=torch.bool)
+    with torch.no_grad():
+        torch.testing.assert_close(model.classify_mutants(model.encode(images), image, hidden), model(images))
+        hidden[:, [1, 6, 7]] = True
+        pixels = hidden.view(2, 1, 4, 4).repeat_interleave(16, 2).repeat_interleave(16, 3)
+        features, masked = model.encode(images), model.encode(images.masked_fill(pixels, torch.nan))
+        logits = model.classify_mutants(features, image, hidden)
+        assert torch.equal(logits, model.classify_mutants(masked, image, hidden))
+        assert torch.equal(model.classify_visible(features, hidden), model.classify_visible(masked, hidden))
+        torch.testing.assert_close(model.classify_visible(features, hidden), logits)
+        assert not torch.allclose(model.classify_mutants(features.flip(1), image, hidden), logits)
+    assert isinstance(model, GridModel)
+    assert isinstance(model, TrainableModel)
+
+
+def test_a_model_of_hugging_face_trains_and_certifies(command: Command, hf_dinov3: Any, tmp_path: Path) -> None:
+    weights = tmp_path / "weights"
+    hf_dinov3.DINOv3(5, (224, 224), 32, 2, 2).vit.save_pretrained(weights)
+    few = ["dataset.limit=16", "recipe.batch_size=8", "trainer.max_epochs=1", "callbacks.mutant_predictions.images=2"]
+    small = ["dataset=digits", "trainer=cpu", "model.dim=32", "model.depth=2", "model.heads=2"]
+    for words in commands(ROOT / "docs/howto/backbone.md"):
+        if "model=hf_dinov3" in words:
+            here = [word for word in words if word.partition("=")[0] not in ("dataset", "model.pretrained")]
+            more = [*few, f"model.pretrained={weights}"] if words[0] == "train" else ["dataset.limit=2"]
+            command(*here, *small, *more)
+    (run,) = find_runs([Path("outputs")])
+    assert run.result.mutants.sizes["windows"] == 196
 
 
 def test_python_is_enough(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]) -> None:

@@ -128,7 +128,8 @@ def test_photos_of_every_mode_and_size(mode: str, ending: str, checkpoint: Path,
     image.save(path)
     guard = Guard.from_checkpoint(checkpoint)
     by_path, by_string = guard([path, str(path)])
-    (opened,) = guard(Image.open(path))
+    with Image.open(path) as photo:
+        (opened,) = guard(photo)
     assert comparable(by_path) == comparable(by_string)
     assert by_path.image == str(path)
     assert comparable(opened) | {"image": str(path)} == comparable(by_path)

@@ -66,6 +66,7 @@ def torchmetrics_sum(metric: CertifiedDetectionAccuracy) -> object:
     return dim_zero_sum
 
 
+@pytest.mark.filterwarnings("ignore:The ``compute`` method of metric:UserWarning")
 def test_no_images_have_no_accuracy() -> None:
     assert all(value.isnan() for name, value in CertifiedDetectionAccuracy().compute().items() if name != "n")
 

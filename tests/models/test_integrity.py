@@ -125,6 +125,7 @@ def test_integers_in_place_of_weights_are_refused() -> None:
         restore(MODEL, Checkpoint(Path("a.ckpt"), ORIGIN, weights))
 
 
+@pytest.mark.filterwarnings("ignore:Validating sparse tensor invariants:UserWarning")
 def test_entries_that_are_no_tensors_are_refused(tmp_path: Path) -> None:
     whole = {"model.mean": 3, "model.sparse": torch.zeros(2).to_sparse()}
     for name in whole:

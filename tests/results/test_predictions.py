@@ -14,7 +14,8 @@ def test_both_files_have_every_row_from_the_moment_it_was_added(tmp_path: Path) 
         for number, each in enumerate((prediction(), BROKEN), start=1):
             files.add(each)
             lines = [json.loads(line) for line in files.lines.read_text().splitlines()]
-            table = list(csv.DictReader(files.table.open(newline="")))
+            with files.table.open(newline="") as opened:
+                table = list(csv.DictReader(opened))
             assert len(lines) == len(table) == number
     first, second = lines
     assert (first["image"], first["witness"], first["certified"], first["error"]) == (

@@ -12,7 +12,13 @@ from mrcert_pl.views.figures import Panel, draw_contact_sheet, draw_defence, dra
 
 
 def colours(path: Path) -> np.ndarray:
-    return np.asarray(Image.open(path).convert("RGB")).astype(int).reshape(-1, 3)
+    return opened(path).reshape(-1, 3)
+
+
+def opened(path: Path) -> np.ndarray:
+    """Colours of an image file, row by row."""
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB")).astype(int)
 
 
 def coloured(pixels: np.ndarray, channel: int) -> int:
@@ -35,7 +41,7 @@ def test_a_drawing_shows_the_hidden_pixels_and_the_map(tmp_path: Path) -> None:
 def test_without_witness_and_map_it_is_the_image_alone(tmp_path: Path) -> None:
     wide = draw_verdict(tmp_path / "wide.png", np.zeros((8, 8, 3)), "", np.ones((8, 8), dtype=bool))
     alone = draw_verdict(tmp_path / "alone.png", np.zeros((8, 8, 3)), "")
-    assert Image.open(wide).width == 2 * Image.open(alone).width
+    assert opened(wide).shape[1] == 2 * opened(alone).shape[1]
 
 
 def test_hidden_pixels_are_outlined_on_the_image(tmp_path: Path) -> None:
@@ -56,7 +62,7 @@ def test_a_contact_sheet_has_an_image_above_the_other(tmp_path: Path) -> None:
     red, blue = (np.eye(3)[channel] * np.ones((8, 8, 1)) for channel in (0, 2))
     columns = [[Panel("3", red), Panel("8", blue)]] * 2
     sheet = draw_contact_sheet(tmp_path / "sheet.png", columns, ["before", "after"])
-    pixels = np.asarray(Image.open(sheet).convert("RGB")).astype(int)
+    pixels = opened(sheet)
     above, below = np.array_split(pixels.reshape(len(pixels), -1, 3), 2)
     assert coloured(above.reshape(-1, 3), 0) > 1000 > coloured(above.reshape(-1, 3), 2)
     assert coloured(below.reshape(-1, 3), 2) > 1000 > coloured(below.reshape(-1, 3), 0)
@@ -93,5 +99,5 @@ def test_a_defence_has_a_row_for_originals_where_all_are_there(tmp_path: Path) -
     heights = []
     for original in (None, image):
         examples = [DefenceExample(Example(row(0), image), image, patch, original)]
-        heights.append(Image.open(draw_defence(tmp_path / "sheet.png", examples, ["cat", "dog"])).height)
+        heights.append(len(opened(draw_defence(tmp_path / "sheet.png", examples, ["cat", "dog"]))))
     assert heights[1] == pytest.approx(1.5 * heights[0], abs=1)

@@ -2,6 +2,7 @@
 
 from mrcert_pl.models.ablated_vit import AblatedViT
 from mrcert_pl.models.black_box import BlackBox
+from mrcert_pl.models.export import export_encoder, export_mutants
 from mrcert_pl.models.masked_vit import MaskedViT
 from mrcert_pl.models.protocols import (
     AblatableModel,
@@ -32,6 +33,8 @@ __all__ = [
     "ViTSRF",
     "WrappedClassifier",
     "build",
+    "export_encoder",
+    "export_mutants",
     "names",
     "register",
 ]

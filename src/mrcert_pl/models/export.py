@@ -1,12 +1,13 @@
-"""Programs of ``torch.export``: the encoder, and the classifier of mutants that show one number of windows."""
+"""Programs of ``torch.export``: the encoder, and the classifier of mutants."""
 
 import torch
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Float, Int
 from torch import Tensor, nn
 from torch.export import Dim, ExportedProgram
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.models.windowed_vit import WindowedViT, visible_first
+from mrcert_pl.models.vit_srf import ViTSRF
+from mrcert_pl.models.windowed_vit import WindowedViT
 
 
 class _Encoder(nn.Module):
@@ -21,52 +22,54 @@ class _Encoder(nn.Module):
 
 
 class _Mutants(nn.Module):
-    """:meth:`WindowedViT.classify_mutants` without its checks, whose results a program can't depend on."""
+    """:meth:`WindowedViT.classify_windows` as a module's call."""
 
-    def __init__(self, model: WindowedViT, visible: int) -> None:
+    def __init__(self, model: WindowedViT) -> None:
         super().__init__()
         self.model = model
-        self.visible = visible
+        self.merges = isinstance(model, ViTSRF) and model.hidden_tokens == "zero"
 
     def forward(
         self,
         features: Float[Tensor, "image window token dim"],
         image: Int[Tensor, " mutant"],
-        hidden: Bool[Tensor, "mutant window"],
+        window: Int[Tensor, "mutant visible"],
     ) -> Float[Tensor, "mutant class"]:
-        return self.model.classify_windows(features, image, visible_first(hidden)[:, : self.visible])
+        # Without a mask, ViT-SRF branches on whether a window is hidden; a program can't.
+        shown = torch.ones_like(window, dtype=torch.bool) if self.merges else None
+        return self.model.classify_windows(features, image, window, shown)
 
 
+@torch.no_grad()
 def export_encoder(model: WindowedViT) -> ExportedProgram:
-    """Export ``encode``, for any number of images.
+    """Export ``encode``: a program from ``images`` in [0, 1], any number of them, to features.
 
     Raises:
         ConfigurationError: for a model in training mode, or with two views.
     """
-    _check(model)
-    images = torch.rand(2, 3, *model.image_px)
-    return torch.export.export(_Encoder(model), (images,), dynamic_shapes=({0: Dim("images")},))
+    return torch.export.export(_Encoder(model), (_images(model),), dynamic_shapes=({0: Dim("images")},))
 
 
-def export_mutants(model: WindowedViT, visible: int) -> ExportedProgram:
-    """Export ``classify_mutants`` for mutants that show ``visible`` windows each, any number of them.
+@torch.no_grad()
+def export_mutants(model: WindowedViT) -> ExportedProgram:
+    """Export ``classify_mutants``: a program from ``features, image, window`` to logits.
 
-    The program does not check that number: the caller groups mutants by it.
+    ``image`` is the index of the image of each mutant, ``window[mutant, visible]`` the numbers of its visible windows
+    in ascending order. All mutants of a call show the same number of windows; that number and the number of mutants
+    may differ from call to call. The program checks neither order nor range of the numbers.
 
     Raises:
-        ConfigurationError: for a model in training mode, or with two views; for a number of windows that it lacks.
+        ConfigurationError: for a model in training mode, or with two views.
     """
-    _check(model)
-    if not 1 <= visible <= model.windows:
-        raise ConfigurationError(f"visible must be from 1 to the {model.windows} windows, got {visible}")
-    features = model.encode(torch.rand(2, 3, *model.image_px))
-    hidden = (torch.arange(model.windows) >= visible).repeat(3, 1)
-    shapes = ({0: Dim("images")}, {0: Dim("mutants")}, {0: Dim("mutants")})
-    return torch.export.export(
-        _Mutants(model, visible), (features, torch.tensor([0, 1, 0]), hidden), dynamic_shapes=shapes
-    )
+    features = model.encode(_images(model))
+    image = torch.tensor([0, 1, 0], device=features.device)
+    window = torch.zeros(3, 2, dtype=torch.long, device=features.device)
+    shapes = ({0: Dim("images")}, {0: Dim("mutants")}, {0: Dim("mutants"), 1: Dim("visible")})
+    return torch.export.export(_Mutants(model), (features, image, window), dynamic_shapes=shapes)
 
 
-def _check(model: WindowedViT) -> None:
+def _images(model: WindowedViT) -> Float[Tensor, "2 3 height width"]:
+    """Images to trace a program with."""
     if model.training or model.views != "one":
         raise ConfigurationError("a model is exported in evaluation mode with one view; call model.eval()")
+    return torch.rand(2, 3, *model.image_px, device=model.mean.device)

@@ -74,7 +74,7 @@ class WindowedViT(MirroringModel, TokenViT):
         self.split = split
         # The numbers of the tokens of each window, in the order of the token grid.
         numbers = torch.arange(self.tokens, device="cpu").view(self.grid[0], height, self.grid[1], width)
-        numbers = numbers.transpose(1, 2).reshape(self.windows, -1)
+        numbers = numbers.transpose(1, 2).reshape(self.windows, -1).contiguous()
         self.register_buffer("_window_tokens", numbers, persistent=False)
 
     @abstractmethod
@@ -173,9 +173,13 @@ class WindowedViT(MirroringModel, TokenViT):
         features: Float[Tensor, "image window token dim"],
         image: Int[Tensor, " mutant"],
         window: Int[Tensor, "mutant visible"],
+        shown: Bool[Tensor, "mutant visible"] | None = None,
     ) -> Float[Tensor, "mutant class"]:
-        """Logits of mutants in one view by the numbers of their visible windows, in ascending order."""
-        return self._logits(features[image[:, None], window], window, None)
+        """Logits of mutants in one view by the numbers of their visible windows, in ascending order.
+
+        Windows that are not ``shown`` are padding; without it there is none.
+        """
+        return self._logits(features[image[:, None], window], window, shown)
 
     def mirrored(self, hidden: Bool[Tensor, "row window"]) -> Bool[Tensor, "row window"]:
         return hidden.unflatten(1, self.grid).flip(2).flatten(1)
@@ -220,7 +224,7 @@ class WindowedViT(MirroringModel, TokenViT):
         x = torch.cat([prefix, seen[:, :, -per_window:].flatten(1, 2)], dim=1)
         if shown is None:
             return x, None
-        once = x.new_ones(len(x), prefix.shape[1])
+        once = x.new_ones(x.shape[0], prefix.shape[1])
         return x, torch.cat([once, shown.to(x.dtype).repeat_interleave(per_window, dim=1)], dim=1)
 
 

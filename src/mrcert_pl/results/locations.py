@@ -54,7 +54,9 @@ def read_locations(path: Path) -> Locations:
         ResultsError: If the file is missing or damaged.
     """
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # NumPy leaves the file open if it can't read the archive.
+        with path.open("rb") as file:
+            content = np.load(file, allow_pickle=False)
             if not isinstance(content, np.lib.npyio.NpzFile):
                 raise ValueError("not an archive of arrays")
             counts = tuple(content[f"counts_{shape}"] for shape in range(len(content.files) - 2))

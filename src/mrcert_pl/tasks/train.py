@@ -2,6 +2,7 @@
 
 import shutil
 import time
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -206,6 +207,10 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     announce_run(trainer, data, "train", settings.model.name, None, run.folder)
     announce_training(model, len(data.split("train").records), epochs, trainer)
     best = _best(callbacks)
+    if resumed is not None:
+        # It finds its own checkpoints in its folder, or chooses its best one anew in another folder.
+        for notice in ("Checkpoint directory .* exists and is not empty", "The dirpath has changed"):
+            warnings.filterwarnings("ignore", message=notice)
     started = time.perf_counter()
     try:
         trainer.fit(module, data, ckpt_path=resumed)

@@ -183,7 +183,8 @@ def _maps(path: Path) -> Mapping[str, np.ndarray] | None:
     if not path.exists():
         return None
     try:
-        with np.load(path, allow_pickle=False) as content:
+        # NumPy leaves the file open if it can't read the archive.
+        with path.open("rb") as file, np.load(file, allow_pickle=False) as content:
             maps = {name: content[name] for name in content.files}
     except Exception as error:
         # The zip and array readers raise anything, by the byte that is damaged.
