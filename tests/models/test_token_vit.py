@@ -5,6 +5,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from packaging.version import Version
 from timm.models.beit import Beit
 from torch import Tensor, nn
 
@@ -108,6 +109,8 @@ def test_with_nothing_hidden_it_is_timms_forward(backbone: str, arguments: dict[
 def test_the_fast_path_is_the_dense_reference(
     backbone: str, arguments: dict[str, Any], window: tuple[int, int]
 ) -> None:
+    if "rope_mixed" in backbone and Version(timm.__version__) < Version("1.0.31"):
+        pytest.skip("learned rotations of timm before 1.0.31 have no float64")
     model = noisy(MaskedViT, backbone, arguments, window=window).double()
     images, hidden = torch.rand(5, 3, *model.image_px).double(), unions(model, 5)
     expected = dense_logits(model, images, hidden)
