@@ -15,8 +15,6 @@ import pytest
 from mrcert_pl.cli import main
 from mrcert_pl.cli.completion import candidates
 
-needs_bash = pytest.mark.skipif(shutil.which("bash") is None, reason="needs bash")
-
 
 def of(line: str) -> list[str]:
     return candidates(line, main._COMMANDS)
@@ -67,7 +65,7 @@ def test_the_script_and_another_shell(command: Callable[..., None], capsys: pyte
     for shell in ((), ("tcsh",)):
         with pytest.raises(SystemExit, match="2"):
             command("--completion", *shell)
-        assert capsys.readouterr().err == "error: mrcert --completion takes a shell: bash\n"
+        assert capsys.readouterr().err == "error: mrcert --completion takes a shell: bash, zsh, fish\n"
 
 
 def test_hydras_own_completion_is_not_offered(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
@@ -76,30 +74,49 @@ def test_hydras_own_completion_is_not_offered(command: Callable[..., None], caps
     assert 'error: mrcert completes all its commands:  eval "$(mrcert --completion bash)"' in capsys.readouterr().err
 
 
-@pytest.fixture
-def shell(tmp_path: Path) -> Iterator[Callable[[str], str]]:
-    """An interactive bash with mrcert on its path: from typed keys to the line that they become."""
+LINES = {
+    "mrcert ev": "mrcert eval",
+    "mrcert audit n": "mrcert audit numerics",
+    "mrcert eval defender=mrcert_sh": "mrcert eval defender=mrcert_sharp",
+    "mrcert eval -m defender=mrcert,vot_": "mrcert eval -m defender=mrcert,vot_sharp",
+    "mrcert train srf_": "mrcert train srf_checkpoint=",
+    "mrcert eval checkpoint=wei": "mrcert eval checkpoint=weights.ckpt",
+    "mrcert report wei": "mrcert report weights.ckpt",
+}
+
+
+def environment_in(tmp_path: Path) -> dict[str, str]:
+    """The environment of a shell with mrcert on its path and a file to complete."""
     program = tmp_path / "mrcert"
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" -m mrcert_pl.cli.main "$@"\n')
     program.chmod(0o755)
     (tmp_path / "weights.ckpt").touch()
     (tmp_path / "inputrc").write_text("set enable-bracketed-paste off\nset horizontal-scroll-mode off\n")
-    environment = {
+    return {
         **os.environ,
         "PATH": f"{tmp_path}:{os.environ['PATH']}",
         "PYTHONPATH": os.pathsep.join(sys.path),
         "PS1": "$ ",
         "TERM": "dumb",
+        "HOME": str(tmp_path),
         "INPUTRC": str(tmp_path / "inputrc"),
     }
+
+
+@pytest.fixture(params=[("bash", "--norc", "--noprofile", "-i"), ("zsh", "-f", "-i")], ids=lambda words: words[0])
+def shell(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Callable[[str], str]]:
+    """An interactive shell: from typed keys to the line that they become."""
+    name, *flags = request.param
+    if shutil.which(name) is None:
+        pytest.skip(f"needs {name}")
     ours, theirs = pty.openpty()
-    bash = subprocess.Popen(
-        ["bash", "--norc", "--noprofile", "-i"],
+    running = subprocess.Popen(
+        [name, *flags],
         stdin=theirs,
         stdout=theirs,
         stderr=theirs,
         cwd=tmp_path,
-        env=environment,
+        env=environment_in(tmp_path),
         start_new_session=True,
     )
     os.close(theirs)
@@ -116,20 +133,30 @@ def shell(tmp_path: Path) -> Iterator[Callable[[str], str]]:
         os.write(ours, f"{keys}\t\x01echo '<'\x05'>'\n".encode())
         return until(">\r\n").rpartition("<")[2].rpartition(">")[0].strip()
 
-    os.write(ours, b'eval "$(mrcert --completion bash)"; echo re""ady\n')
+    os.write(ours, f'eval "$(mrcert --completion {name})"; echo re""ady\n'.encode())
     until("ready\r\n")
     yield completed
-    bash.kill()  # an interactive bash ignores SIGTERM
-    bash.wait(timeout=30)
+    running.kill()  # an interactive shell ignores SIGTERM
+    running.wait(timeout=30)
     os.close(ours)
 
 
-@needs_bash
-def test_bash_completes_commands_settings_values_and_files(shell: Callable[[str], str]) -> None:
-    assert shell("mrcert ev") == "mrcert eval"
-    assert shell("mrcert audit n") == "mrcert audit numerics"
-    assert shell("mrcert eval defender=mrcert_sh") == "mrcert eval defender=mrcert_sharp"
-    assert shell("mrcert eval -m defender=mrcert,vot_") == "mrcert eval -m defender=mrcert,vot_sharp"
-    assert shell("mrcert train srf_") == "mrcert train srf_checkpoint="
-    assert shell("mrcert eval checkpoint=wei") == "mrcert eval checkpoint=weights.ckpt"
-    assert shell("mrcert report wei") == "mrcert report weights.ckpt"
+def test_a_shell_completes_commands_settings_values_and_files(shell: Callable[[str], str]) -> None:
+    assert {line: shell(line) for line in LINES} == LINES
+
+
+@pytest.mark.skipif(shutil.which("fish") is None, reason="needs fish")
+def test_fish_completes_commands_settings_values_and_files(tmp_path: Path) -> None:
+    asked = "; echo next; ".join(f"complete -C '{line}'" for line in LINES)
+    script = f"mrcert --completion fish | source; {asked}"
+    environment = environment_in(tmp_path)
+    done = subprocess.run(
+        ["fish", "--no-config", "-c", script],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
+    words = [answer.split() for answer in done.stdout.split("next\n")]
+    assert words == [[line.rpartition(" ")[2]] for line in LINES.values()], done.stderr

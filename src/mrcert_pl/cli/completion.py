@@ -1,11 +1,11 @@
-"""Completion of ``mrcert`` in bash: commands, groups and their options, settings and values."""
+"""Completion of ``mrcert`` in bash, zsh and fish: commands, groups and their options, settings and values."""
 
 from collections.abc import Iterable, Iterator, Sequence
 
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.configuration import CONF_DIR
 
-SCRIPT = """\
+_BASH = """\
 _mrcert() {
     local line="${COMP_LINE:0:COMP_POINT}" found
     # bash divides words at "=": the part before it stays on the line.
@@ -16,7 +16,29 @@ _mrcert() {
 }
 complete -o default -o nospace -F _mrcert mrcert
 """
-"""Script that ``mrcert --completion bash`` prints. Without candidates bash completes file names."""
+_ZSH = """\
+(( $+functions[compdef] )) || { autoload -Uz compinit && compinit }
+_mrcert() {
+    local -a found=("${(@f)$(mrcert --complete "${(j: :)words[1,CURRENT-1]} $PREFIX" 2>/dev/null)}")
+    found=(${found:#})
+    if (( $#found )); then
+        compadd -Q -S '' -- $found
+    else
+        compset -P '*='
+        _files
+    fi
+}
+compdef _mrcert mrcert
+"""
+_FISH = """\
+function __mrcert_candidates
+    mrcert --complete (commandline -cp | string collect) 2>/dev/null | string trim --right
+end
+complete -c mrcert -f -n 'test (count (__mrcert_candidates)) -gt 0' -a '(__mrcert_candidates)'
+complete -c mrcert -F -n 'test (count (__mrcert_candidates)) -eq 0'
+"""
+SCRIPTS = {"bash": _BASH, "zsh": _ZSH, "fish": _FISH}
+"""Scripts that ``mrcert --completion SHELL`` prints. Without candidates a shell completes file names."""
 
 _FLAGS = ("--help", "--multirun", "--cfg", "--resolve", "--info", "--hydra-help")
 

@@ -53,15 +53,15 @@ def _run() -> None:
 
 
 def _complete(flag: str, argument: str = "", *others: str) -> None:
-    """Print the script of ``--completion bash``, or the candidates that it asks for."""
+    """Print the script of ``--completion SHELL``, or the candidates that it asks for."""
     from mrcert_pl.cli import completion
 
     if flag == "--complete":
         print("".join(f"{candidate}\n" for candidate in completion.candidates(argument, _COMMANDS)), end="")
-    elif argument == "bash":
-        print(completion.SCRIPT, end="")
+    elif argument in completion.SCRIPTS:
+        print(completion.SCRIPTS[argument], end="")
     else:
-        print("error: mrcert --completion takes a shell: bash", file=sys.stderr)
+        print(f"error: mrcert --completion takes a shell: {', '.join(completion.SCRIPTS)}", file=sys.stderr)
         sys.exit(2)
 
 
@@ -80,7 +80,7 @@ def _usage(only: str = "") -> str:
             "usage: mrcert COMMAND [settings]\n",
             *lines,
             "\nmrcert COMMAND --help lists its settings; mrcert --version prints the version.",
-            'Completion in bash:  eval "$(mrcert --completion bash)"',
+            'Completion:  eval "$(mrcert --completion bash)", or zsh; in fish: mrcert --completion fish | source',
         ]
     )
 
