@@ -101,7 +101,8 @@ def test_train_then_evaluate_with_every_defender_then_report(
         patch.setattr("mrcert_pl.views.plan._cost", lambda row: f"gflops {row.gflops}")
         command("plan", *TINY, "patch=32", "strides=[1]", "budget.seconds=null")
     planned = re.findall(r"[\d.]+", capsys.readouterr().out.split("gflops [")[1].split("]")[0])
-    verdict, _, round_trip = map(float, planned)
+    detection, verdict, _, round_trip = map(float, planned)
+    assert 0 < detection < verdict
     assert results["patchcure"]["gflops_per_image"] == pytest.approx(verdict, abs=1e-6)
     assert results["mrcert"]["gflops_per_image"] == pytest.approx(round_trip, abs=1e-6)
     assert 0 < results["undefended"]["gflops_per_image"] < verdict
