@@ -12,7 +12,7 @@ cd "$(dirname "$0")/.."
 folder=${VERSIONS:-build/versions}
 names=("$@")
 [ $# -gt 0 ] || names=(lowest-3.10 newest-3.12 newest-3.13)
-# All but commands in other processes, trainings and the wheel, which take long and use the same libraries.
+# All but most commands, the how-tos and the wheel, which take long and use the same libraries.
 tests=(tests/geometry tests/mutants tests/defenders tests/metrics tests/models tests/attacks tests/training
   tests/verification tests/results tests/data tests/lit tests/callbacks tests/tasks tests/views
   tests/cli/test_configs.py tests/cli/test_instantiate.py tests/cli/test_usage.py tests/cli/test_commands.py)
@@ -31,5 +31,6 @@ for name in "${names[@]}"; do
 import importlib.metadata as m, sys
 names = ("torch", "torchvision", "lightning", "timm", "torchmetrics", "hydra-core", "omegaconf", "numpy", "pydantic")
 print("python", sys.version.split()[0], *(f"{name} {m.version(name)}," for name in names))'
-  "$environment/bin/python" -m pytest -q -n logical --maxprocesses 8 --dist loadfile -p no:cacheprovider "${tests[@]}"
+  # Deprecations of other versions are no failures there.
+  "$environment/bin/python" -m pytest -W default -q -n logical --maxprocesses 8 --dist loadfile -p no:cacheprovider "${tests[@]}"
 done

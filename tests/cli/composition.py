@@ -7,6 +7,20 @@ from omegaconf import DictConfig, open_dict
 import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 
+COMMANDS = (
+    "train",
+    "eval",
+    "predict",
+    "serve",
+    "attack",
+    "plan",
+    "push",
+    "thresholds",
+    "audit_certificates",
+    "audit_numerics",
+)
+"""Configurations that are commands."""
+
 
 def composed(command: str, *overrides: str, folder: str = "run") -> DictConfig:
     """The configuration of a run in a folder, with Hydra's own part."""

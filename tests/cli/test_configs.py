@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 import torch
+from composition import COMMANDS
 from hydra import compose, initialize_config_dir
 from omegaconf import DictConfig, OmegaConf
 from PIL import Image
@@ -43,19 +44,7 @@ def test_no_option_is_forgotten() -> None:
     listed = {Path(group) / f"{option}.yaml" for group, option in OPTIONS}
     # Chosen by the data set or the model.
     rest = {file for file in files - listed if not {"sized", "for", "default"} & {*file.parts}}
-    commands = (
-        "train",
-        "eval",
-        "predict",
-        "serve",
-        "attack",
-        "plan",
-        "push",
-        "thresholds",
-        "audit_certificates",
-        "audit_numerics",
-    )
-    assert rest == {Path(f"{name}.yaml") for name in (*commands, "_subject")}
+    assert rest == {Path(f"{name}.yaml") for name in (*COMMANDS, "_subject")}
 
 
 @pytest.mark.parametrize("command", ["train", "eval"])

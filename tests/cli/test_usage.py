@@ -5,6 +5,7 @@ import shlex
 from collections.abc import Callable
 
 import pytest
+from composition import COMMANDS
 from hydra import compose, initialize_config_dir
 from omegaconf import OmegaConf
 
@@ -12,18 +13,6 @@ import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 
-COMMANDS = (
-    "train",
-    "eval",
-    "predict",
-    "serve",
-    "attack",
-    "plan",
-    "push",
-    "thresholds",
-    "audit_certificates",
-    "audit_numerics",
-)
 # Groups of options; their own settings are in their files.
 GROUPS = {*usage._GROUPS, "paths", "hydra"}
 

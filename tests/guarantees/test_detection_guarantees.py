@@ -8,7 +8,18 @@ import torch
 from reference.patch_game import SMALL_GRIDS, PatchGame, kept_entries, small_lattice
 from torch import Tensor
 
-from mrcert_pl.defenders import ANY_LABEL, NO_LABEL, Detector, HiCert, PatchCensor, PatchGuardPlusPlus, Verdicts
+from mrcert_pl.defenders import (
+    ANY_LABEL,
+    NO_LABEL,
+    Defender,
+    Detector,
+    HiCert,
+    MRCertCascade,
+    PatchCensor,
+    PatchCURE,
+    PatchGuardPlusPlus,
+    Verdicts,
+)
 from mrcert_pl.mutants.table import PredictionTable
 from mrcert_pl.verification import detection as second
 
@@ -94,6 +105,24 @@ def test_the_thresholds_at_the_ends() -> None:
     assert torch.equal(agreement.detects, zero.detects)
     assert (one.alert >= 0).all()
     assert (one.detects == ANY_LABEL).all()
+
+
+@pytest.mark.parametrize("name", ["patchcensor", "hicert", "patchguardpp"])
+@pytest.mark.parametrize("recovery", [PatchCURE(), MRCertCascade()], ids=lambda recovery: recovery.name)
+def test_recovery_after_an_alert(name: str, recovery: Defender[Any]) -> None:
+    """The corollary: the pipeline keeps what both certify; the second certificate alone suffices for double masking."""
+    game = DetectionGame("3 windows, masks of 2", 2, 4)
+    alarm, recovered = of_patches(DETECTORS[name], 1).decide(game.played), recovery.decide(game.played)
+    assert alarm.alert is not None
+    assert alarm.detects is not None
+    assert recovered.certified is not None
+    lost = game.attackable(torch.where(alarm.alert < 0, alarm.label, recovered.label))
+    both = recovered.certified & ((alarm.detects == recovered.label) | (alarm.detects == ANY_LABEL))
+    assert both.any()
+    assert not (both & lost).any()
+    enough = recovery.name == "patchcure" and name != "patchguardpp"
+    assert torch.equal(both, recovered.certified) == enough
+    assert (recovered.certified & lost).any() != enough
 
 
 class SkipsAMask(PatchCensor):

@@ -12,7 +12,7 @@ from mrcert_pl import DatasetSettings, RunSettings, ThresholdSettings, compare_t
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.defenders import build
 from mrcert_pl.defenders.refined import Refined
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import ConfigurationError, DataError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.mutants import MutantEvaluator
@@ -74,6 +74,18 @@ def test_no_test_image_is_opened(run: Run, decisive: Columns, monkeypatch: pytes
 def test_bad_settings(run: Run, decisive: Columns, changed: dict[str, Any], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         compare_thresholds(settings(run("bad"), decisive, **{"defender": "hicert", **changed}))
+
+
+def test_the_refinement_stands_in_the_result(run: Run, decisive: Columns) -> None:
+    result = compare_thresholds(settings(run("stated"), decisive, Refined(build("patchcure"), COARSER, limit=7)))
+    assert {name: result.config[name] for name in ("refine", "refine_limit")} == {"refine": [4], "refine_limit": 7}
+    assert "refine_threshold" not in result.config
+
+
+def test_a_data_set_without_validation_images(run: Run, decisive: Columns, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ImageDataModule, "_members", lambda self, split: [])
+    with pytest.raises(DataError, match="digits has no validation images"):
+        compare_thresholds(settings(run("none"), decisive, build("hicert")))
 
 
 def row(threshold: float, round_trip: int, certified: int, mutants: float) -> ThresholdRow:

@@ -14,11 +14,11 @@ from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantEvaluator
 
+# Names below val/; the others end in _accuracy.
 _NAMES = {
     "certified_detection": "certified_accuracy",
     "certified_ratio": "certified_ratio",
     "alerts": "alerts",
-    "n": "n",
 }
 
 
@@ -91,6 +91,7 @@ class MutantPredictions(Callback):
 
     def on_validation_epoch_end(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         accuracies = self.metric.compute()
-        logged = {f"val/{_NAMES.get(name, name + '_accuracy')}": value for name, value in accuracies.items()}
-        logged.pop("val/n")
+        logged = {
+            f"val/{_NAMES.get(name, f'{name}_accuracy')}": value for name, value in accuracies.items() if name != "n"
+        }
         pl_module.log_dict(logged, prog_bar=True)

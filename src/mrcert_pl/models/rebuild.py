@@ -95,7 +95,7 @@ def _quiet_meta() -> Iterator[None]:
 def _build(origin: Mapping[str, Any], path: Path, given: Any) -> Any:
     kind, config, known = origin.get("model"), origin.get("config"), kinds()
     if isinstance(given, type):
-        known.setdefault(given.__name__, given)
+        known[given.__name__] = given
     if not isinstance(kind, str) or not isinstance(config, Mapping):
         raise CheckpointError(f"{path} is malformed: its description must have model, a name, and config, settings")
     if kind not in known:

@@ -26,7 +26,7 @@ from mrcert_pl.results.schema import (
 )
 from mrcert_pl.tasks.runtime import opened
 from mrcert_pl.tasks.settings import check_number
-from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, load_subject
+from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,7 @@ def _audit_result(
         for name, tried in findings.attacks.items()
     ]
     return CertificateAuditResult(
-        **_facts(settings, subject, Environment.here(device, "32-true")),
+        **document_facts(settings, subject, Environment.here(device, "32-true")),
         defender=defender.name,
         images=findings.images,
         certified=findings.certified,
@@ -178,7 +178,7 @@ def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
     gpus = [torch.cuda.get_device_name()] if torch.cuda.is_available() else []
     environment = Environment.here(" and ".join(["cpu", *gpus]), ", ".join(deltas))
     result = NumericsResult(
-        **_facts(settings, subject, environment),
+        **document_facts(settings, subject, environment),
         images=len(images),
         mutants=spreads[0].mutants,
         spreads=tuple(LogitDifference(s.method, s.precision, s.delta, s.flips, s.mutants) for s in spreads),
@@ -187,21 +187,6 @@ def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
     )
     result.write(run.folder / NUMERICS)
     return result
-
-
-def _facts(settings: SubjectSettings, subject: Subject, environment: Environment) -> dict[str, Any]:
-    """Return the fields that the results of both audits share."""
-    return {
-        "dataset": subject.description.name,
-        "model": subject.name,
-        "patch": subject.patch_setting,
-        "weights_sha256": subject.weights_sha256,
-        "seed": settings.run.seed,
-        "environment": environment,
-        "checkpoint": None if settings.checkpoint is None else str(settings.checkpoint),
-        "command": settings.run.command,
-        "config": subject.config(settings.run.config),
-    }
 
 
 def _exemplars(split: ImageSplit, number: int) -> Tensor:

@@ -15,6 +15,7 @@ from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.models.checkpoints import Checkpoint, read_checkpoint, restore, weights_digest
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import rebuild
+from mrcert_pl.results.schema import Environment
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, check_number
 
 
@@ -116,6 +117,30 @@ def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = Non
         description,
         weights_digest(model),
     )
+
+
+def document_facts(
+    settings: SubjectSettings, subject: Subject, environment: Environment, config: Mapping[str, Any] | None = None
+) -> dict[str, Any]:
+    """Return the fields of :class:`mrcert_pl.results.schema.RunDocument`, and the digest of the weights.
+
+    Args:
+        settings: settings of the task.
+        subject: what it is about.
+        environment: where it ran.
+        config: entries that the configuration of the run has from elsewhere.
+    """
+    return {
+        "dataset": subject.description.name,
+        "model": subject.name,
+        "patch": subject.patch_setting,
+        "weights_sha256": subject.weights_sha256,
+        "seed": settings.run.seed,
+        "environment": environment,
+        "checkpoint": None if settings.checkpoint is None else str(settings.checkpoint),
+        "command": settings.run.command,
+        "config": subject.config({**settings.run.config, **(config or {})}),
+    }
 
 
 def defender_of(defender: str | Defender[Any], patches: int) -> Defender[Any]:

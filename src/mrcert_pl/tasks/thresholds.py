@@ -11,7 +11,7 @@ from torch import Tensor
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders.detection import ThresholdDetector
 from mrcert_pl.defenders.refined import Refined
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import ConfigurationError, DataError
 from mrcert_pl.geometry.refined import RefinedUnions
 from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.metrics import accuracy_of
@@ -21,7 +21,7 @@ from mrcert_pl.results.runs import THRESHOLDS
 from mrcert_pl.results.schema import Accuracy, Environment, ThresholdResult, ThresholdRow
 from mrcert_pl.tasks.runtime import opened
 from mrcert_pl.tasks.settings import check_number
-from mrcert_pl.tasks.subject import SubjectSettings, defender_of, load_subject
+from mrcert_pl.tasks.subject import SubjectSettings, defender_of, document_facts, load_subject
 
 
 @dataclass(frozen=True)
@@ -83,6 +83,8 @@ def _compare(settings: ThresholdSettings) -> ThresholdResult:
     subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     images = settings.dataset.load(subject.model.image_px, run.seed).split("val")
+    if not len(images):
+        raise DataError(f"{subject.description.name} has no validation images, on which thresholds are compared")
     model = subject.model.to(device)
     evaluator = MutantEvaluator(model, mutants, settings.token_budget)
     tallies = [_Tally(variant, mutants) for variant in variants]
@@ -94,16 +96,10 @@ def _compare(settings: ThresholdSettings) -> ThresholdResult:
         known = PredictionTable.empty(mutants, len(samples), device)
         for tally in tallies:
             tally.add(evaluator, batch, labels, [sample.id for sample in samples], known)
+    refinement = {**defender.refinement} if isinstance(defender, Refined) else {}
+    refinement.pop("refine_threshold", None)  # each row has its own
     result = ThresholdResult(
-        dataset=subject.description.name,
-        model=subject.name,
-        patch=subject.patch_setting,
-        weights_sha256=subject.weights_sha256,
-        seed=run.seed,
-        environment=Environment.here(str(device), "32-true"),
-        checkpoint=None if settings.checkpoint is None else str(settings.checkpoint),
-        command=run.command,
-        config=subject.config(run.config),
+        **document_facts(settings, subject, Environment.here(str(device), "32-true"), refinement),
         defender=defender.name,
         n=len(images),
         rows=tuple(tally.row(len(images)) for tally in tallies),

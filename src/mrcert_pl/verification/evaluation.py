@@ -22,6 +22,8 @@ class Evaluation:
         settings: Settings of the defender.
         mutants: Plain values that identify the mutants.
         image_px: Height and width of the image; ``None`` where the tables don't tell.
+        stated: Mutants that the result states.
+        masks: Masks as bitsets over the windows; none for votes.
         shapes: Height and width in px of every shape of the patch.
         placements: Placements of every shape; none for votes.
         parameters: Settings of the second implementation with their defaults.
@@ -42,6 +44,9 @@ class Evaluation:
                 f"the tables in {evidence.folder} are of other weights than the result; "
                 "name those of this evaluation with --tables"
             )
+        if self.result.mutants is None:
+            raise ResultsError(f"the result in {claim.folder} does not say which mutants the defender looks at")
+        self.stated = self.result.mutants
         self.settings = {n: v for n, v in self.result.defender_settings.items() if n not in ("name", "_target_")}
         self.mutants = dict(evidence.mutants())
         borders = evidence.borders()
@@ -67,10 +72,8 @@ class Evaluation:
             self._count_votes()
 
     def _count_unions(self) -> None:
-        if self.result.mutants is None:
-            raise ResultsError(f"the result in {self.claim.folder} does not say which mutants the defender looks at")
         self.kind = "unions"
-        order = rules.order(self.result.defender, self.settings, self.result.mutants.sizes.get("order", 0))
+        order = rules.order(self.result.defender, self.settings, self.stated.sizes.get("order", 0))
         self.columns = Unions(self.masks, order).sizes[-1]
         self.sizes = {
             "masks": len(self.masks),

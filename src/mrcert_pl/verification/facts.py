@@ -4,7 +4,6 @@ from collections.abc import Sequence
 from statistics import fmean
 
 from mrcert_pl.defenders.registry import OWN
-from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.schema import ADVERSARIAL, VerdictRow
 from mrcert_pl.verification.differences import Differences, plain
 from mrcert_pl.verification.evaluation import Evaluation
@@ -50,23 +49,16 @@ def compare_defender(evaluation: Evaluation, differences: Differences) -> None:
 
 
 def compare_mutants(evaluation: Evaluation, differences: Differences) -> None:
-    """Compare kind and numbers of the mutants with their enumeration.
-
-    Raises:
-        ResultsError: if the result doesn't state its mutants.
-    """
-    result, mutants = evaluation.result, evaluation.mutants
-    if result.mutants is None:
-        raise ResultsError(f"the result in {evaluation.claim.folder} does not say which mutants the defender looks at")
+    """Compare kind and numbers of the mutants with their enumeration."""
+    mutants, stated = evaluation.mutants, evaluation.stated
     if evaluation.refined is not None:
-        threshold = result.config.get("refine_threshold", mutants["threshold"])
+        threshold = evaluation.result.config.get("refine_threshold", mutants["threshold"])
         differences.expect(None, "refine_threshold", threshold, mutants["threshold"])
     if "votes" in mutants:
         differences.expect(None, "mutants.votes", mutants["votes"], evaluation.sizes["votes"])
-    differences.expect(None, "mutants.kind", result.mutants.kind, evaluation.kind)
-    stated = result.mutants.sizes
-    for name in {*stated, *evaluation.sizes}:
-        differences.expect(None, f"mutants.{name}", stated.get(name), evaluation.sizes.get(name))
+    differences.expect(None, "mutants.kind", stated.kind, evaluation.kind)
+    for name in {*stated.sizes, *evaluation.sizes}:
+        differences.expect(None, f"mutants.{name}", stated.sizes.get(name), evaluation.sizes.get(name))
 
 
 def compare_counts(evaluation: Evaluation, differences: Differences) -> None:

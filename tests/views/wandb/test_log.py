@@ -18,6 +18,8 @@ from mrcert_pl.results import (
     Locations,
     LogitDifference,
     NumericsResult,
+    ThresholdResult,
+    ThresholdRow,
     TrainingResult,
 )
 from mrcert_pl.results.examples import AttackExample, Example
@@ -29,6 +31,7 @@ from mrcert_pl.views.wandb import (
     log_audit,
     log_evaluation,
     log_overview,
+    log_thresholds,
     log_training,
     run_closed,
 )
@@ -130,6 +133,18 @@ def test_an_audit_of_numerics(logged: Callable[..., OfflineRun]) -> None:
     run = logged(log_audit, result, LINEAGE)
     assert (run.summary["audit/delta_float32"], run.summary["audit/margin_float32"]) == (2e-6, 4e-6)
     assert run.table("audit/numerics_table")["data"] == [["one thread", 2e-6, 0]]
+
+
+def test_thresholds(logged: Callable[..., OfflineRun]) -> None:
+    counts = {0: {"clean": 3, "alerts": 1}, 1: {"clean": 3, "alerts": 4}}
+    rows = tuple(
+        ThresholdRow(threshold, {name: Accuracy(count, 4) for name, count in found.items()}, 10.0)
+        for threshold, found in counts.items()
+    )
+    result = ThresholdResult(**SUBJECT, weights_sha256="ab", defender="hicert", n=4, rows=rows)
+    table = logged(log_thresholds, result).table("thresholds")
+    assert table["columns"] == ["threshold", "clean", "alerts", "mutants_per_image"]
+    assert table["data"] == [[0, 0.75, 0.25, 10], [1, 0.75, 1, 10]]
 
 
 def test_all_results_of_a_project(logged: Callable[..., OfflineRun]) -> None:
