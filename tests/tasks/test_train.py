@@ -1,5 +1,6 @@
 """``mrcert_pl.train`` from Python."""
 
+from collections import Counter
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,6 +9,7 @@ import pytest
 import torch
 from foreign_model import Grid
 from small_tasks import CPU, training
+from torch import nn
 
 from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, TrainingSettings, train
 from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError
@@ -90,6 +92,16 @@ def test_default_callbacks(tmp_path: Path) -> None:
 def test_what_cannot_work(tmp_path: Path, changed: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         train(training(tmp_path / "run", **changed))
+
+
+def test_what_is_compiled_is_what_training_calls(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls: Counter[nn.Module] = Counter()
+    monkeypatch.setattr(
+        nn.Module, "compile", lambda module: module.register_forward_hook(lambda *_: calls.update([module]))
+    )
+    train(training(tmp_path / "run", compile=True))
+    assert len(calls) == 2
+    assert min(calls.values()) > 1
 
 
 def test_a_training_on_other_photos_is_not_resumed() -> None:

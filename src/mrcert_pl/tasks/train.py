@@ -10,7 +10,6 @@ from typing import Any
 
 import lightning as L
 from lightning.pytorch.callbacks import Callback
-from torch import nn
 
 from mrcert_pl.callbacks import BatchSeeds, Checkpoint, ImageProgressBar, MutantPredictions, Throughput
 from mrcert_pl.data import ImageDataModule
@@ -104,7 +103,7 @@ class TrainingSettings:
         callbacks: Lightning callbacks by name; default: certified accuracies during validation, the best checkpoint by
             them, the last checkpoint, seeds for every batch.
         trainer: devices, precision and length.
-        compile: compilation of the model with ``torch.compile``.
+        compile: compilation of the model's transformer blocks with ``torch.compile``.
         resume: checkpoint of a run to resume, or ``last`` for the newest one beside this run's folder.
         publish: file for a copy of the best checkpoint; default: none.
         run: folder, seed and record of the run.
@@ -190,8 +189,10 @@ def _train(settings: TrainingSettings) -> TrainingResult:
             raise ConfigurationError(f"stage=split needs model=vit_srf, not model={settings.model.name}")
         restore_srf(model, read_checkpoint(settings.srf_checkpoint, made_by=settings.made_by))
     module = _finetuning(settings, model, data)
-    if settings.compile and isinstance(model, nn.Module):
-        model.compile()
+    if settings.compile:
+        # The model itself is never called as a whole: the step encodes, and classifies what is visible.
+        for block in model.residual_blocks:
+            block.compile()
     callbacks = _default_callbacks(settings) if settings.callbacks is None else settings.callbacks
     epochs = settings.trainer.options.get("max_epochs") or settings.recipe.epochs
     trainer = settings.trainer.make(
