@@ -11,6 +11,7 @@ from mrcert_pl.defenders import MRCert
 from mrcert_pl.guard import Guard
 from mrcert_pl.results import EvaluationResult
 from mrcert_pl.results.schema import MutantFacts
+from mrcert_pl.verification.verify import verify
 
 Command = Callable[..., None]
 
@@ -72,9 +73,16 @@ def test_black_box(command: Command, capsys: pytest.CaptureFixture[str]) -> None
     found = results("blackbox_p4")
     assert found.mutants == MutantFacts("unions", {"masks": 9, "unions": 46, "order": 2, "windows": 25})
     assert (found.gflops_per_image or 0) > 0
+    command("eval", *box, "dataset.limit=2", "refine=2", "paths.output_dir=refined")
+    (file,) = Path("refined").rglob("results.json")
+    refined = EvaluationResult.read(file).mutants
+    # Of all nine masks, and of the four that join two neighbours along each axis; three unions are the same.
+    assert refined is not None
+    assert refined.sizes == {"masks": 9, "unions": 46, "order": 2, "windows": 25, "levels": 2, "columns": 53}
+    assert verify(file.parent).differences == ()
     with pytest.raises(SystemExit):
-        command("eval", *box, "dataset.limit=2", "stride=2")
-    assert "masks_per_axis instead of stride=2; leave it at 1" in capsys.readouterr().err
+        command("eval", *box, "dataset.limit=2", "stride=3")
+    assert "the nearest that works: model.masks_per_axis=3 stride=1" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(

@@ -6,6 +6,7 @@ import pytest
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice, check_covering
 from mrcert_pl.geometry.pixel_masks import pixel_masks
+from mrcert_pl.geometry.refined import check_nested
 
 
 def hidden_pixels(masks, mask):
@@ -73,6 +74,24 @@ def test_rectangles_and_patches_of_several_shapes_are_covered():
             for top, left in product(range(41 - height), range(57 - width)):
                 corners = {(top, left), (top + height - 1, left + width - 1)}
                 assert any(corners <= square for square in hidden)
+
+
+@pytest.mark.parametrize("stride", [(1, 1), (2, 2), (3, 2), (6, 6)])
+@pytest.mark.parametrize("patch", ["5x5", "3x8,8x3"])
+def test_joined_masks_hide_neighbouring_masks(stride, patch):
+    masks = pixel_masks((30, 32), PatchSpec(patch), 5)
+    squares = []
+    for size in PatchSpec(patch).shapes_px((30, 32)):
+        along = []
+        for pixels, patch_px, number in zip((30, 32), size, stride, strict=True):
+            length, starts = published_starts(pixels, patch_px, 5)
+            groups = [starts[first : first + number] for first in range(0, len(starts), number)]
+            along.append([range(group[0], group[-1] + length) for group in groups])
+        squares += [frozenset(product(rows, columns)) for rows, columns in product(*along)]
+    hidden = [hidden_pixels(masks, mask) for mask in masks.joined(*stride)]
+    assert hidden == [one for one in dict.fromkeys(squares) if not any(one < other for other in squares)]
+    check_nested(masks.masks, masks.joined(*stride))
+    check_covering(masks.joined(*stride), masks.borders, PatchSpec(patch))
 
 
 def test_the_check_finds_a_gap():

@@ -67,8 +67,11 @@ def test_its_masks_are_those_of_the_patch_that_it_is_made_for():
     assert float(window_fractions(model.borders).sum()) == pytest.approx(1)
     with pytest.raises(ConfigurationError, match="no mask covers the 16x16 px patch"):
         model.covering_masks(PatchSpec(16))
-    with pytest.raises(ConfigurationError, match="masks_per_axis instead of stride=2"):
-        model.covering_masks(PatchSpec(15), 2)
+    # Masks of a larger stride join neighbouring ones.
+    assert model.covering_masks(PatchSpec(15), 2) == model.masks.joined(2, 2)
+    assert len(model.covering_masks(PatchSpec(15), (1, 2))) == 6
+    with pytest.raises(ConfigurationError, match="stride must be a whole number of at least 1, not 0"):
+        model.covering_masks(PatchSpec(15), 0)
 
 
 @pytest.mark.parametrize("backbone", ["test_resnet", "test_convnext", "test_vit"])

@@ -15,12 +15,12 @@ class PixelMasks:
     Attributes:
         rows: borders of the cells from top to bottom in pixels, 0 and the height of the image included.
         columns: borders from left to right.
-        masks: bitsets over the cells, row by row.
+        spans: for each shape of the patch, the masks along the vertical and the horizontal axis in pixels.
     """
 
     rows: tuple[int, ...]
     columns: tuple[int, ...]
-    masks: tuple[int, ...]
+    spans: tuple[tuple[tuple[range, ...], tuple[range, ...]], ...]
 
     @property
     def borders(self) -> Borders:
@@ -31,6 +31,24 @@ class PixelMasks:
     def grid(self) -> tuple[int, int]:
         """``(rows, columns)`` of cells."""
         return len(self.rows) - 1, len(self.columns) - 1
+
+    @property
+    def masks(self) -> tuple[int, ...]:
+        """Bitsets over the cells, row by row."""
+        return self.joined(1, 1)
+
+    def joined(self, vertical: int, horizontal: int) -> tuple[int, ...]:
+        """Return masks that hide so many neighbouring masks along each axis: bitsets over the cells, row by row.
+
+        They cover what the masks cover, because each mask lies inside one of them. The last ones along an axis may
+        join fewer.
+        """
+        masks = dict.fromkeys(
+            rectangle(windows_under(self.rows, rows), windows_under(self.columns, columns), self.grid[1])
+            for along in self.spans
+            for rows, columns in product(_joined(along[0], vertical), _joined(along[1], horizontal))
+        )
+        return outermost(masks)
 
 
 def pixel_masks(image_px: tuple[int, int], patch: PatchSpec, per_axis: int) -> PixelMasks:
@@ -50,22 +68,24 @@ def pixel_masks(image_px: tuple[int, int], patch: PatchSpec, per_axis: int) -> P
     """
     if isinstance(per_axis, bool) or not isinstance(per_axis, int) or per_axis < 1:
         raise ConfigurationError(f"masks_per_axis must be a whole number of at least 1, not {per_axis!r}")
-    boxes = [
-        (rows, columns)
-        for size in patch.shapes_px(image_px)
-        for rows, columns in product(*(_intervals(n, p, per_axis) for n, p in zip(image_px, size, strict=True)))
-    ]
-    borders = [
-        tuple(sorted({0, pixels, *(border for box in boxes for border in (box[axis].start, box[axis].stop))}))
+    (height, width), sizes = image_px, patch.shapes_px(image_px)
+    spans = tuple((_spans(height, rows, per_axis), _spans(width, columns, per_axis)) for rows, columns in sizes)
+    rows, columns = (
+        tuple(sorted({0, pixels, *(border for along in spans for span in along[axis] for border in _ends(span))}))
         for axis, pixels in enumerate(image_px)
-    ]
-    masks = dict.fromkeys(
-        rectangle(windows_under(borders[0], rows), windows_under(borders[1], columns), len(borders[1]) - 1)
-        for rows, columns in boxes
     )
-    return PixelMasks(borders[0], borders[1], outermost(masks))
+    return PixelMasks(rows, columns, spans)
 
 
-def _intervals(pixels: int, patch_px: int, per_axis: int) -> list[range]:
+def _spans(pixels: int, patch_px: int, per_axis: int) -> tuple[range, ...]:
     """Masks along an axis: those for windows of one pixel."""
-    return mask_spans(pixels, 1, patch_px, -(-(pixels - patch_px + 1) // per_axis))
+    return tuple(mask_spans(pixels, 1, patch_px, -(-(pixels - patch_px + 1) // per_axis)))
+
+
+def _joined(spans: tuple[range, ...], number: int) -> list[range]:
+    groups = [spans[start : start + number] for start in range(0, len(spans), number)]
+    return [range(group[0].start, group[-1].stop) for group in groups]
+
+
+def _ends(span: range) -> tuple[int, int]:
+    return span.start, span.stop

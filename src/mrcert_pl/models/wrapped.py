@@ -82,15 +82,19 @@ class WrappedClassifier(HidingModel):
     def covering_masks(self, patch: PatchSpec, stride: int | tuple[int, int] = 1) -> tuple[int, ...]:
         """Return the masks, which cover the patch that they are made for and smaller ones, as bitsets over the cells.
 
+        Args:
+            patch: patch to cover.
+            stride: number of neighbouring masks along an axis that one mask joins.
+
         Raises:
-            ConfigurationError: for a patch that they don't cover, or a stride: it follows from the number of masks.
+            ConfigurationError: for a patch that they don't cover, or a stride below 1.
         """
-        if stride not in (1, (1, 1)):
-            raise ConfigurationError(
-                f"a {type(self).__name__} has masks_per_axis instead of stride={stride}; leave it at 1"
-            )
-        check_covering(self.masks.masks, self.borders, patch)
-        return self.masks.masks
+        vertical, horizontal = stride if isinstance(stride, tuple) else (stride, stride)
+        if min(vertical, horizontal) < 1:
+            raise ConfigurationError(f"stride must be a whole number of at least 1, not {stride}")
+        masks = self.masks.joined(vertical, horizontal)
+        check_covering(masks, self.borders, patch)
+        return masks
 
     @property
     def borders(self) -> Borders:
@@ -105,7 +109,8 @@ class WrappedClassifier(HidingModel):
                 UnionLattice(masks.masks, masks.grid[0] * masks.grid[1], order)
             except ConfigurationError:
                 continue
-            return f"the nearest that works: model.masks_per_axis={per_axis}"
+            alone = "" if stride in (1, (1, 1)) else " stride=1"
+            return f"the nearest that works: model.masks_per_axis={per_axis}{alone}"
         return "no number of masks works here"
 
     @property
