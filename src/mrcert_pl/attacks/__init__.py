@@ -4,6 +4,7 @@ from mrcert_pl.attacks.adaptive import AdaptivePatch
 from mrcert_pl.attacks.base import AttackedImage, PatchAttack, PlacedAttack
 from mrcert_pl.attacks.certificate_audit import CertificateAudit
 from mrcert_pl.attacks.cheap import CheapPatches
+from mrcert_pl.attacks.costly_ifgsm import CostlyIFGSM
 from mrcert_pl.attacks.gradient import GradientAttack, normalised_range
 from mrcert_pl.attacks.location_search import LocationSearch
 from mrcert_pl.attacks.logit_spread import LogitSpread
@@ -17,6 +18,7 @@ __all__ = [
     "AttackedImage",
     "CertificateAudit",
     "CheapPatches",
+    "CostlyIFGSM",
     "GradientAttack",
     "LocationSearch",
     "LogitSpread",

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrcert_pl.attacks.ascent import Objective
-from mrcert_pl.attacks.patch_ifgsm import PatchIFGSM
+from mrcert_pl.attacks.mutant_ifgsm import MutantIFGSM
 from mrcert_pl.attacks.silent import alerting, harmful_and_silent
 from mrcert_pl.defenders import Detector, build
 from mrcert_pl.defenders.detection import ThresholdDetector
@@ -15,7 +15,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models.protocols import BaseModel, DenseModel
 
 
-class SilentIFGSM(PatchIFGSM):
+class SilentIFGSM(MutantIFGSM):
     """Random starts at random locations, each improved by signed gradient steps towards a wrong label without an alert.
 
     The score is that of :class:`~mrcert_pl.attacks.SilentPatch` on all entries of the detector that may raise an alert;
@@ -49,23 +49,13 @@ class SilentIFGSM(PatchIFGSM):
         self.stride = stride
         self._rule()
 
-    def objective(self, model: BaseModel, label: int) -> Objective:
-        if not isinstance(model, DenseModel):
-            raise ConfigurationError(f"attack=silent needs a model with classify(), unlike {type(model).__name__}")
-        hidden = self._hidden(model)
-
-        def objective(images: Tensor) -> tuple[Tensor, Tensor]:
-            return harmful_and_silent(self._rule(), model, hidden.to(images.device), label)(images)
-
-        return objective
-
-    def tokens(self, model: BaseModel) -> int:
-        return int(model.mutant_tokens(self._hidden(model)).sum())
-
-    def _hidden(self, model: BaseModel) -> Bool[Tensor, "mutant window"]:
+    def hidden(self, model: BaseModel) -> Bool[Tensor, "mutant window"]:
         stride = self.stride if isinstance(self.stride, int) else (self.stride[0], self.stride[1])
         rule = self._rule()
         return alerting(rule, rule.mutants(model, self.patch, stride))
+
+    def score(self, model: DenseModel, hidden: Bool[Tensor, "mutant window"], label: int) -> Objective:
+        return harmful_and_silent(self._rule(), model, hidden, label)
 
     def _rule(self) -> Detector:
         rule = build(self.detector)
