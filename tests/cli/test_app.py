@@ -45,6 +45,10 @@ def test_an_error_that_can_be_fixed_is_one_message(
         ("foo=1", "there is no setting foo; --help lists all settings\n"),
         ("datset=x", "there is no setting datset; did you mean dataset? --help lists all settings\n"),
         ("defender.margn=1", "there is no setting defender.margn; did you mean defender.margin? --help lists"),
+        (
+            "model.backbone_args={qkv_bias: true}",
+            "model.backbone_args does not have all of these names; docs/howto/backbone.md",
+        ),
         ("attack.steps=3", "this command has no setting attack.steps; --help lists its settings\n"),
         ("~nothing", "there is no setting nothing; --help lists"),
         ("patch", "patch can't be read as name=value (missing EQUAL at '<EOF>')"),

@@ -197,6 +197,8 @@ def _composition(message: str) -> str:
         return f"there is no {option['group']}={option['name']}{_meant(option['name'], options)} {listed}"
     if setting := re.match(r"Could not (?:override|delete from config\.) '(?P<name>[\w.@]+)'", message):
         name, known = setting["name"], usage.names()
+        if name == "model.backbone_args" and "={" in message:
+            return f"{name} does not have all of these names; docs/howto/backbone.md shows how to add one"
         if name in known:
             return f"this command has no setting {name}; --help lists its settings"
         return f"there is no setting {name}{_meant(name, known)} --help lists all settings"
