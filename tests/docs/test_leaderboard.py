@@ -86,7 +86,9 @@ def test_figures_measured_here_are_those_of_the_page_of_results(name: str) -> No
 def test_commands_compose(dataset: str) -> None:
     commands = {row.measured.command for row in ROWS.values() if row.dataset == dataset and row.measured}
     # All commands differ in few values; a few of them have them all.
-    for command in sorted(commands)[::6]:
+    crossed = {command for command in commands if command.startswith("mrcert cross ")}
+    assert all(len(shlex.split(command)) == 4 for command in crossed)
+    for command in sorted(commands - crossed)[::6]:
         python, script, *overrides = shlex.split(command)
         assert (python, script) == ("python", "eval.py")
         with initialize_config_dir(str(CONF_DIR), version_base="1.3"):
