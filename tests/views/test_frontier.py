@@ -11,7 +11,7 @@ from result_files import detection_result, priced_result
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.pareto import priced
 from mrcert_pl.views import frontier
-from mrcert_pl.views.frontier import _place, against_cost, write_frontier
+from mrcert_pl.views.frontier import _place, _side_by_side, against_cost, write_frontier
 
 
 @pytest.fixture
@@ -60,6 +60,17 @@ def test_detection_has_a_panel_of_its_own(tmp_path: Path, results: list[Any]) ->
     assert ">detection accuracy</text>" in svg
     assert "alerts on clean images (in brackets)" in svg
     assert "alerts on clean images" not in without
+
+
+def test_points_of_equal_cost_are_beside_each_other_where_they_would_touch(tmp_path: Path) -> None:
+    values = {"a": 9, "b": 8, "c": 8, "d": 2, "e": 1}
+    results = [priced_result(tmp_path / name, 2.0, count, defender=name) for name, count in values.items()]
+    dearer = priced_result(tmp_path / "f", 20.0, 5, defender="f")
+    (group,) = priced([*results, dearer])
+    places = {point.label: x for point, x in _side_by_side(group, "certified", 10.0)}
+    assert {places[name] for name in "abde"} == {2.0}
+    assert places["c"] == pytest.approx(2.0 * 10.0**0.035)
+    assert places["f"] == 20.0
 
 
 def test_an_accuracy_that_nothing_has_gets_no_panel(tmp_path: Path) -> None:

@@ -26,10 +26,12 @@ _DETECTION = "certified_detection"
 _WIDTH, _PANEL, _LINE = 9.4, 3.1, 0.17
 # Characters of a line of the key.
 _KEY = 150
-_HOW = "Filled, on the line: Pareto front. Points of equal cost stand side by side."
+_HOW = "Filled, on the line: Pareto front. Points of equal cost and similar accuracy stand side by side."
 _HOW_DETECTION = "Filled without a line: Pareto front of detection, cost and alerts on clean images (in brackets)."
 # Fractions of the range of costs: left free on both sides, and between points of equal cost.
 _LEFT, _RIGHT, _ASIDE = 0.06, 0.14, 0.035
+# Points of equal cost are beside each other within this fraction of the range of accuracies, which is at least so much.
+_APART, _LEAST_HEIGHT = 0.05, 0.1
 # Smallest ratio of the axis' ends, so that it has numbers.
 _LEAST_RANGE = 2.2
 # From this ratio on, powers of ten are numbers enough.
@@ -145,12 +147,18 @@ def _draw_panel(axis: Axes, group: Sequence[Point], name: str, looks: Mapping[st
 
 
 def _side_by_side(group: Sequence[Point], name: str, span: float) -> list[tuple[Point, float]]:
-    """The points that have the accuracy with their abscissas: the best of a cost at that cost, others beside it."""
+    """The points that have the accuracy with their abscissas: at their cost, or beside it if another one is there."""
     shown = [point for point in group if point.value(name) > 0]
+    values = [point.value(name) for point in shown]
+    apart = _APART * max(max(values) - min(values), _LEAST_HEIGHT)
     placed = []
     for same in grouped(shown, [gflops_text(point.gflops) for point in shown]):
-        ordered = sorted(same, key=lambda point: point.value(name), reverse=True)
-        placed += [(point, point.gflops * span ** (_ASIDE * place)) for place, point in enumerate(ordered)]
+        lowest: list[float] = []  # of the points at each place
+        for point in sorted(same, key=lambda point: point.value(name), reverse=True):
+            value = point.value(name)
+            place = next((place for place, low in enumerate(lowest) if low - value > apart), len(lowest))
+            lowest[place : place + 1] = [value]
+            placed.append((point, point.gflops * span ** (_ASIDE * place)))
     return placed
 
 
