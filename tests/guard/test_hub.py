@@ -13,6 +13,7 @@ from small_models import PATCH, images_for, kinds
 
 from mrcert_pl import Guard
 from mrcert_pl.defenders import AblationVote, Defender, MRCert, PatchCURE
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.guard import MeasuredAccuracy, Policy
@@ -58,6 +59,21 @@ def test_a_saved_guard_gives_the_same_verdicts(kind: str, defender: str | Defend
     images = images_for(model, 2)
     times = {"seconds": None, "margin": None}
     assert [v.to_json() | times for v in again(images)] == [v.to_json() | times for v in guard(images)]
+
+
+@pytest.mark.usefixtures("offline")
+def test_a_refined_guard_comes_back(tmp_path: Path) -> None:
+    defender = Refined(MRCert(patches=1), (2,), 0.7, 30)
+    model = KINDS["blackbox"].model
+    guard = Guard(model, defender, PATCH, CLASSES, "whole")
+    again = Guard.from_pretrained(guard.save_pretrained(tmp_path))
+    assert isinstance(again.defender, Refined)
+    assert again.defender.refinement == {"refine": [2], "refine_threshold": 0.7, "refine_limit": 30}
+    assert isinstance(again.defender.defender, MRCert)
+    assert again.defender.defender.order == defender.defender.order  # type: ignore[attr-defined]
+    assert "| defender | mrcert, small masks below those of stride 2 |" in (tmp_path / "README.md").read_text()
+    images = images_for(model, 2)
+    assert [v.label for v in again(images)] == [v.label for v in guard(images)]
 
 
 @pytest.mark.parametrize("size", [32, "16x48", "2%", "16x48,48x16", "16x16,2x30"])
@@ -118,6 +134,15 @@ def changed(folder: Path, **changes: Any) -> None:
         # The registry would import this module.
         ({"defender": {"name": "this:mrcert"}}, "names a module by its defender"),
         ({"defender": {"name": "os.system"}}, "has an invalid setting: unknown defender 'os.system'"),
+        ({"refinement": {"coarser": [4], "threshold": 0.5}}, "refinement.limit: missing field"),
+        ({"refinement": {"coarser": [True], "threshold": 0.5, "limit": None}}, "wrote: refinement.coarser"),
+        ({"refinement": {"coarser": [], "threshold": 0.5, "limit": None}}, "needs the stride of at least one"),
+        ({"refinement": {"coarser": [4], "threshold": 2.0, "limit": 0}}, "must be whole numbers of at least 1"),
+        # Bounded before any mask is looked for.
+        (
+            {"refinement": {"coarser": [*range(2, 9999)], "threshold": 0.5, "limit": 1}},
+            "at most 8 sets of larger masks",
+        ),
         ({"require": "nothing"}, "wrote: require: must be 'certificate' or 'round_trip'"),
     ],
     ids=str,

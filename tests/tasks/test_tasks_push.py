@@ -8,6 +8,8 @@ import pytest
 from small_tasks import CPU
 
 from mrcert_pl import DatasetSettings, EvaluationSettings, Guard, PredictionSettings, RunSettings, evaluate
+from mrcert_pl.defenders import build
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import CheckpointError, ConfigurationError, ResultsError
 from mrcert_pl.results import TrainingResult
 from mrcert_pl.tasks.push import PushSettings, push
@@ -43,7 +45,7 @@ def hub(monkeypatch: pytest.MonkeyPatch) -> Hub:
     return hub
 
 
-def guarded(trained: TrainingResult, defender: str = "mrcert_sharp", **settings: Any) -> PredictionSettings:
+def guarded(trained: TrainingResult, defender: Any = "mrcert_sharp", **settings: Any) -> PredictionSettings:
     return PredictionSettings(checkpoint=Path(str(trained.checkpoint)), defender=defender, device="cpu", **settings)
 
 
@@ -126,6 +128,20 @@ def test_results_of_another_guard_are_no_results(
     ):
         push(settings)
     assert not (tmp_path / "guard").exists()
+
+
+def test_results_with_another_threshold_are_no_results(
+    trained: TrainingResult, run: Callable[..., RunSettings], tmp_path: Path
+) -> None:
+    def refined(threshold: float) -> Any:
+        return Refined(build("patchcure"), (2,), threshold, 50)
+
+    settings = {"checkpoint": Path(str(trained.checkpoint)), "dataset": DatasetSettings(limit=2), "trainer": CPU}
+    evaluate(EvaluationSettings(defender=refined(0.5), run=run("refined"), **settings))
+    for_guard = {"folder": tmp_path / "guard", "results": [tmp_path / "runs"]}
+    assert push(PushSettings(guarded(trained, refined(0.5)), **for_guard)).results
+    with pytest.raises(ResultsError, match="none of the 1 evaluations"):
+        push(PushSettings(guarded(trained, refined(0.6)), **for_guard))
 
 
 def test_other_files_are_not_overwritten(trained: TrainingResult, tmp_path: Path) -> None:

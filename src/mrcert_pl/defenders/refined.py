@@ -17,6 +17,9 @@ from mrcert_pl.geometry.refined import RefinedUnions, nested_strides
 from mrcert_pl.mutants.refinement import columns_to_query, further_columns, refined
 from mrcert_pl.mutants.table import PredictionTable
 
+# More levels settle nothing more, and each has a lattice to enumerate.
+_MOST_LEVELS = 8
+
 
 class Refined(Defender[RefinedUnions]):
     """A defender that decides on the unions of small masks, most of which are labelled by a union of large masks.
@@ -34,8 +37,8 @@ class Refined(Defender[RefinedUnions]):
             limit, and so are whole tables. Default: no limit.
 
     Raises:
-        ConfigurationError: for a defender without masks or a detector, no stride, a stride or a limit that is not a
-            positive whole number.
+        ConfigurationError: for a defender without masks or a detector, no stride or more than eight, a stride or a
+            limit that is not a positive whole number.
     """
 
     def __init__(
@@ -53,6 +56,8 @@ class Refined(Defender[RefinedUnions]):
         strides = sorted(set(coarser), reverse=True)
         if not strides:
             raise ConfigurationError("refine= needs the stride of at least one set of larger masks")
+        if len(strides) > _MOST_LEVELS:
+            raise ConfigurationError(f"refine= takes at most {_MOST_LEVELS} sets of larger masks, got {len(strides)}")
         self.defender = defender
         self.coarser = tuple(strides)
         self.threshold = threshold

@@ -14,6 +14,7 @@ from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.defenders import Defender
 from mrcert_pl.defenders import build as build_defender
 from mrcert_pl.defenders import names as defender_names
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError
 from mrcert_pl.files import write_json, write_whole
 from mrcert_pl.guard.model_card import MeasuredAccuracy, model_card
@@ -35,6 +36,15 @@ _MAX_CONFIG_BYTES = 10_000_000
 
 
 @dataclass(frozen=True)
+class _Refinement(Record):
+    """Settings of a refined defender beside those of the defender itself."""
+
+    coarser: list[int]
+    threshold: float
+    limit: int | None
+
+
+@dataclass(frozen=True)
 class _Config(Record):
     """Content of ``config.json``."""
 
@@ -47,6 +57,7 @@ class _Config(Record):
     stride: Stride
     require: Requirement
     exif: Exif
+    refinement: _Refinement | None = None
 
 
 def write_folder(
@@ -69,14 +80,19 @@ def write_folder(
             f"a {kind.__name__} can't be saved, as files hold no code; these can: {', '.join(sorted(kinds()))}. "
             "For a timm model use BlackBox(backbone, weights=...); for another module publish the code that wraps it"
         )
+    defender, refinement = guard.defender, {}
+    if isinstance(defender, Refined):
+        found = {"coarser": list(defender.coarser), "threshold": defender.threshold, "limit": defender.limit}
+        defender, refinement = defender.defender, {"refinement": found}
     settings = {
-        "defender": _described(guard.defender),
+        "defender": _described(defender),
         "patch": _patch_text(guard.patch.size),
         "classes": list(guard.class_names),
         "resize": guard.preprocessing.resize,
         "stride": guard.stride,
         "require": guard.policy.require,
         "exif": guard.exif,
+        **refinement,
     }
     shared = {name: settings[name] for name in ("patch", "classes", "resize", "stride")}
     origin = {**describe_model(model), **shared}
@@ -111,7 +127,7 @@ def read_settings(folder: Path) -> tuple[str, dict[str, Any]]:
         raise CheckpointError(f"{path} names a module by its defender; nothing that a file names is imported")
     try:
         return config.model, {
-            "defender": build_defender(**defender),
+            "defender": _refined(build_defender(**defender), config.refinement),
             "patch": config.patch,
             "class_names": config.classes,
             "resize": config.resize,
@@ -193,6 +209,12 @@ def _described(defender: Defender[Any]) -> dict[str, Any]:
             if type(rebuilt) is type(defender) and _fields(rebuilt) == _fields(defender):
                 return described
     raise ConfigurationError(f"the defender {defender.name!r} can't be saved: it is not a registered one")
+
+
+def _refined(defender: Defender[Any], refinement: _Refinement | None) -> Defender[Any]:
+    if refinement is None:
+        return defender
+    return Refined(defender, refinement.coarser, refinement.threshold, refinement.limit)
 
 
 def _fields(defender: Defender[Any]) -> dict[str, Any]:

@@ -8,6 +8,7 @@ import timm
 from scipy.stats import binomtest
 
 from mrcert_pl.defenders import Detector
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.guard.verdict import meaning_of, meaning_of_silence
 
@@ -93,7 +94,7 @@ def model_card(
             "```python\nfrom mrcert_pl import Guard\n",
             f'guard = Guard.from_pretrained("{repo_id}")\n(verdict,) = guard("photo.jpg")\n```\n',
             "| | |\n| --- | --- |",
-            f"| defender | {_cell(guard.defender.name)} |",
+            f"| defender | {_cell(_defender(guard))} |",
             f"| patch | {shapes} px on images of {model.image_px[0]} x {model.image_px[1]} px |",
             f"| classes | {len(guard.class_names)}: {classes} |",
             f"| images | {'centre crop' if guard.preprocessing.resize == 'crop' else 'whole image'}, resized |",
@@ -106,6 +107,13 @@ def model_card(
             "",
         ]
     )
+
+
+def _defender(guard: "Guard") -> str:
+    name = guard.defender.name
+    if not isinstance(guard.defender, Refined):
+        return name
+    return f"{name}, small masks below those of stride {', '.join(map(str, guard.defender.coarser))}"
 
 
 def _licence(backbone: str) -> str | None:

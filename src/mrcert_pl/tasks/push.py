@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ConfigurationError, ResultsError
 from mrcert_pl.guard import Guard, MeasuredAccuracy
 from mrcert_pl.guard.hub import CONFIG, check_repository
@@ -111,10 +112,12 @@ def _measured(found: Sequence[EvaluationResult], guard: Guard) -> Iterator[Measu
         dict(guard.defender.settings),
         MutantFacts.of(guard.evaluator.mutants.summary()),
     )
+    refinement = guard.defender.refinement if isinstance(guard.defender, Refined) else {}
     seen = set()
     for result in found:
         its = (result.patch, result.defender, dict(result.defender_settings), result.mutants)
-        if result.weights_sha256 != digest or its != subject:
+        stated = {name: result.config.get(name) for name in refinement}
+        if result.weights_sha256 != digest or its != subject or stated != refinement:
             continue
         for name, accuracy in result.accuracy.items():
             words = f"{_NAMES.get(name, name.replace('_', ' '))} on {_images(result.dataset)}, seed {result.seed}"
