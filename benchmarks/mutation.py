@@ -4,7 +4,9 @@
     python benchmarks/mutation.py --packages geometry verification
 
 A mutant is killed if the mirrored test files of its module (``src/mrcert_pl/a/b.py``: ``tests/a/test_*b*.py``, then all
-of ``tests/a``) fail. Survivors, and mutants whose tests exceed the time limit, are listed with the change.
+of ``tests/a``) fail. Survivors, and mutants whose tests exceed the time limit, are listed with the change. Those that
+``equivalent_mutants.json`` lists with a reason are counted apart: no test can tell them from the original. With
+``--out`` the outcomes are kept, one line each, and a run that was stopped goes on.
 """
 
 import argparse
@@ -33,6 +35,7 @@ import torch
 import torchmetrics  # noqa: F401
 
 ROOT = Path(__file__).resolve().parent.parent
+EQUIVALENT = Path(__file__).parent / "equivalent_mutants.json"
 PACKAGES = ("geometry", "defenders", "metrics", "verification")
 _COMPARISONS = {
     ast.Lt: ast.LtE,
@@ -101,6 +104,8 @@ def changes(node: ast.AST) -> Iterator[ast.AST]:
         yield changed
 
 
+# The lengths are equal by construction; the line that a warning names.
+_UNTESTED_KEYWORDS = ("strict", "stacklevel")
 _CALLS = {"any": "all", "all": "any", "min": "max", "max": "min", "argmax": "argmin", "ceil": "floor"}
 
 
@@ -123,6 +128,8 @@ class _Replace(ast.NodeTransformer):
             node.body = [self.visit(part) for part in node.body]  # type: ignore[misc]  # statements stay statements
             return node
         if isinstance(node, (ast.Raise, ast.JoinedStr, ast.AnnAssign, ast.Import, ast.ImportFrom)):
+            return node
+        if isinstance(node, ast.keyword) and node.arg in _UNTESTED_KEYWORDS:
             return node
         for changed in changes(node):
             self.found.append((getattr(node, "lineno", 0), ast.unparse(node), ast.unparse(changed)))
@@ -156,21 +163,26 @@ def outcome(mutant: Mutant, copy_of: Path, seconds: float) -> str:
     target = copy_of / "mrcert_pl" / mutant.file
     original = target.read_text()
     target.write_text(mutated(ROOT / "src" / "mrcert_pl" / mutant.file, mutant.number))
-    child = os.fork()
-    if child == 0:
-        _run_tests(tests_of(mutant.file), copy_of)
     try:
-        deadline = time.monotonic() + seconds
-        while time.monotonic() < deadline:
-            ended, status = os.waitpid(child, os.WNOHANG)
-            if ended:
-                return "killed" if status else "survived"
-            time.sleep(0.1)
-        os.kill(child, signal.SIGKILL)
-        os.waitpid(child, 0)
-        return "timeout"
+        return tested(tests_of(mutant.file), copy_of, seconds)
     finally:
         target.write_text(original)
+
+
+def tested(files: list[str], copy_of: Path, seconds: float) -> str:
+    """Run test files in a process of their own: ``killed`` if one fails, ``survived`` or ``timeout``."""
+    child = os.fork()
+    if child == 0:
+        _run_tests(files, copy_of)
+    deadline = time.monotonic() + seconds
+    while time.monotonic() < deadline:
+        ended, status = os.waitpid(child, os.WNOHANG)
+        if ended:
+            return "killed" if status else "survived"
+        time.sleep(0.1)
+    os.kill(child, signal.SIGKILL)
+    os.waitpid(child, 0)
+    return "timeout"
 
 
 def _run_tests(files: list[str], copy_of: Path) -> NoReturn:
@@ -182,7 +194,9 @@ def _run_tests(files: list[str], copy_of: Path) -> NoReturn:
         os.dup2(nothing, 2)
         os.chdir(ROOT)
         sys.path.insert(0, str(copy_of))
-        status = int(pytest.main(["-x", "-q", "-p", "no:cacheprovider", *files]))
+        # Plugins that are imported before the tests are forked cannot be rewritten.
+        quiet = ["-q", "-p", "no:cacheprovider", "-W", "ignore::pytest.PytestAssertRewriteWarning"]
+        status = int(pytest.main(["-x", *quiet, *files]))
     finally:
         os._exit(status)
 
@@ -194,27 +208,44 @@ def main() -> None:
     parser.add_argument("--sample", type=int, help="number of mutants, drawn at random (default: all)")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=300.0, help="time limit of one mutant (default: %(default)s)")
-    parser.add_argument("--out", type=Path, help="JSON file for the outcome")
+    parser.add_argument("--out", type=Path, help="file for the outcomes, one JSON line each")
     options = parser.parse_args()
     files = [file for package in options.packages for file in (ROOT / "src" / "mrcert_pl" / package).glob("*.py")]
     every = [mutant for file in sorted(files) for mutant in mutants(file)]
     chosen = every if options.sample is None else random.Random(options.seed).sample(every, options.sample)
+    equivalent = {(one["file"], one["before"], one["after"]) for one in json.loads(EQUIVALENT.read_text())}
+    known = _outcomes(options.out)
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
-    outcomes, survivors, started = Counter[str](), [], time.monotonic()
+    outcomes, started = Counter[str](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
         shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True)
+        # Tests that fail anyway would kill every mutant.
+        for package in options.packages:
+            if (kind := tested(tests_of(f"{package}/"), Path(folder), 10 * options.seconds)) != "survived":
+                sys.exit(f"the tests of {package} fail without a change ({kind})")
         for done, mutant in enumerate(chosen, start=1):
-            kind = outcome(mutant, Path(folder), options.seconds)
+            if (mutant.file, mutant.before, mutant.after) in equivalent:
+                kind = "equivalent"
+            elif (kind := known.get(mutant, "")) == "":
+                kind = outcome(mutant, Path(folder), options.seconds)
+                if options.out:
+                    with options.out.open("a") as lines:
+                        lines.write(json.dumps({**asdict(mutant), "outcome": kind}) + "\n")
             outcomes[kind] += 1
-            if kind != "killed":
-                survivors.append(mutant)
+            if kind not in ("killed", "equivalent"):
                 print(f"{kind}: {mutant.file}:{mutant.line}: {mutant.before} -> {mutant.after}", flush=True)
             print(f"{done}: {dict(outcomes)} ({time.monotonic() - started:.0f} s)", file=sys.stderr, flush=True)
-    print(f"{len(every)} mutants, {len(chosen)} run: {dict(outcomes)}")
-    if options.out:
-        content = {"mutants": len(every), "run": len(chosen), "survivors": [asdict(mutant) for mutant in survivors]}
-        options.out.write_text(json.dumps(content, indent=2))
+    ended = outcomes["killed"] + outcomes["timeout"]
+    share = ended / max(1, len(chosen) - outcomes["equivalent"])
+    print(f"{len(every)} mutants, {len(chosen)} run: {dict(outcomes)}; {share:.1%} of those not equivalent are killed")
+
+
+def _outcomes(file: Path | None) -> dict[Mutant, str]:
+    """Outcomes of an earlier run of the same sources."""
+    lines = file.read_text().splitlines() if file is not None and file.exists() else []
+    found = [json.loads(line) for line in lines]
+    return {Mutant(**{name: one[name] for name in one if name != "outcome"}): one["outcome"] for one in found}
 
 
 if __name__ == "__main__":
