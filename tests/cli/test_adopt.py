@@ -45,9 +45,14 @@ def test_all_that_a_checkpoint_says_is_taken(command: str, checkpoint: str) -> N
     assert adopted(command, [checkpoint, "batch_size=2"]) == [checkpoint, "batch_size=2", *IMPLIED]
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "serve", "plan"])
+@pytest.mark.parametrize("command", ["train", "predict", "serve"])
 def test_other_commands_take_nothing(command: str, checkpoint: str) -> None:
     assert adopted(command, [checkpoint]) == [checkpoint]
+
+
+def test_a_plan_takes_model_and_patch(checkpoint: str) -> None:
+    assert adopted("plan", [checkpoint]) == [checkpoint, "model=masked_vit", "patch=32"]
+    assert adopted("plan", [checkpoint, "patch=16"]) == [checkpoint, "patch=16", "model=masked_vit"]
 
 
 @pytest.mark.parametrize(

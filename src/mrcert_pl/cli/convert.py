@@ -68,7 +68,7 @@ def _convert(arguments: argparse.Namespace) -> None:
         checkpoint = read_checkpoint(source)
         weights, origin = checkpoint.weights, checkpoint.origin
     write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half), "target")
-    following = shlex.join(["python", "eval.py", override("checkpoint", str(target))])
+    following = shlex.join(["mrcert", "eval", override("checkpoint", str(target))])
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {following}")
 
 

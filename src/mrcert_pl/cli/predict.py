@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.cli.record import write_config
     from mrcert_pl.data.image_paths import find_images
     from mrcert_pl.results.predictions import Prediction, PredictionFiles
-    from mrcert_pl.tasks.predict import guard_of, predict
+    from mrcert_pl.tasks.predict import announce_prediction, guard_of, predict
     from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
     if cfg.examples != "all" and not isinstance(cfg.examples, int):
@@ -37,6 +37,7 @@ def main(cfg: DictConfig) -> None:
     settings = prediction_settings(cfg, files)
     guard = guard_of(settings)
     folder = write_config(cfg)
+    announce_prediction(settings, guard, folder)
     left = len(files) if cfg.examples == "all" else cfg.examples
     rows: list[Prediction] = []
     with PredictionFiles(folder) as written:

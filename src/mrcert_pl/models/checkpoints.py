@@ -83,7 +83,7 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        hint = f"make it with:  {made_by}" if made_by else "python train.py makes checkpoints/.../best.ckpt"
+        hint = f"make it with:  {made_by}" if made_by else "mrcert train makes checkpoints/.../best.ckpt"
         raise CheckpointError(f"there is no checkpoint {path}; {hint}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)

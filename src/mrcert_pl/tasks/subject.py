@@ -107,7 +107,7 @@ def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = Non
             _check_geometry(settings, classes, defender)
         checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
         origin = checkpoint.origin
-        _check_agreement(checkpoint, settings, description)
+        check_agreement(checkpoint, settings.required, description)
         model = _model_of(checkpoint, settings, classes)
     return Subject(
         model,
@@ -187,16 +187,23 @@ def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -
     return given.eval()
 
 
-def _check_agreement(checkpoint: Checkpoint, settings: SubjectSettings, description: DatasetDescription) -> None:
+def check_agreement(
+    checkpoint: Checkpoint, required: Mapping[str, Any], description: DatasetDescription | None = None
+) -> None:
+    """Compare the arguments of the model, and the classes of the data set, with those of a checkpoint.
+
+    Raises:
+        CheckpointError: if they differ; it lists both values.
+    """
     origin = checkpoint.origin
     config = {**origin["config"], "name": origin.get("name")}
     differing = [
         f"model.{name}: {theirs!r} in the checkpoint, {value!r} given"
-        for name, value in settings.required.items()
+        for name, value in required.items()
         if (theirs := _argument(config, name)) not in (None, value)
     ]
     theirs = origin.get("classes")
-    if theirs is not None and list(theirs) != list(description.classes):
+    if theirs is not None and description is not None and list(theirs) != list(description.classes):
         differing.append(
             f"classes: {_some(theirs)} in the checkpoint, {_some(description.classes)} of dataset={description.name}"
         )

@@ -13,7 +13,7 @@ from lightning.pytorch.callbacks import Callback
 from torch import nn
 
 from mrcert_pl.callbacks import BatchSeeds, Checkpoint, ImageProgressBar, MutantPredictions, Throughput
-from mrcert_pl.data import ImageDataModule
+from mrcert_pl.data import ImageDataModule, Split
 from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.files import write_whole
@@ -25,6 +25,7 @@ from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.integrity import digest_of
 from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
+from mrcert_pl.mutants import MutantSet
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
 from mrcert_pl.tasks.announce import announce_run, announce_training
@@ -41,6 +42,7 @@ from mrcert_pl.tasks.settings import (
 from mrcert_pl.tasks.subject import defender_of, patch_setting
 from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler
 
+_SPLITS: tuple[Split, ...] = ("train", "val")
 STAGES = ("one", "srf_vanilla", "split")
 
 
@@ -204,7 +206,15 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     )
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
-    announce_run(trainer, data, "train", settings.model.name, None, run.folder)
+        announce_run(
+            data,
+            {split: len(data.split(split).records) for split in _SPLITS},
+            settings.model.name,
+            _validation_mutants(model, callbacks),
+            device_of(trainer),
+            str(trainer.precision),
+            run.folder,
+        )
     announce_training(model, len(data.split("train").records), epochs, trainer)
     best = _best(callbacks)
     if resumed is not None:
@@ -218,6 +228,12 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         _report_what_is_kept(settings, best)
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _validation_mutants(model: BaseModel, callbacks: Mapping[str, Callback]) -> MutantSet | None:
+    """Return the mutants that a validation evaluates, if it certifies images."""
+    certifying = next((found for found in callbacks.values() if isinstance(found, MutantPredictions)), None)
+    return None if certifying is None else certifying.mutants_of(model)
 
 
 def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:
