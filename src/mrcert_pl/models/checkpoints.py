@@ -33,7 +33,10 @@ __all__ = [
 
 _FORMAT = 1
 _PREFIX = "model."
-_OTHER_WEIGHTS = "Other weights are what a training starts from:  train.py model.weights=FILE"
+_OTHER_WEIGHTS = (
+    "Other weights are what a training starts from:  mrcert train model.weights=FILE\n"
+    "or those of a classifier with masks of pixels:  model=blackbox model.backbone=TAG model.weights=FILE patch=32"
+)
 # Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
 _FREE = {"views"}
 

@@ -109,7 +109,8 @@ def guard_on(device: str, settings: PredictionSettings) -> Guard:
 def announce_prediction(settings: PredictionSettings, guard: Guard, folder: Path) -> None:
     """Log number of images, model, masks, device and folder of a prediction, and the cost of a long one."""
     mutants, device = guard.evaluator.mutants, device_of(guard.model)
-    about = [f"{len(settings.images):,} images", *described(type(guard.model).__name__, mutants)]
+    count = len(settings.images)
+    about = [f"{count:,} image{'' if count == 1 else 's'}", *described(type(guard.model).__name__, mutants)]
     announce(about, str(device), "32-true", folder)
     if isinstance(guard.model, BaseModel):
         announce_cost(guard.model, mutants, len(settings.images), settings.token_budget, device)

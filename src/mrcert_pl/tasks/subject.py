@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mrcert_pl.data import DatasetDescription
 from mrcert_pl.defenders import Defender, registry
 from mrcert_pl.errors import CheckpointError, ConfigurationError
@@ -101,6 +99,10 @@ def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = Non
     classes = len(description.classes)
     if settings.checkpoint is None:
         origin: Mapping[str, Any] = {}
+        if isinstance(settings.model, ModelSettings) and settings.model.loads_weights:
+            # Before weights are downloaded.
+            settings.dataset.check()
+            _check_geometry(settings, classes, defender)
         model = _model_without_checkpoint(settings, classes)
     else:
         if not Path(settings.checkpoint).is_file():
@@ -165,8 +167,7 @@ def _check_geometry(settings: SubjectSettings, classes: int, defender: Defender[
     """Validate the settings of the model, and its masks for the patch, without weights."""
     if not isinstance(settings.model, ModelSettings):
         return
-    with torch.device("meta"):
-        model = settings.model.untrained().make(classes)
+    model = settings.model.shape(classes)
     if defender is not None and settings.patch is not None:
         defender.mutants(model, _patch(settings, {}), _stride(settings, {}))
 

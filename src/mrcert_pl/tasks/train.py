@@ -174,14 +174,11 @@ def train(settings: TrainingSettings) -> TrainingResult:
 def _train(settings: TrainingSettings) -> TrainingResult:
     run = settings.run
     resumed = checkpoint_to_resume(settings.resume, settings.identity(), run.folder)
-    description = settings.dataset.describe()
-    # Missing data is reported before weights are downloaded.
-    description.open(settings.dataset.root)
-    model = settings.model.make(len(description.classes))
-    if not isinstance(model, TrainableModel):
-        raise ConfigurationError(
-            f"model={settings.model.name} can't be fine-tuned with masks; these can: vit_srf, masked_vit, column_vit"
-        )
+    # Missing data and unsuitable masks are reported before weights are downloaded.
+    description = settings.dataset.check()
+    if settings.model.loads_weights:
+        _sampler(settings, _trainable(settings, settings.model.shape(len(description.classes))))
+    model = _trainable(settings, settings.model.make(len(description.classes)))
     data = settings.dataset.load(
         model.image_px, run.seed, batch_size=settings.recipe.batch_size, augmentation=settings.recipe.augmentation
     )
@@ -228,6 +225,15 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         _report_what_is_kept(settings, best)
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _trainable(settings: TrainingSettings, model: BaseModel) -> TrainableModel:
+    """Return the model if it can be trained."""
+    if not isinstance(model, TrainableModel):
+        raise ConfigurationError(
+            f"model={settings.model.name} can't be fine-tuned with masks; these can: vit_srf, masked_vit, column_vit"
+        )
+    return model
 
 
 def _validation_mutants(model: BaseModel, callbacks: Mapping[str, Callback]) -> MutantSet | None:
