@@ -104,3 +104,15 @@ def test_the_bar_of_another_validation_counts_batches(tmp_path: Path) -> None:
     trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[progress], **QUIET)
     trainer.validate(Validating(), Images(), verbose=False)
     assert (progress.val_progress_bar.n, progress.val_progress_bar.total) == (2, 2)
+
+
+def test_an_error_begins_a_new_line(tmp_path: Path, capfd: pytest.CaptureFixture[str]) -> None:
+    class Failing(Counting):
+        def test_step(self, batch: Any, batch_idx: int) -> None:
+            raise ValueError("no image")
+
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[ImageProgressBar()], **QUIET)
+    with pytest.raises(ValueError, match="no image"):
+        trainer.test(Failing(), Images(), verbose=False)
+    printed = capfd.readouterr()
+    assert (printed.out + printed.err).endswith("\n")

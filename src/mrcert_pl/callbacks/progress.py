@@ -77,6 +77,12 @@ class ImageProgressBar(TQDMProgressBar):
         else:
             self._finish(self.val_progress_bar, len(batch.label) * trainer.world_size)
 
+    def on_exception(self, trainer: L.Trainer, pl_module: L.LightningModule, exception: BaseException) -> None:
+        """End the line of an unfinished bar, so that the message of the error begins a new one."""
+        for bar in (self._train_progress_bar, self._val_progress_bar, self._test_progress_bar):
+            if bar is not None:
+                bar.close()
+
     def _counting(self, bar: Tqdm) -> Tqdm:
         bar.unit = " images"
         bar.mininterval = 0.1 if self._live else 10.0
