@@ -50,6 +50,23 @@ def test_other_commands_take_nothing(command: str, checkpoint: str) -> None:
     assert adopted(command, [checkpoint]) == [checkpoint]
 
 
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (["model=blackbox", "model.weights=a.pth"], ["checkpoint=null"]),
+        (["model=blackbox", "model.weights=a.pth", "checkpoint=b.ckpt"], []),
+        (["model=blackbox", "model.weights=a.pth", "table=tables"], []),
+        (["model=blackbox"], []),
+        (["model=blackbox", "model.weights=null"], []),
+        (["model=masked_vit", "model.weights=a.pth"], []),
+    ],
+)
+def test_weights_of_a_classifier_are_evaluated_without_a_checkpoint(given: list[str], added: list[str]) -> None:
+    for command in ("eval", "attack", "audit_certificates"):
+        assert adopted(command, given) == [*given, *added]
+    assert adopted("train", given) == given
+
+
 def test_a_plan_takes_model_and_patch(checkpoint: str) -> None:
     assert adopted("plan", [checkpoint]) == [checkpoint, "model=masked_vit", "patch=32"]
     assert adopted("plan", [checkpoint, "patch=16"]) == [checkpoint, "patch=16", "model=masked_vit"]
