@@ -45,9 +45,31 @@ def test_all_that_a_checkpoint_says_is_taken(command: str, checkpoint: str) -> N
     assert adopted(command, [checkpoint, "batch_size=2"]) == [checkpoint, "batch_size=2", *IMPLIED]
 
 
-@pytest.mark.parametrize("command", ["train", "predict", "serve", "plan"])
+@pytest.mark.parametrize("command", ["train", "predict", "serve"])
 def test_other_commands_take_nothing(command: str, checkpoint: str) -> None:
     assert adopted(command, [checkpoint]) == [checkpoint]
+
+
+@pytest.mark.parametrize(
+    ("given", "added"),
+    [
+        (["model=blackbox", "model.weights=a.pth"], ["checkpoint=null"]),
+        (["model=blackbox", "model.weights=a.pth", "checkpoint=b.ckpt"], []),
+        (["model=blackbox", "model.weights=a.pth", "table=tables"], []),
+        (["model=blackbox"], []),
+        (["model=blackbox", "model.weights=null"], []),
+        (["model=masked_vit", "model.weights=a.pth"], []),
+    ],
+)
+def test_weights_of_a_classifier_are_evaluated_without_a_checkpoint(given: list[str], added: list[str]) -> None:
+    for command in ("eval", "attack", "audit_certificates"):
+        assert adopted(command, given) == [*given, *added]
+    assert adopted("train", given) == given
+
+
+def test_a_plan_takes_model_and_patch(checkpoint: str) -> None:
+    assert adopted("plan", [checkpoint]) == [checkpoint, "model=masked_vit", "patch=32"]
+    assert adopted("plan", [checkpoint, "patch=16"]) == [checkpoint, "patch=16", "model=masked_vit"]
 
 
 @pytest.mark.parametrize(

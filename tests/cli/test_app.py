@@ -1,5 +1,6 @@
 """One way to fail: one message for what a user can fix, a traceback for a defect."""
 
+import logging
 import os
 import subprocess
 import sys
@@ -76,6 +77,31 @@ def test_a_defect_keeps_its_traceback(error: Exception) -> None:
     assert explain(error) is None
     with pytest.raises(type(error)), failing_plainly():
         raise error
+
+
+def test_a_defect_ends_with_its_traceback_and_nothing_of_hydras(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "conf").mkdir()
+    (tmp_path / "conf" / "broken.yaml").write_text("seed: 0\n")
+
+    @command_of("broken", tmp_path / "conf")
+    def broken(cfg: DictConfig) -> None:
+        logging.getLogger("huggingface_hub.utils").warning("once")
+        raise RuntimeError("a defect")
+
+    monkeypatch.chdir(tmp_path)
+    for name in ("MRCERT_STARTED", "MRCERT_TRACEBACK", "HYDRA_FULL_ERROR"):
+        monkeypatch.setenv(name, "0")
+    monkeypatch.setattr(sys, "argv", ["broken"])
+    with pytest.raises(SystemExit, match="1"):
+        broken()
+    printed = capsys.readouterr()
+    assert printed.err.endswith("RuntimeError: a defect\n")
+    assert "hydra/" not in printed.err
+    assert "Error executing job" not in printed.err + printed.out
+    # The hub's own handler prints it, and Hydra's does not.
+    assert (printed.err + printed.out).count("once") <= 1
 
 
 def test_a_traceback_that_is_asked_for() -> None:

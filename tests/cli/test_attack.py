@@ -45,7 +45,7 @@ def test_attack_then_evaluate_then_report(untrained: Command, capsys: pytest.Cap
         rf"4 images, patch 32 px: base accuracy .*\({before}\) before the attack, .*\({after}\) after", output
     )
 
-    following = re.search(r"python eval.py (dataset=attacked \S+ defender=mrcert)", output)
+    following = re.search(r"mrcert eval (dataset=attacked \S+ defender=mrcert)", output)
     assert following is not None
     untrained("eval", *following[1].split(), "trainer=cpu")
     output = capsys.readouterr().out
@@ -120,7 +120,7 @@ def test_the_originals_are_those_that_were_attacked(untrained: Command) -> None:
 def test_an_attack_on_a_detector_then_its_evaluation(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:
     detector = ["attack=silent", "attack.detector=hicert", "attack.threshold=0.5"]
     untrained(*ATTACK, "images=2", "attack.starts=1", *detector)
-    following = re.search(r"python eval.py (dataset=attacked \S+) defender=mrcert", capsys.readouterr().out)
+    following = re.search(r"mrcert eval (dataset=attacked \S+) defender=mrcert", capsys.readouterr().out)
     assert following is not None
     settings = json.loads(next(Path("outputs/attack").rglob("attack.json")).read_text())["attack"]
     assert (settings["attack"], settings["detector"], settings["threshold"], settings["stride"]) == (
@@ -196,7 +196,7 @@ def test_a_vote_on_images_that_were_made_against_another_model(
 
     message = failure()
     assert "there is no checkpoint checkpoints/digits/column_vit_p32/best.ckpt" in message
-    assert "python train.py dataset=digits model=column_vit patch=32" in message
+    assert "mrcert train dataset=digits model=column_vit patch=32" in message
     assert "AblationVote votes over ablations, and ViTSRF has none" in failure(f"checkpoint={CHECKPOINT}")
     message = failure(f"checkpoint={checkpoint}", "model.width=50")
     assert "model.width: 40 in the checkpoint, 50 given" in message
@@ -231,4 +231,4 @@ def test_settings_that_do_not_fit(untrained: Command, capsys: pytest.CaptureFixt
     assert "1 of the 3 images" in failure("eval", "dataset=attacked", "dataset.path=here", "trainer=cpu")
     CHECKPOINT.unlink()
     message = failure("eval", "dataset=attacked", "dataset.path=here", "trainer=cpu")
-    assert "python train.py dataset=digits model=vit_srf patch=32" in message
+    assert "mrcert train dataset=digits model=vit_srf patch=32" in message

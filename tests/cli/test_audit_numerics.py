@@ -38,7 +38,7 @@ def test_bad_settings(untrained: Command, refused: Callable[..., str], arguments
 def test_a_missing_checkpoint_is_named(refused: Callable[..., str]) -> None:
     message = refused(*NUMERICS)
     assert "no checkpoint checkpoints/digits/vit_srf_p32/best.ckpt" in message
-    assert "python train.py dataset=digits model=vit_srf patch=32" in message
+    assert "mrcert train dataset=digits model=vit_srf patch=32" in message
 
 
 def test_the_margin_is_twice_the_difference(untrained: Command, capsys: pytest.CaptureFixture[str]) -> None:

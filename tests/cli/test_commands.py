@@ -66,7 +66,7 @@ def test_train_then_evaluate_with_every_defender_then_report(
     output = capsys.readouterr().out
     assert str(CHECKPOINT) in output
     following = output.split("Certify it with:  ")[1].strip()
-    assert following.startswith("python eval.py dataset=digits model=vit_srf patch=32 'model.backbone_args={")
+    assert following.startswith("mrcert eval dataset=digits model=vit_srf patch=32 'model.backbone_args={")
     assert following.endswith(" model.split=1 defender=mrcert")
     assert CHECKPOINT.is_file()
     (run,) = Path("outputs/train/digits/vit_srf_p32").iterdir()
@@ -275,7 +275,7 @@ def test_a_missing_checkpoint_names_the_command_that_makes_it(
 ) -> None:
     message = failure(command, capsys, *EVAL)
     assert f"no checkpoint {CHECKPOINT}" in message
-    assert "python train.py dataset=digits model=vit_srf patch=32" in message
+    assert "mrcert train dataset=digits model=vit_srf patch=32" in message
 
 
 def test_checkpoints_that_do_not_fit(trained: Command, capsys: pytest.CaptureFixture[str], tmp_path: Path) -> None:

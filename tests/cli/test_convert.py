@@ -18,7 +18,7 @@ SMALL_WIDTH, CLASSES, DEPTH, SPLIT = 48, 10, 3, 1
 def evaluation(output: str) -> list[str]:
     """The printed command, cut to a few images."""
     words = shlex.split(output.split("Certify it with:  ")[1].strip())
-    assert words[:2] == ["python", "eval.py"]
+    assert words[:2] == ["mrcert", "eval"]
     return ["eval", *words[2:], "dataset.limit=3", "trainer=cpu"]
 
 

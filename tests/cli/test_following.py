@@ -24,14 +24,14 @@ from mrcert_pl.cli.following import command_line
 )
 def test_settings_of_data_and_model_are_shared(overrides: list[str], shared: list[str]) -> None:
     cfg = composed("train", *overrides)
-    words = shlex.split(command_line(cfg, "eval.py"))
-    assert words == ["python", "eval.py", "dataset=digits", "model=vit_srf", "patch=16", *shared]
+    words = shlex.split(command_line(cfg, "eval"))
+    assert words == ["mrcert", "eval", "dataset=digits", "model=vit_srf", "patch=16", *shared]
     composed("eval", *words[2:])
 
 
 def test_the_choices_are_named() -> None:
     cfg = composed("train", "dataset=folder", "dataset.root=my photos", "model=masked_vit", 'patch="16x48,48x16"')
-    words = shlex.split(command_line(cfg, "eval.py"))
+    words = shlex.split(command_line(cfg, "eval"))
     assert words[2:] == ["dataset=folder", "model=masked_vit", 'patch="16x48,48x16"', "dataset.root=my photos"]
     following = composed("eval", *words[2:])
     assert (following.patch, following.dataset.root) == (cfg.patch, "my photos")
@@ -39,11 +39,11 @@ def test_the_choices_are_named() -> None:
 
 def test_an_attacked_set_is_followed_by_a_training_on_its_source() -> None:
     cfg = composed("eval", "dataset=attacked", "dataset.path=here", "dataset.source=imagenette")
-    assert command_line(cfg, "train.py") == "python train.py dataset=imagenette model=vit_srf patch=16"
+    assert command_line(cfg, "train") == "mrcert train dataset=imagenette model=vit_srf patch=16"
 
 
 def test_a_search_path_is_shared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     Path("mine").mkdir()
     cfg = composed("train", "hydra.searchpath=[file://mine]")
-    assert "hydra.searchpath=[file://mine]" in shlex.split(command_line(cfg, "eval.py"))
+    assert "hydra.searchpath=[file://mine]" in shlex.split(command_line(cfg, "eval"))

@@ -14,6 +14,7 @@ from mrcert_pl.cli.app import completed
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.defenders import OutputLevel
 from mrcert_pl.defenders.refined import Refined
+from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import AblatedViT, MaskedViT, ViTSRF
 
@@ -44,7 +45,7 @@ def test_an_evaluation(monkeypatch: pytest.MonkeyPatch) -> None:
     assert settings.run.command == f"eval.py {' '.join(EVALUATION)}"
     assert settings.run.config["defender"]["name"] == "mrcert_sharp"
     assert [type(logger) for logger in settings.run.loggers] == [CSVLogger]
-    assert settings.made_by == "python train.py dataset=digits model=vit_srf patch=32 patches=1"
+    assert settings.made_by == "mrcert train dataset=digits model=vit_srf patch=32 patches=1"
 
 
 @pytest.mark.parametrize(
@@ -87,6 +88,11 @@ def test_attacks_and_audits() -> None:
     attack = instantiate.attack_settings(of("attack", "attack=location", "attack.steps=2", "images=7", "examples=2"))
     assert isinstance(attack.attack(PatchSpec(32), seed=0), LocationSearch)
     assert (attack.dataset.limit, attack.examples) == (7, 2)
+    for limit, both in ((3, 3), (9, 7)):
+        limited = instantiate.attack_settings(of("attack", "images=7", f"dataset.limit={limit}"))
+        assert limited.dataset.limit == both
+    with pytest.raises(ConfigurationError, match=r"dataset\.limit must be a whole number"):
+        instantiate.attack_settings(of("attack", "images=7", "dataset.limit=few"))
     audit = instantiate.certificate_audit_settings(of("audit_certificates", "adaptive.steps=3", "images=4"))
     assert (audit.dataset.limit, audit.step_px, audit.adaptive["steps"]) == (4, 56, 3)
     numerics = instantiate.numerics_settings(of("audit_numerics", "mutants=5"))

@@ -32,7 +32,7 @@ def sizes(result: EvaluationResult) -> Mapping[str, int]:
 def test_masked_vit_brings_its_own_stride(command: Command, capsys: pytest.CaptureFixture[str]) -> None:
     command("train", "model=masked_vit", *TINY, *TRAIN, "patches=1")
     assert Path("checkpoints/digits/masked_vit_p32/best.ckpt").is_file()
-    assert "python eval.py dataset=digits model=masked_vit patch=32" in capsys.readouterr().out
+    assert "mrcert eval dataset=digits model=masked_vit patch=32" in capsys.readouterr().out
     command("eval", "model=masked_vit", *TINY, "dataset.limit=2", "defender=mrcert", "patches=1")
     found = results("masked_vit_p32")
     assert found.mutants == MutantFacts("unions", {"masks": 9, "unions": 46, "order": 2, "windows": 196})

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from small_checkpoint import random_checkpoint
 
 TINY = ["model.backbone_args={embed_dim: 16, depth: 2, num_heads: 2}"]
 
@@ -39,7 +40,7 @@ def test_strides_of_the_token_grid(plan: Callable[..., str]) -> None:
     assert rows["3"].startswith("16 16 / 136 / 696 / 2,516 87 / 76 / 66 / 56")
     assert rows["4"].startswith("9 9 / 45 / 129 / 255 82 / 66 / 52 / 40")
     assert "stride 5: 4 masks together can hide all 196" in output
-    assert "python train.py dataset=digits model=masked_vit patch=32 " in output
+    assert "mrcert train dataset=digits model=masked_vit patch=32 " in output
     # Nothing is left behind.
     assert list(Path().iterdir()) == []
 
@@ -84,9 +85,22 @@ def test_masks_per_axis_of_a_black_box(plan: Callable[..., str]) -> None:
     assert "model.masks_per_axis=3" in output
 
 
+def test_the_model_of_a_checkpoint(plan: Callable[..., str], tmp_path: Path) -> None:
+    overrides = ["model=masked_vit", "model.pretrained=false", *TINY]
+    checkpoint = random_checkpoint(tmp_path / "best.ckpt", overrides)
+    given = ["patch=32", "strides=[4]", "budget.seconds=null"]
+    # From the checkpoint: the kind by the command line here, the size of the model from the file.
+    found = rows_of(plan(*given, f"checkpoint={checkpoint}", "model=masked_vit"))["4"].split()
+    expected = rows_of(plan(*given, *overrides))["4"].split()
+    assert found[:21] == expected[:21]
+    with pytest.raises(SystemExit, match="1"):
+        plan(*given, f"checkpoint={checkpoint}", "model=masked_vit", "model.window=[2,2]")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
+        (["checkpoint=nowhere.ckpt"], "there is no checkpoint nowhere.ckpt"),
         (["patch=112"], "no configuration works"),
         (["patch=0"], "at least 1 px"),
         (["patches=0"], "at least 1"),

@@ -113,6 +113,7 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
     [
         ([], "give images=FOLDER, a file, a pattern"),
         (["images=photos"], "give checkpoint=FILE"),
+        (["images=nowhere", "checkpoint=none.ckpt"], "there is no file or folder nowhere in /"),
         (["images=*.gif", "checkpoint=srf.ckpt"], r"no file matches \*\.gif"),
         (["images=photos", "checkpoint=none.ckpt"], "there is no checkpoint none.ckpt"),
         (["images=photos", "checkpoint=vote.ckpt"], "AblatedViT has none.*defender=vot"),

@@ -2,6 +2,7 @@
 
 import re
 import shlex
+import sys
 from collections.abc import Callable
 
 import pytest
@@ -12,6 +13,7 @@ from omegaconf import OmegaConf
 import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
 from mrcert_pl.cli import usage
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
+from mrcert_pl.cli.main import main
 
 # Groups of options; their own settings are in their files.
 GROUPS = {*usage._GROUPS, "paths", "hydra"}
@@ -115,3 +117,17 @@ def test_examples_compose(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
         words = [word for word in shlex.split(line.partition("  ")[0]) if "=" in word and "..." not in word]
         with initialize_config_dir(str(CONF_DIR), **VERSION_BASE):
             compose(name, overrides=[word for word in words if "," not in word or "[" in word])
+
+
+@pytest.mark.parametrize("name", ["convert", "verify", "cross", "report", "dashboard"])
+@pytest.mark.parametrize("width", [80, 100, 120])
+def test_the_help_of_other_commands_fits_the_terminal(
+    name: str, width: int, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("COLUMNS", str(width))
+    monkeypatch.setattr(sys, "argv", ["mrcert", name, "--help"])
+    with pytest.raises(SystemExit, match="0"):
+        main()
+    for line in capsys.readouterr().out.splitlines():
+        # A command that is longer than the line stays one, to be copied.
+        assert len(line) <= width or re.match(r"  mrcert \S.*\S$", line), line

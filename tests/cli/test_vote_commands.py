@@ -27,7 +27,7 @@ def test_train_then_vote(command: Command, capsys: pytest.CaptureFixture[str]) -
     """Neither command is told the defender and the model both."""
     command(*TRAIN)
     output = capsys.readouterr().out
-    assert "eval.py dataset=digits model=column_vit patch=32" in output
+    assert "mrcert eval dataset=digits model=column_vit patch=32" in output
     assert output.strip().endswith("defender=vot")
     (run,) = Path("outputs/train/digits/column_vit_p32").iterdir()
     header = (run / "csv" / "metrics.csv").read_text().split("\n")[0].split(",")

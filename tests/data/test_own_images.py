@@ -58,7 +58,7 @@ def test_skipped_files_are_reported(photos: Path) -> None:
     (photos / "stop/.cache").mkdir()
     (photos / "stop/.cache/a.png").touch()
     notes = ImageDataModule("folder", photos).notes()
-    assert notes[-1] == "2 file(s) without the suffix of an image are skipped: stop/notes.txt, yield/Thumbs.db"
+    assert notes[-1] == "2 files without the suffix of an image are skipped: stop/notes.txt, yield/Thumbs.db"
     assert not any("cache" in path for path in ids(photos, "train"))
 
 

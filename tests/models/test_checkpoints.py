@@ -63,11 +63,9 @@ def test_a_checkpoint_says_where_it_comes_from(path, model):
 
 def test_a_missing_file_is_an_error_with_the_command_that_makes_it(tmp_path):
     missing = tmp_path / "none.ckpt"
-    with pytest.raises(
-        CheckpointError, match=r"there is no checkpoint .*none\.ckpt; make it with:  python train\.py x=1"
-    ):
-        read_checkpoint(missing, made_by="python train.py x=1")
-    with pytest.raises(CheckpointError, match=r"none\.ckpt; python train\.py makes"):
+    with pytest.raises(CheckpointError, match=r"there is no checkpoint .*none\.ckpt; make it with:  mrcert train x=1"):
+        read_checkpoint(missing, made_by="mrcert train x=1")
+    with pytest.raises(CheckpointError, match=r"none\.ckpt; mrcert train makes"):
         read_checkpoint(missing)
 
 

@@ -48,7 +48,7 @@ def test_results_of_other_commands_are_no_evaluations(tmp_path: Path) -> None:
     assert not isinstance(read_run(attack), EvaluationRun)
     assert [found.file for found in find_runs([tmp_path, attack])] == [run.file]
     assert one_run(tmp_path / "eval").verdicts()[0].path == "digits/0"
-    with pytest.raises(ResultsError, match=r"no evaluations in .*attack.*; python eval\.py makes them"):
+    with pytest.raises(ResultsError, match=r"no evaluations in .*attack.*; mrcert eval makes them"):
         find_runs([attack])
 
 
@@ -80,7 +80,7 @@ def test_missing_results(tmp_path: Path) -> None:
 def test_a_damaged_result_is_named(tmp_path: Path, text: str) -> None:
     file = tmp_path / "results.json"
     file.write_text(text)
-    with pytest.raises(ResultsError, match=r"results\.json .*remove it or run python eval\.py again"):
+    with pytest.raises(ResultsError, match=r"results\.json .*remove it or run mrcert eval again"):
         read_run(file)
 
 

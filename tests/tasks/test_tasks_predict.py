@@ -16,7 +16,8 @@ from mrcert_pl.defenders import OutputLevel
 from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.guard import Guard, GuardVerdict
 from mrcert_pl.results import TrainingResult
-from mrcert_pl.tasks.predict import guard_of, guard_on
+from mrcert_pl.tasks.predict import announce_prediction, guard_of, guard_on
+from mrcert_pl.tasks.runtime import log
 
 
 @pytest.fixture
@@ -89,3 +90,33 @@ def test_a_classifier_without_a_checkpoint(photos: list[Path]) -> None:
 def test_what_cannot_work(settings: dict[str, Any], error: type[Exception], message: str) -> None:
     with pytest.raises(error, match=message):
         list(predict(PredictionSettings(**settings)))
+
+
+def test_progress_within_a_batch(trained: TrainingResult, photos: list[Path]) -> None:
+    reported: list[float] = []
+
+    class Tracking:
+        def __call__(self, items: Iterable[Any], description: str, total: int) -> Iterable[Any]:
+            return items
+
+        within = staticmethod(reported.append)
+
+    settings = PredictionSettings(
+        photos[:1], Path(str(trained.checkpoint)), batch_size=4, token_budget=64, device="cpu", track=Tracking()
+    )
+    list(predict(settings))
+    assert len(reported) > 1
+    assert reported == sorted(reported)
+    assert 0 < reported[0] < reported[-1] <= 4
+
+
+def test_the_header_of_a_prediction(
+    trained: TrainingResult, photos: list[Path], monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    logged: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: logged.append(message % values))
+    settings = PredictionSettings(photos, Path(str(trained.checkpoint)), device="cpu")
+    announce_prediction(settings, guard_of(settings), tmp_path)
+    (header,) = logged
+    assert header.startswith("3 images; ViTSRF; masks ")
+    assert header.endswith(f"\ncpu, 32-true, in {tmp_path}")

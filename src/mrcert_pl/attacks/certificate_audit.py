@@ -1,7 +1,7 @@
 """Attacks on certificates: no patch on a certified image may change its label, without an alert of a detector."""
 
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import chain
 from pathlib import Path
@@ -104,6 +104,10 @@ class CertificateAudit:
         placements: Placements of the patches; the certificate must be for patches of this size.
         attacks: Sources of patches.
         token_budget: Token budget of one batch of mutants; default: derived from free device memory.
+
+    Attributes:
+        findings: Counts of the images so far.
+        on_progress: Receiver of the finished fraction of an image, after every placement.
     """
 
     def __init__(
@@ -121,6 +125,7 @@ class CertificateAudit:
         self.attacks = attacks
         self.evaluator = MutantEvaluator(model, mutants, token_budget)
         self.findings = Findings()
+        self.on_progress: Callable[[float], None] | None = None
 
     def image(self, image: Float[Tensor, "3 height width"], image_id: int) -> None:
         """Attack an image if it is certified, and add to ``findings``.
@@ -140,6 +145,8 @@ class CertificateAudit:
             if round_trip:
                 elsewhere = self.placements[(number + len(self.placements) // 2) % len(self.placements)]
                 self._attack(patched, promised, False, elsewhere, image_id, "second ")
+            if self.on_progress is not None:
+                self.on_progress((number + 1) / len(self.placements))
 
     def _attack(
         self, image: Tensor, promised: int, round_trip: bool, placement: Placement, image_id: int, prefix: str = ""

@@ -12,7 +12,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.models.protocols import BaseModel
-from mrcert_pl.mutants import MutantEvaluator
+from mrcert_pl.mutants import MutantEvaluator, MutantSet
 
 # Names below val/; the others end in _accuracy.
 _NAMES = {
@@ -37,6 +37,9 @@ class MutantPredictions(Callback):
         images: Number of validation images.
         token_budget: Token budget of one batch of mutants; default: derived from free device memory.
 
+    Attributes:
+        left: Number of images that this device has still to certify in this validation.
+
     Raises:
         ConfigurationError: For less than one image.
     """
@@ -57,20 +60,22 @@ class MutantPredictions(Callback):
         self.images = images
         self.token_budget = token_budget
         self.metric = accuracy_of(self.defender)
-        self._left = 0
+        self.left = 0
 
     def setup(self, trainer: L.Trainer, pl_module: L.LightningModule, stage: str) -> None:
         model = pl_module.model
         if not isinstance(model, BaseModel):
             raise ConfigurationError(f"certified validation needs a base model, {type(model).__name__} is none")
-        self.evaluator = MutantEvaluator(
-            model, self.defender.mutants(model, self.patch, self.stride), self.token_budget
-        )
+        self.evaluator = MutantEvaluator(model, self.mutants_of(model), self.token_budget)
+
+    def mutants_of(self, model: BaseModel) -> MutantSet:
+        """Return the mutants of each validation image."""
+        return self.defender.mutants(model, self.patch, self.stride)
 
     def on_validation_epoch_start(self, trainer: L.Trainer, pl_module: L.LightningModule) -> None:
         self.metric = accuracy_of(self.defender).to(pl_module.device)
         # Images are dealt out in turn: the first ones of the whole set are the first ones of every device.
-        self._left = len(range(trainer.global_rank, self.images, trainer.world_size))
+        self.left = len(range(trainer.global_rank, self.images, trainer.world_size))
 
     def on_validation_batch_end(
         self,
@@ -81,10 +86,10 @@ class MutantPredictions(Callback):
         batch_idx: int,
         dataloader_idx: int = 0,
     ) -> None:
-        take = min(self._left, len(batch.label))
+        take = min(self.left, len(batch.label))
         if not take:
             return
-        self._left -= take
+        self.left -= take
         with torch.inference_mode(), trainer.precision_plugin.forward_context():
             table = self.evaluator.evaluate(batch.image[:take], self.defender, ids=batch.path[:take])
             self.metric.update(self.defender.decide(table), batch.label[:take], base=table.labels[:, 0])

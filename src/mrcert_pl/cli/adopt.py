@@ -22,7 +22,7 @@ _RENAMED = {
     "recipe.finetuning.consistency": "it was removed",
 }
 # Commands about a trained model.
-_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "bench")
+_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "plan", "bench")
 # Data sets whose images all have one size.
 _WITHOUT_RESIZE = (None, "digits", "attacked")
 
@@ -44,9 +44,20 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
     settings = given(arguments)
     attacked = _of_attacked_set(settings)
     implied = {**_of_checkpoint({**attacked, **settings}), **attacked}
+    if _is_classifier(settings):
+        implied["checkpoint"] = None
+    if command == "plan":
+        # It compares strides, and opens no image.
+        implied = {name: implied[name] for name in ("model", "patch") if name in implied}
     names = {name.split("@")[0] for name in settings}
     added = [override(name, value) for name, value in implied.items() if name not in names]
     return [*arguments, *added]
+
+
+def _is_classifier(settings: Mapping[str, object]) -> bool:
+    """Return whether the settings name the weights of a classifier that was not trained here."""
+    here = "checkpoint" in settings or "table" in settings or settings.get("dataset") == "attacked"
+    return not here and settings.get("model") == "blackbox" and settings.get("model.weights") not in (None, "null")
 
 
 def _check_names(arguments: Sequence[str]) -> None:

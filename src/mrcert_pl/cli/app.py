@@ -8,6 +8,7 @@ import os
 import re
 import sys
 import time
+import traceback
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
@@ -68,7 +69,8 @@ def command(
 
             _log_plainly()
             # Here, and not around Hydra: its own report of a failed job adds nothing to ours.
-            with failing_plainly(_HINT, os.environ.get(_TRACEBACK) == "1"), run_closed():
+            traceback_requested = os.environ.get(_TRACEBACK) == "1"
+            with ending_with_traceback(), failing_plainly(_HINT, traceback_requested), run_closed():
                 if (result := task(cfg)) is not None:
                     finished.append((_given(), result))
 
@@ -155,6 +157,10 @@ def _show_jobs(finished: "Sequence[tuple[Mapping[str, str], RunDocument]]") -> N
 
 def _log_plainly() -> None:
     """Show the messages of the tasks as plain lines: notices on standard output, warnings on standard error."""
+    # It has a handler of its own, and its messages would be printed by Hydra's as well.
+    logging.getLogger("huggingface_hub").propagate = False
+    # One epoch is enough for a first trial.
+    logging.getLogger("timm.scheduler").setLevel(logging.ERROR)
     log = logging.getLogger("mrcert_pl")
     log.handlers.clear()
     log.propagate = False
@@ -210,6 +216,16 @@ def _composition(message: str) -> str:
 def _meant(name: str, known: Sequence[str]) -> str:
     near = difflib.get_close_matches(name, known, 1)
     return f"; did you mean {near[0]}?" if near else ";"
+
+
+@contextmanager
+def ending_with_traceback() -> Iterator[None]:
+    """End the process after the traceback of a defect, without the frames and the report of Hydra."""
+    try:
+        yield
+    except Exception:
+        traceback.print_exc()
+        sys.exit(1)
 
 
 @contextmanager

@@ -33,7 +33,7 @@ def main(cfg: DictConfig) -> "AttackResult | None":
     place = shlex.quote(f"dataset.path={done.attacked}")
     print(
         f"{done.folder / RESULTS}\n"
-        f"Evaluate a defender on them with:  python eval.py dataset=attacked {place} defender=mrcert"
+        f"Evaluate a defender on them with:  mrcert eval dataset=attacked {place} defender=mrcert"
     )
     if cfg.examples:
         print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.examples], done.classes))

@@ -12,7 +12,7 @@ from mrcert_pl.cli.overrides import override
 from mrcert_pl.errors import ConfigurationError
 
 _ABOUT = """Write the weights and settings of a checkpoint as safetensors, without optimiser state and pickled
-objects. eval.py reads the file as checkpoint=."""
+objects. mrcert eval reads the file as checkpoint=."""
 _EXAMPLES = """examples:
   mrcert convert checkpoints/digits/vit_srf_p16/best.ckpt best.safetensors --half
   mrcert convert theirs.pth.tar theirs.safetensors --patchcure imagenet --window 14 1 --patch 32
@@ -22,7 +22,7 @@ _EXAMPLES = """examples:
 def main() -> None:
     """Write the safetensors, and the command that evaluates it."""
     parser = usage.parser("convert", _ABOUT, _EXAMPLES)
-    parser.add_argument("source", type=Path, help="checkpoint of train.py, or with --patchcure of PatchCURE")
+    parser.add_argument("source", type=Path, help="checkpoint of mrcert train, or with --patchcure of PatchCURE")
     parser.add_argument("target", type=Path, help="safetensors file to write")
     parser.add_argument("--half", action="store_true", help="float16 weights: half the size, three digits")
     theirs = parser.add_argument_group("files of PatchCURE and MRCert's published code")
@@ -68,7 +68,7 @@ def _convert(arguments: argparse.Namespace) -> None:
         checkpoint = read_checkpoint(source)
         weights, origin = checkpoint.weights, checkpoint.origin
     write_whole(target, lambda partial: write_weights(partial, weights, origin, arguments.half), "target")
-    following = shlex.join(["python", "eval.py", override("checkpoint", str(target))])
+    following = shlex.join(["mrcert", "eval", override("checkpoint", str(target))])
     print(f"{target} ({target.stat().st_size / 1e6:.1f} MB)\nCertify it with:  {following}")
 
 

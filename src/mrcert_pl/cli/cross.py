@@ -10,7 +10,7 @@ another one. Both are evaluations of the same images for the same patch; their v
 _EXAMPLES = """examples:
   mrcert cross outputs/eval/.../A outputs/eval/.../B                a masking and a voting defender, say
   mrcert cross outputs/eval/.../A outputs/eval/.../B --json c.json  the counts as a file
-  python eval.py table=TABLES defender=mrcert_cascade               makes such an evaluation from stored tables
+  mrcert eval table=TABLES defender=mrcert_cascade                  makes such an evaluation from stored tables
 """
 
 

@@ -22,14 +22,14 @@ _SHARED = (
 _START = ("pretrained", "weights", "head_rows")
 
 
-def command_line(cfg: DictConfig, script: str) -> str:
-    """Return the command of ``train.py`` or ``eval.py`` for the data set, model and patch of this run."""
+def command_line(cfg: DictConfig, command: str) -> str:
+    """Return the command line of ``train`` or ``eval`` for the data set, model and patch of this run."""
     dataset = cfg.dataset.get("source") or cfg.dataset.name
     chosen = [override("dataset", dataset), override("model", cfg.model.name), override("patch", cfg.patch)]
     own = tuple(f"model.{name}=" for name in _START)
     given = HydraConfig.get().overrides
     shared = [o for o in [*given.hydra, *given.task] if _key(o).startswith(_SHARED) and not _key(o).startswith(own)]
-    return shlex.join(["python", script, *chosen, *shared])
+    return shlex.join(["mrcert", command, *chosen, *shared])
 
 
 def _key(override: str) -> str:

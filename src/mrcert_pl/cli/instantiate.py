@@ -12,10 +12,10 @@ from hydra.core.hydra_config import HydraConfig
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
-from rich.progress import track
 
 from mrcert_pl.cli.configuration import HYDRA_1_3
 from mrcert_pl.cli.following import command_line
+from mrcert_pl.cli.tracking import Tracker
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.tasks.attack import AttackSettings
@@ -58,20 +58,24 @@ def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
         loggers=[made(node) for node in cfg.logger.values()] if loggers and "logger" in cfg else (),
         command=" ".join(sys.argv),
         config=plain(cfg),
-        track=_track,
+        track=Tracker(),
     )
 
 
 def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettings:
-    """Return the images of the configuration, or the first ``limit`` of their seeded order."""
+    """Return the images of the configuration, at most the first ``limit`` of their seeded order."""
+    node: Mapping[str, Any] = plain(cfg.dataset)
+    own = node.get("limit")
     if limit is not None:
         check_number("images", limit, 1)
-    node: Mapping[str, Any] = plain(cfg.dataset)
+    # An invalid one is an error of the settings.
+    if limit is None or (own is not None and (type(own) is not int or own < limit)):
+        limit = own
     root = node.get("path", node.get("root"))
     same = {name: node[name] for name in ("name", "download", "resize", "workers", "module") if name in node}
     return DatasetSettings(
         root=None if root is None else Path(root),
-        limit=node.get("limit") if limit is None else limit,
+        limit=limit,
         labels=None if node.get("labels") is None else Path(node["labels"]),
         build=get_class(node["_target_"]),
         **same,
@@ -110,7 +114,7 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
         model=model_settings(cfg),
         recipe=RecipeSettings(**{**recipe, "finetuning": finetuning}),
         srf_checkpoint=Path(cfg.srf_checkpoint),
-        made_by=f"{command_line(cfg, 'train.py')} stage=srf_vanilla",
+        made_by=f"{command_line(cfg, 'train')} stage=srf_vanilla",
         defender=defender(cfg),
         callbacks=callbacks(cfg) if loggers else {},
         trainer=trainer_settings(cfg),
@@ -196,6 +200,8 @@ def plan_settings(cfg: DictConfig) -> PlanSettings:
     return PlanSettings(
         dataset=dataset_settings(cfg),
         model=model,
+        checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        required=required_arguments(cfg),
         variants=variants,
         # A black box has masks per axis instead.
         strides=() if "masks_per_axis" in model.arguments else plain(cfg.strides),
@@ -213,7 +219,7 @@ def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> Predict
         model=None if cfg.get("model") is None else model_settings(cfg),
         defender=defender(cfg),
         output=OutputLevel(cfg.output),
-        track=_track,
+        track=Tracker(),
         **_same(cfg, "patch", "patches", "require", "class_names", "exif", "resize", "stride", "batch_size"),
         **_same(cfg, "token_budget", "device"),
     )
@@ -247,7 +253,7 @@ def _subject(cfg: DictConfig) -> dict[str, Any]:
         "checkpoint": None if cfg.checkpoint is None else Path(cfg.checkpoint),
         "model": model_settings(cfg),
         "required": required_arguments(cfg),
-        "made_by": command_line(cfg, "train.py"),
+        "made_by": command_line(cfg, "train"),
         "run": run_settings(cfg),
         **_same(cfg, "patch", "patches", "stride"),
     }
@@ -287,7 +293,3 @@ def made(node: DictConfig, **arguments: Any) -> Any:
     """
     allowed = {} if HYDRA_1_3 else {"_execution_whitelist_": [*_INSIDE, node["_target_"]]}
     return instantiate(node, _convert_="all", **allowed, **arguments)
-
-
-def _track(items: Any, description: str, total: int) -> Any:
-    return track(items, description, total=total, transient=True)

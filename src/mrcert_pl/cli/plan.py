@@ -17,12 +17,15 @@ def main(cfg: DictConfig) -> None:
 
     settings = plan_settings(cfg)
     found = plan(settings)
-    backbone = settings.model.arguments.get("backbone", "")
-    title = f"{cfg.dataset.name}, {cfg.model.name} ({backbone}), patch {cfg.patch}, {cfg.patches} in all; per image"
+    if cfg.checkpoint is None:
+        about = f"{cfg.dataset.name}, {cfg.model.name} ({settings.model.arguments.get('backbone', '')})"
+    else:
+        about = f"{cfg.checkpoint}, {cfg.model.name}"
+    title = f"{about}, patch {cfg.patch}, {cfg.patches} in all; per image"
     show_plan(found, title, settings.patches, settings.seconds, settings.gflops)
     if found.best is not None:
         chosen = [f"{name}={str(value).replace(' ', '')}" for name, value in found.best.settings.items()]
-        print(shlex.join([*shlex.split(command_line(cfg, "train.py")), *chosen]))
+        print(shlex.join([*shlex.split(command_line(cfg, "train")), *chosen]))
 
 
 if __name__ == "__main__":

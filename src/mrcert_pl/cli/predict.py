@@ -3,11 +3,12 @@
 import sys
 import warnings
 from collections.abc import Sequence
+from pathlib import Path
 
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.app import command, completed
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import ConfigurationError, DataError
 
 # Exit code if a file could not be read.
 _SOME_UNREADABLE = 3
@@ -23,12 +24,14 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.cli.record import write_config
     from mrcert_pl.data.image_paths import find_images
     from mrcert_pl.results.predictions import Prediction, PredictionFiles
-    from mrcert_pl.tasks.predict import guard_of, predict
+    from mrcert_pl.tasks.predict import announce_prediction, guard_of, predict
     from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
     if cfg.examples != "all" and not isinstance(cfg.examples, int):
         raise ConfigurationError(f"examples must be a number of images to draw or all, got {cfg.examples!r}")
     files, skipped = find_images(_requested(cfg))
+    if not any(file.exists() for file in files):
+        raise DataError(f"there is no file or folder {files[0]} in {Path.cwd()}")
     if skipped:
         print(f"{len(skipped)} files without the suffix of an image are skipped, the first one is {skipped[0]}")
     # The user chooses the size of own images.
@@ -37,6 +40,7 @@ def main(cfg: DictConfig) -> None:
     settings = prediction_settings(cfg, files)
     guard = guard_of(settings)
     folder = write_config(cfg)
+    announce_prediction(settings, guard, folder)
     left = len(files) if cfg.examples == "all" else cfg.examples
     rows: list[Prediction] = []
     with PredictionFiles(folder) as written:

@@ -38,9 +38,9 @@ def main(cfg: DictConfig) -> "TrainingResult | None":
         return result
     replaced = " (in place of an earlier one, which its own run in outputs keeps)" if result.replaced else ""
     if settings.stage == "srf_vanilla":
-        following = f"Train the second stage with:  {command_line(cfg, 'train.py')} stage=split"
+        following = f"Train the second stage with:  {command_line(cfg, 'train')} stage=split"
     else:
-        following = f"Certify it with:  {command_line(cfg, 'eval.py')} defender={defender(cfg).name}"
+        following = f"Certify it with:  {command_line(cfg, 'eval')} defender={defender(cfg).name}"
     print(
         f"\nBest checkpoint ({result.monitor} {result.best_score:.3f}): {Path(result.published)}{replaced}\n{following}"
     )

@@ -64,7 +64,10 @@ def help_of(file: Path) -> str:
     lines += ["", "Settings (change with name=value):"]
     for setting in settings_of(file):
         lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
-    lines += ["", *_wrapped("--cfg job --resolve shows the configuration and does nothing; --hydra-help is Hydra's.")]
+    lines += [
+        "",
+        *_wrapped("--cfg job --resolve shows the configuration, --info defaults its files; --hydra-help is Hydra's."),
+    ]
     return "\n".join(lines)
 
 
@@ -168,6 +171,17 @@ def _width() -> int:
 
 
 def parser(name: str, about: str, examples: str) -> argparse.ArgumentParser:
-    """Return the parser of a command without a configuration."""
-    raw = argparse.RawDescriptionHelpFormatter
-    return argparse.ArgumentParser(prog=f"mrcert {name}", description=about, epilog=examples, formatter_class=raw)
+    """Return the parser of a command without a configuration.
+
+    Args:
+        name: name of the command.
+        about: paragraphs about it.
+        examples: commands below the word "examples:".
+    """
+    title, _, commands = examples.partition("\n")
+    return argparse.ArgumentParser(
+        prog=f"mrcert {name}",
+        description="\n".join(_header(about)).strip(),
+        epilog="\n".join([title, *_header(commands)]).rstrip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )

@@ -13,8 +13,9 @@ from mrcert_pl.errors import ConfigurationError
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
-_ABOUT = """Recompute everything that evaluations claim from the labels of their mutants, with rules in NumPy that share
-nothing with the defenders, and compare every value. The exit code is 1 if one differs."""
+_ABOUT = """Recompute everything that evaluations claim from the labels of their mutants, with rules in
+NumPy that share nothing with the defenders, and compare every value. The exit code is 1 if one
+differs."""
 _EXAMPLES = """examples:
   mrcert verify outputs/eval                          every evaluation
   mrcert verify outputs/eval/.../A --tables tables    one, by the labels in another folder

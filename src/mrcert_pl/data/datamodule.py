@@ -92,7 +92,12 @@ class ImageDataModule(L.LightningDataModule):
         """Return sentences about choices that were made for the user, and about files that were left out."""
         source = self._opened()
         skipped = source.skipped if isinstance(source, ImageFiles) else ()
-        text = f"{len(skipped)} file(s) without the suffix of an image are skipped: {', '.join(skipped[:3])}"
+        what = (
+            "1 file without the suffix of an image is"
+            if len(skipped) == 1
+            else (f"{len(skipped)} files without the suffix of an image are")
+        )
+        text = f"{what} skipped: {', '.join(skipped[:3])}"
         return [*self.description.notes, *([text + (", ..." if len(skipped) > 3 else "")] if skipped else [])]
 
     def split(self, split: Split) -> ImageSplit:

@@ -81,7 +81,7 @@ def _reason(path: Path, error: Exception) -> str:
         return "it is empty (0 bytes)"
     if path.suffix.lower() in (".heic", ".heif") and path.suffix.lower() not in image_suffixes():
         return "HEIC needs the package pillow-heif (pip install 'mrcert_pl[heic]')"
-    return f"{' '.join(str(error).split())}. Replace it by an intact copy"
+    return f"{' '.join(str(error).split())}. Replace or remove the file"
 
 
 def check_size(size: tuple[int, int]) -> None:

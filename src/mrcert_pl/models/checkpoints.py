@@ -33,7 +33,10 @@ __all__ = [
 
 _FORMAT = 1
 _PREFIX = "model."
-_OTHER_WEIGHTS = "Other weights are what a training starts from:  train.py model.weights=FILE"
+_OTHER_WEIGHTS = (
+    "Other weights are what a training starts from:  mrcert train model.weights=FILE\n"
+    "or those of a classifier with masks of pixels:  model=blackbox model.backbone=TAG model.weights=FILE patch=32"
+)
 # Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
 _FREE = {"views"}
 
@@ -83,7 +86,7 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     """
     path = Path(path)
     if not path.is_file():
-        hint = f"make it with:  {made_by}" if made_by else "python train.py makes checkpoints/.../best.ckpt"
+        hint = f"make it with:  {made_by}" if made_by else "mrcert train makes checkpoints/.../best.ckpt"
         raise CheckpointError(f"there is no checkpoint {path}; {hint}")
     if path.suffix == ".safetensors":
         return _read_safetensors(path)

@@ -92,7 +92,17 @@ def _quiet_meta() -> Iterator[None]:
         yield
 
 
-def _build(origin: Mapping[str, Any], path: Path, given: Any) -> Any:
+def settings_of(origin: Mapping[str, Any], path: Path, given: Any = None) -> tuple[type[nn.Module], Mapping[str, Any]]:
+    """Return the class of the base model that a checkpoint describes, and its checked settings.
+
+    Args:
+        origin: ``model``, the name of a registered class, and ``config``, its settings.
+        path: file of the description, for errors.
+        given: class that the user names.
+
+    Raises:
+        CheckpointError: for an unknown kind of model, and for settings that are unknown, invalid or would load files.
+    """
     kind, config, known = origin.get("model"), origin.get("config"), kinds()
     if isinstance(given, type):
         known[given.__name__] = given
@@ -104,12 +114,17 @@ def _build(origin: Mapping[str, Any], path: Path, given: Any) -> Any:
             "Another one is registered by its own file, which must be imported first"
         )
     _check_settings(path, known[kind], config)
+    return known[kind], config
+
+
+def _build(origin: Mapping[str, Any], path: Path, given: Any) -> Any:
+    kind, config = settings_of(origin, path, given)
     try:
-        return known[kind](**config)
+        return kind(**config)
     except Exception as error:
         # Whatever timm raises for a description that makes no model.
         raise CheckpointError(
-            f"{path} has settings of {kind} that this version doesn't know ({error}); "
+            f"{path} has settings of {kind.__name__} that this version doesn't know ({error}); "
             "take the version that made it, or train again"
         ) from error
 

@@ -1,6 +1,6 @@
 """The mutant engine: encode an image once, then label the queried mutants in dense batches."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import torch
@@ -62,6 +62,8 @@ class MutantEvaluator:
 
     Attributes:
         labelled: number of mutants labelled so far. Mutants read from the store are not counted.
+        on_progress: receiver of the evaluated fraction of the table, after every batch. A defender that queries few
+            entries ends below 1.
     """
 
     def __init__(self, model: MaskableModel, mutants: MutantSet, token_budget: int | None = None) -> None:
@@ -75,6 +77,7 @@ class MutantEvaluator:
         self.mutants = mutants
         self.token_budget = token_budget
         self.labelled = 0
+        self.on_progress: Callable[[float], None] | None = None
 
     @torch.inference_mode()
     @full_float32()
@@ -142,6 +145,8 @@ class MutantEvaluator:
                 table.margins[rows, columns] = rounded_down(best.values[:, 0] - best.values[:, -1])
                 table.log_odds[rows, columns] = log_odds(logits).float()
                 left = left[len(part) :]
+                if self.on_progress is not None:
+                    self.on_progress(float(table.evaluated.float().mean()))
 
 
 def _check_finite(

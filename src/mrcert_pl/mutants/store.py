@@ -231,7 +231,7 @@ def stored_header(folder: Path) -> dict[str, Any]:
     """
     shards = _shards(folder)
     if not shards:
-        raise ResultsError(f"there are no tables in {folder}; an evaluation (python eval.py store={folder}) makes them")
+        raise ResultsError(f"there are no tables in {folder}; an evaluation (mrcert eval store={folder}) makes them")
     return {name: value for name, value in read_header(shards[0]).items() if name != "format"}
 
 

@@ -25,7 +25,7 @@ CERTIFICATES, NUMERICS, BENCHMARK, TRAINING = "certificates.json", "numerics.jso
 THRESHOLDS = "thresholds.json"
 CONTACT_SHEET = "contact_sheet.png"
 
-_ADVICE = "python eval.py makes them"
+_ADVICE = "mrcert eval makes them"
 
 
 @dataclass(frozen=True)
@@ -112,9 +112,7 @@ def find_runs(paths: Iterable[Path]) -> list[EvaluationRun]:
     """
     paths = list(paths)
     if missing := [str(path) for path in paths if not path.exists()]:
-        raise ResultsError(
-            f"there is no {', '.join(missing)}; an evaluation (python eval.py) makes results in outputs/"
-        )
+        raise ResultsError(f"there is no {', '.join(missing)}; an evaluation (mrcert eval) makes results in outputs/")
     if others := [str(path) for path in paths if path.is_file() and path.name != RESULTS]:
         raise ResultsError(f"{', '.join(others)} is no {RESULTS}; name that of an evaluation, or a folder")
     runs = [run for file in _files(paths, RESULTS) if isinstance(run := read_run(file), EvaluationRun)]

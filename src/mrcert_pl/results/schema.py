@@ -232,7 +232,7 @@ class EvaluationResult(RunDocument):
     """
 
     KIND = "evaluation"
-    COMMAND = "python eval.py"
+    COMMAND = "mrcert eval"
 
     weights_sha256: str
     defender: str
@@ -563,7 +563,7 @@ class TrainingResult(RunDocument):
     """
 
     KIND = "training"
-    COMMAND = "python train.py"
+    COMMAND = "mrcert train"
 
     stage: str = "one"
     monitor: str | None = None

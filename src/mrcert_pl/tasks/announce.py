@@ -1,5 +1,6 @@
 """What a run is about and what it costs, logged before it begins."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,40 +11,60 @@ from mrcert_pl.data import ImageDataModule
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantSet
 from mrcert_pl.mutants.stopwatch import Stopwatch, timed
-from mrcert_pl.tasks.runtime import device_of, log
+from mrcert_pl.tasks.runtime import log
 
-# Short evaluations start without an estimate.
-_MANY = 20_000
+# Evaluations with fewer mutants, and in less time in seconds, start without an estimate.
+_FEW, _SHORT = 2_000, 10
 # Trainings in seconds: shorter ones start without an estimate, longer ones with advice.
 _LONG_TRAINING, _TOO_LONG_TRAINING = 60, 3600
 
 
 def announce_run(
-    trainer: L.Trainer, data: ImageDataModule, split: str, model: str, mutants: MutantSet | None, folder: Path
+    data: ImageDataModule,
+    images: Mapping[str, int],
+    model: str,
+    mutants: MutantSet | None,
+    device: str,
+    precision: str,
+    folder: Path,
 ) -> None:
-    """Log data set, number of images, model, mutants, device, precision and folder, and what was decided for the user.
+    """Log data set, numbers of images, model, mutants, device, precision and folder, and what was decided for the user.
 
     Args:
-        trainer: gives device and precision.
         data: images.
-        split: ``train`` or ``test``.
+        images: numbers of images by split.
         model: kind of the model.
         mutants: mutants of each image; ``None`` where they are not evaluated.
+        device: number and kind of devices.
+        precision: precision of the arithmetic.
         folder: folder of the run.
     """
-    if not trainer.is_global_zero:
-        return
-    images = len(data.split("train" if split == "train" else "test").records)
-    about = [f"{data.description.name}: {images:,} {split} images", model]
-    if mutants is not None:
-        about.append(", ".join(f"{name} {value}" for name, value in mutants.summary().items()))
-    log.info("%s\n%s, %s, in %s", "; ".join(about), device_of(trainer), trainer.precision, folder)
+    counts = ", ".join(f"{count:,} {split}" for split, count in images.items())
+    about = [f"{data.description.name}: {counts} images", *described(model, mutants)]
+    announce(about, device, precision, folder)
     for note in data.notes():
         log.info("%s", note)
 
 
+def announce(about: Sequence[str], device: str, precision: str, folder: Path) -> None:
+    """Log what a run is about, its device, precision and folder."""
+    log.info("%s\n%s, %s, in %s", "; ".join(about), device, precision, folder)
+
+
+def described(model: str, mutants: MutantSet | None) -> list[str]:
+    """Return a model and its mutants in words."""
+    if mutants is None:
+        return [model]
+    return [model, ", ".join(f"{name} {value}" for name, value in mutants.summary().items())]
+
+
 def announce_cost(
-    model: BaseModel, mutants: MutantSet, images: int, token_budget: int | None, trainer: L.Trainer
+    model: BaseModel,
+    mutants: MutantSet,
+    images: int,
+    token_budget: int | None,
+    device: torch.device,
+    processes: int = 1,
 ) -> None:
     """Log the cost of a long evaluation: the largest number of mutants, and the time measured on this device.
 
@@ -52,14 +73,17 @@ def announce_cost(
         mutants: mutants of an image.
         images: number of images without stored mutants.
         token_budget: token budget per batch; default: derived from free device memory.
-        trainer: device and number of processes.
+        device: device of the evaluation.
+        processes: number of processes.
     """
-    total = images * len(mutants)
-    if total < _MANY:
+    if images * len(mutants) < _FEW:
         return
-    device = trainer.strategy.root_device
-    watch = Stopwatch(model.to(device), model.image_px, mutants.hidden, device, token_budget)
-    seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / trainer.world_size
+    model.to(device)
+    # An image without masks and without others in its batch costs more than a mutant.
+    if images * len(mutants) * _forward_seconds(model, device) < _SHORT * processes:
+        return
+    watch = Stopwatch(model, model.image_px, mutants.hidden, device, token_budget)
+    seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / processes
     log.info("%s images x at most %s mutants: about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
 
 
@@ -78,16 +102,7 @@ def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Tra
     device = trainer.strategy.root_device
     if device.type != "cpu" or not trainer.is_global_zero:
         return
-    image = torch.zeros(1, 3, *model.image_px)
-    module: Any = model
-    training = module.training
-    # In evaluation mode no statistics of a normalisation change, and one image is enough for them.
-    module.eval()
-    with torch.random.fork_rng(devices=[]), torch.no_grad():
-        model(image)
-        seconds, _ = timed(lambda: model(image), device)
-    module.train(training)
-    seconds *= 3 * images * epochs / trainer.world_size
+    seconds = _forward_seconds(model, device) * 3 * images * epochs / trainer.world_size
     if seconds < _LONG_TRAINING:
         return
     log.info("%s images x %s epochs on a CPU: about %s", f"{images:,}", epochs, duration(seconds))
@@ -96,6 +111,20 @@ def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Tra
             "a smaller training: recipe=short model.backbone=deit_tiny_patch16_224.fb_in1k, "
             "fewer images (dataset.limit=) or a GPU (trainer=gpu)"
         )
+
+
+def _forward_seconds(model: BaseModel, device: torch.device) -> float:
+    """Time a forward pass of one image without masks; random numbers and the mode of the model stay."""
+    image = torch.zeros(1, 3, *model.image_px, device=device)
+    module: Any = model
+    training = module.training
+    # In evaluation mode no statistics of a normalisation change, and one image is enough for them.
+    module.eval()
+    with torch.random.fork_rng(devices=[]), torch.no_grad():
+        model(image)
+        seconds, _ = timed(lambda: model(image), device)
+    module.train(training)
+    return seconds
 
 
 def duration(seconds: float) -> str:

@@ -108,9 +108,12 @@ def _attack(settings: AttackSettings) -> Attack:
         source_settings=_source(settings),
     )
     attacked = AttackedSet(store_folder(settings.store, run.folder, "attacked"), header)
-    announce_run(trainer, data, "test", subject.name, None, run.folder)
-    if (finished := len(attacked.ids())) and trainer.is_global_zero:
-        log.info("%s has %d attacked images; they are not attacked again", attacked.folder, finished)
+    if trainer.is_global_zero:
+        announce_run(
+            data, {"test": len(ids)}, subject.name, None, device_of(trainer), str(trainer.precision), run.folder
+        )
+        if finished := len(attacked.ids()):
+            log.info("%s has %d attacked images; they are not attacked again", attacked.folder, finished)
     try:
         trainer.test(PatchAttacking(subject.model, made, attacked), data, verbose=False)
     except BaseException:

@@ -24,9 +24,12 @@ from mrcert_pl.results.schema import (
     LogitDifference,
     NumericsResult,
 )
-from mrcert_pl.tasks.runtime import opened
-from mrcert_pl.tasks.settings import check_number
+from mrcert_pl.tasks.announce import announce_run
+from mrcert_pl.tasks.runtime import log, opened
+from mrcert_pl.tasks.settings import check_number, within
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
+
+_PRECISION = "32-true"
 
 
 @dataclass(frozen=True)
@@ -95,13 +98,17 @@ def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditR
     subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     placements = placement_grid(subject.patch, subject.model.image_px, settings.step_px)
-    split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
+    data = settings.dataset.load(subject.model.image_px, run.seed)
+    split = data.split("test")
+    announce_run(data, {"test": len(split)}, subject.name, mutants, str(device), _PRECISION, run.folder)
+    log.info("each certified image is attacked at %d placements", len(placements))
     model = subject.model.requires_grad_(False).to(device)
     attacks = [
         adaptive_attack(defender, mutants, seed=run.seed, **settings.adaptive),
         CheapPatches(_exemplars(split, settings.exemplars), run.seed),
     ]
     audit = CertificateAudit(model, mutants, defender, placements, attacks, settings.token_budget)
+    audit.on_progress = within(run.track)
     started = time.perf_counter()
     with torch.no_grad():
         for i in run.track(range(len(split)), "Attacking certificates", len(split)):
@@ -136,7 +143,7 @@ def _audit_result(
         for name, tried in findings.attacks.items()
     ]
     return CertificateAuditResult(
-        **document_facts(settings, subject, Environment.here(device, "32-true")),
+        **document_facts(settings, subject, Environment.here(device, _PRECISION)),
         defender=defender.name,
         images=findings.images,
         certified=findings.certified,
@@ -169,7 +176,9 @@ def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
     device = device_named(settings.device)
     subject = load_subject(settings)
     mutants = defender_of(settings.defender, settings.patches).mutants(subject.model, subject.patch, subject.stride)
-    split = settings.dataset.load(subject.model.image_px, run.seed).split("test")
+    data = settings.dataset.load(subject.model.image_px, run.seed)
+    split = data.split("test")
+    announce_run(data, {"test": len(split)}, subject.name, mutants, str(device), "several precisions", run.folder)
     images = torch.stack([split[i].image for i in range(len(split))])
     spread = LogitSpread(subject.model.to(device), mutants, images.to(device), settings.mutants, run.seed)
     comparisons = list(spread.methods().values())

@@ -151,12 +151,16 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         names={"dataset": subject.description.name, "model": subject.name},
     )
     store = TableStore(store_folder(settings.store, run.folder), header)
-    announce_run(trainer, data, "test", subject.name, mutants, run.folder)
     if trainer.is_global_zero:
+        announce_run(
+            data, {"test": len(ids)}, subject.name, mutants, device_of(trainer), str(trainer.precision), run.folder
+        )
         if len(store):
             log.info("%s has tables of %d images; their entries are not computed again", store.folder, len(store))
         missing = len(set(ids) - set(store.ids()))
-        announce_cost(subject.model, mutants, missing, settings.token_budget, trainer)
+        announce_cost(
+            subject.model, mutants, missing, settings.token_budget, trainer.strategy.root_device, trainer.world_size
+        )
     parts = [run.folder / f".verdicts.{rank}.parquet" for rank in range(trainer.world_size)]
     attacked = subject.description.attacked is not None
     with VerdictWriter(parts[trainer.global_rank]) as writer:

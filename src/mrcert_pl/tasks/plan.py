@@ -3,6 +3,7 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import product
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -12,10 +13,13 @@ from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard.base_model import device_named
+from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.flops import TableFlops, window_fractions
 from mrcert_pl.models.protocols import BaseModel, GridModel
+from mrcert_pl.models.rebuild import settings_of
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
+from mrcert_pl.tasks.subject import check_agreement
 
 
 @dataclass(frozen=True)
@@ -25,6 +29,8 @@ class PlanSettings:
     Attributes:
         dataset: data set, for the number of classes.
         model: base model; its weights are random.
+        checkpoint: checkpoint whose model and number of classes are taken instead.
+        required: arguments of the model, compared with those of the checkpoint.
         patch: patch to defend against.
         patches: total number of patches, before and after certification.
         variants: values to compare, by argument of the model.
@@ -39,6 +45,8 @@ class PlanSettings:
 
     dataset: DatasetSettings = field(default_factory=DatasetSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    checkpoint: Path | None = None
+    required: Mapping[str, Any] = field(default_factory=dict)
     patch: Shape = 16
     patches: int = 2
     variants: Mapping[str, Sequence[Any]] = field(default_factory=dict)
@@ -100,9 +108,11 @@ def plan(settings: PlanSettings) -> Plan:
     """Compare masks for a model and a patch by cost and visible fraction.
 
     Raises:
+        CheckpointError: for a missing, damaged or foreign checkpoint; a checkpoint that contradicts the settings.
         ConfigurationError: if no configuration works.
     """
-    rows = [row for variant in _variants(settings) for row in _rows(settings, variant)]
+    model, classes = _model(settings)
+    rows = [row for variant in _variants(settings) for row in _rows(settings, model, classes, variant)]
     working = [row for row in rows if not row.problem]
     if not working:
         reasons = "".join(f"\n  {row.problem}" for row in rows[:3])
@@ -119,17 +129,28 @@ def plan(settings: PlanSettings) -> Plan:
     return Plan(rows, best, min(working, key=lambda row: row.seconds[-1]))
 
 
+def _model(settings: PlanSettings) -> tuple[ModelSettings, int]:
+    """Return the model without variants and its number of classes."""
+    if settings.checkpoint is None:
+        return settings.model, len(settings.dataset.describe().classes)
+    checkpoint = read_checkpoint(settings.checkpoint)
+    check_agreement(checkpoint, settings.required)
+    kind: Any
+    kind, config = settings_of(checkpoint.origin, checkpoint.path, settings.model.build)
+    arguments = {name: value for name, value in config.items() if name != "num_classes"}
+    return ModelSettings(settings.model.name, arguments, kind), config["num_classes"]
+
+
 def _variants(settings: PlanSettings) -> list[dict[str, Any]]:
     names, choices = list(settings.variants), settings.variants.values()
     return [dict(zip(names, values, strict=True)) for values in product(*choices)]
 
 
-def _rows(settings: PlanSettings, variant: Mapping[str, Any]) -> list[PlanRow]:
+def _rows(settings: PlanSettings, unvaried: ModelSettings, classes: int, variant: Mapping[str, Any]) -> list[PlanRow]:
     """Return the rows of one model: one for each stride."""
     named = {f"model.{name}": value for name, value in variant.items()}
-    varied = replace(settings.model, arguments={**settings.model.arguments, **variant})
+    varied = replace(unvaried, arguments={**unvaried.arguments, **variant})
     torch.manual_seed(settings.seed)
-    classes = len(settings.dataset.describe().classes)
     try:
         model: BaseModel = varied.untrained().make(classes).eval()
     except MRCertError as error:

@@ -12,8 +12,10 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.guard import Guard, GuardVerdict, Policy
-from mrcert_pl.guard.base_model import device_named
-from mrcert_pl.tasks.settings import ModelSettings, Track, check_choice, check_number, untracked
+from mrcert_pl.guard.base_model import device_named, device_of
+from mrcert_pl.models.protocols import BaseModel
+from mrcert_pl.tasks.announce import announce, announce_cost, described
+from mrcert_pl.tasks.settings import ModelSettings, Track, check_choice, check_number, untracked, within
 from mrcert_pl.tasks.subject import defender_of
 
 
@@ -104,6 +106,16 @@ def guard_on(device: str, settings: PredictionSettings) -> Guard:
     return guard_of(replace(settings, device=device))
 
 
+def announce_prediction(settings: PredictionSettings, guard: Guard, folder: Path) -> None:
+    """Log number of images, model, masks, device and folder of a prediction, and the cost of a long one."""
+    mutants, device = guard.evaluator.mutants, device_of(guard.model)
+    count = len(settings.images)
+    about = [f"{count:,} image{'' if count == 1 else 's'}", *described(type(guard.model).__name__, mutants)]
+    announce(about, str(device), "32-true", folder)
+    if isinstance(guard.model, BaseModel):
+        announce_cost(guard.model, mutants, len(settings.images), settings.token_budget, device)
+
+
 def predict(
     settings: PredictionSettings, guard: Guard | None = None
 ) -> Iterator[tuple[Path, GuardVerdict | ImageError]]:
@@ -119,8 +131,10 @@ def predict(
     """
     guard = guard or guard_of(settings)
     files = list(settings.images)
+    finished = within(settings.track)
+    guard.evaluator.on_progress = lambda fraction: finished(fraction * guard.batch_size)
     outcomes = settings.track(guard.each(files, settings.output), "Predicting", len(files))
     yield from zip(files, outcomes, strict=True)
 
 
-__all__ = ["PredictionSettings", "guard_of", "predict"]
+__all__ = ["PredictionSettings", "announce_prediction", "guard_of", "predict"]

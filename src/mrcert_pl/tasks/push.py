@@ -88,7 +88,7 @@ def push(settings: PushSettings) -> Pushed:
         raise ResultsError(
             f"none of the {len(found)} evaluations in {', '.join(map(str, settings.results))} is about these weights, "
             f"the defender {guard.defender.name} and the patch {patch_text(patch_setting(guard.patch))}; "
-            f"python eval.py checkpoint={settings.guard.checkpoint} defender={guard.defender.name} makes one"
+            f"mrcert eval checkpoint={settings.guard.checkpoint} defender={guard.defender.name} makes one"
         )
     training = settings.training or _training(settings.guard.checkpoint)
     if settings.folder is not None:

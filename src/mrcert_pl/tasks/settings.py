@@ -1,5 +1,6 @@
 """Settings shared by tasks: frozen dataclasses, validated on construction."""
 
+import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
@@ -7,6 +8,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import lightning as L
+import torch
 from lightning.pytorch.callbacks import Callback
 from lightning.pytorch.loggers import Logger
 from lightning.pytorch.plugins.environments import SLURMEnvironment
@@ -19,16 +21,25 @@ from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
 
 # Arguments that name the weights which a training starts from.
-_WITHOUT_WEIGHTS: Mapping[str, Any] = {"pretrained": False, "weights": None, "head_rows": None}
+_START = ("pretrained", "weights", "head_rows")
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
-"""Progress of a loop: called with the items, a description and their number, it returns the items."""
+"""Progress of a loop: called with the items, a description and their number, it returns the items.
+
+A function with an attribute ``within`` is also told how many further items are finished, as a fraction of them.
+"""
 
 
 def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
     """Iterate without a progress bar."""
     return items
+
+
+def within(track: Track[Any]) -> Callable[[float], None]:
+    """Return what the work on an item of a loop calls with the number of items that it has finished so far."""
+    found: Callable[[float], None] = getattr(track, "within", lambda finished: None)
+    return found
 
 
 def check_number(name: str, value: object, at_least: float, whole: bool = True, optional: bool = False) -> None:
@@ -89,6 +100,18 @@ class DatasetSettings:
         """Return the description of the data set; its files are not opened unless it is an attacked set or a folder."""
         return describe(self.name, self.root, self.labels, self.module)
 
+    def check(self) -> DatasetDescription:
+        """Return the description after a look for the files, which are downloaded if that is allowed.
+
+        Raises:
+            DataError: for missing files.
+        """
+        description = self.describe()
+        if self.download:
+            description.fetch(self.root)
+        description.open(self.root)
+        return description
+
     def load(self, image_px: tuple[int, int], seed: int, **arguments: Any) -> ImageDataModule:
         """Return the data module for images of the model's size."""
         return self.build(
@@ -120,10 +143,24 @@ class ModelSettings:
     arguments: Mapping[str, Any] = field(default_factory=dict)
     build: Callable[..., BaseModel] | None = None
 
+    @property
+    def loads_weights(self) -> bool:
+        """Whether the model starts from a file or from the hub."""
+        return any(self.arguments.get(name) for name in ("pretrained", "weights"))
+
     def untrained(self) -> "ModelSettings":
         """Return the same model with random weights, which need neither a file nor a network."""
-        start = {name: value for name, value in _WITHOUT_WEIGHTS.items() if name in self.arguments}
-        return replace(self, arguments={**self.arguments, **start})
+        # A class outside the package may have a name or a path in place of true.
+        start = {name: self.arguments[name] for name in _START if name in self.arguments}
+        nothing = {name: False if isinstance(value, bool) else None for name, value in start.items()}
+        return replace(self, arguments={**self.arguments, **nothing})
+
+    def shape(self, num_classes: int) -> BaseModel:
+        """Build the model without memory for its weights: its windows and masks."""
+        with torch.device("meta"), warnings.catch_warnings():
+            # Nothing is copied into tensors without memory.
+            warnings.simplefilter("ignore")
+            return self.untrained().make(num_classes)
 
     def make(self, num_classes: int) -> BaseModel:
         """Build the model with the weights named in its arguments.
@@ -162,8 +199,6 @@ class TrainerSettings:
         Raises:
             ConfigurationError: for a missing GPU, or arguments that Lightning refuses.
         """
-        import torch
-
         if self.accelerator == "gpu" and not (torch.cuda.is_available() or torch.backends.mps.is_available()):
             raise ConfigurationError("no GPU was found; give trainer=cpu or trainer=ddp_cpu")
         defaults: dict[str, Any] = {

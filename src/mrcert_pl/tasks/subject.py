@@ -5,8 +5,6 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
-
 from mrcert_pl.data import DatasetDescription
 from mrcert_pl.defenders import Defender, registry
 from mrcert_pl.errors import CheckpointError, ConfigurationError
@@ -101,13 +99,17 @@ def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = Non
     classes = len(description.classes)
     if settings.checkpoint is None:
         origin: Mapping[str, Any] = {}
+        if isinstance(settings.model, ModelSettings) and settings.model.loads_weights:
+            # Before weights are downloaded.
+            settings.dataset.check()
+            _check_geometry(settings, classes, defender)
         model = _model_without_checkpoint(settings, classes)
     else:
         if not Path(settings.checkpoint).is_file():
             _check_geometry(settings, classes, defender)
         checkpoint = read_checkpoint(settings.checkpoint, made_by=settings.made_by)
         origin = checkpoint.origin
-        _check_agreement(checkpoint, settings, description)
+        check_agreement(checkpoint, settings.required, description)
         model = _model_of(checkpoint, settings, classes)
     return Subject(
         model,
@@ -165,8 +167,7 @@ def _check_geometry(settings: SubjectSettings, classes: int, defender: Defender[
     """Validate the settings of the model, and its masks for the patch, without weights."""
     if not isinstance(settings.model, ModelSettings):
         return
-    with torch.device("meta"):
-        model = settings.model.untrained().make(classes)
+    model = settings.model.shape(classes)
     if defender is not None and settings.patch is not None:
         defender.mutants(model, _patch(settings, {}), _stride(settings, {}))
 
@@ -187,16 +188,23 @@ def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -
     return given.eval()
 
 
-def _check_agreement(checkpoint: Checkpoint, settings: SubjectSettings, description: DatasetDescription) -> None:
+def check_agreement(
+    checkpoint: Checkpoint, required: Mapping[str, Any], description: DatasetDescription | None = None
+) -> None:
+    """Compare the arguments of the model, and the classes of the data set, with those of a checkpoint.
+
+    Raises:
+        CheckpointError: if they differ; it lists both values.
+    """
     origin = checkpoint.origin
     config = {**origin["config"], "name": origin.get("name")}
     differing = [
         f"model.{name}: {theirs!r} in the checkpoint, {value!r} given"
-        for name, value in settings.required.items()
+        for name, value in required.items()
         if (theirs := _argument(config, name)) not in (None, value)
     ]
     theirs = origin.get("classes")
-    if theirs is not None and list(theirs) != list(description.classes):
+    if theirs is not None and description is not None and list(theirs) != list(description.classes):
         differing.append(
             f"classes: {_some(theirs)} in the checkpoint, {_some(description.classes)} of dataset={description.name}"
         )

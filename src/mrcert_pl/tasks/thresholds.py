@@ -19,9 +19,12 @@ from mrcert_pl.mutants import MutantEvaluator, MutantSet, PredictionTable
 from mrcert_pl.mutants.replay import Replay
 from mrcert_pl.results.runs import THRESHOLDS
 from mrcert_pl.results.schema import Accuracy, Environment, ThresholdResult, ThresholdRow
+from mrcert_pl.tasks.announce import announce_cost, announce_run
 from mrcert_pl.tasks.runtime import opened
-from mrcert_pl.tasks.settings import check_number
+from mrcert_pl.tasks.settings import check_number, within
 from mrcert_pl.tasks.subject import SubjectSettings, defender_of, document_facts, load_subject
+
+_PRECISION = "32-true"
 
 
 @dataclass(frozen=True)
@@ -82,11 +85,14 @@ def _compare(settings: ThresholdSettings) -> ThresholdResult:
     variants = [defender.with_threshold(threshold) for threshold in settings.thresholds]
     subject = load_subject(settings, defender)
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
-    images = settings.dataset.load(subject.model.image_px, run.seed).split("val")
+    data = settings.dataset.load(subject.model.image_px, run.seed)
+    images = data.split("val")
     if not len(images):
         raise DataError(f"{subject.description.name} has no validation images, on which thresholds are compared")
-    model = subject.model.to(device)
-    evaluator = MutantEvaluator(model, mutants, settings.token_budget)
+    announce_run(data, {"val": len(images)}, subject.name, mutants, str(device), _PRECISION, run.folder)
+    announce_cost(subject.model, mutants, len(images), settings.token_budget, device)
+    evaluator = MutantEvaluator(subject.model.to(device), mutants, settings.token_budget)
+    evaluator.on_progress = within(run.track)
     tallies = [_Tally(variant, mutants) for variant in variants]
     batches = range(0, len(images), settings.batch_size)
     for start in run.track(batches, "Comparing thresholds", len(batches)):
@@ -99,7 +105,7 @@ def _compare(settings: ThresholdSettings) -> ThresholdResult:
     refinement = {**defender.refinement} if isinstance(defender, Refined) else {}
     refinement.pop("refine_threshold", None)  # each row has its own
     result = ThresholdResult(
-        **document_facts(settings, subject, Environment.here(str(device), "32-true"), refinement),
+        **document_facts(settings, subject, Environment.here(str(device), _PRECISION), refinement),
         defender=defender.name,
         n=len(images),
         rows=tuple(tally.row(len(images)) for tally in tallies),

@@ -12,7 +12,7 @@ import lightning as L
 from lightning.pytorch.callbacks import Callback
 
 from mrcert_pl.callbacks import BatchSeeds, Checkpoint, ImageProgressBar, MutantPredictions, Throughput
-from mrcert_pl.data import ImageDataModule
+from mrcert_pl.data import ImageDataModule, Split
 from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.files import write_whole
@@ -24,6 +24,7 @@ from mrcert_pl.models.checkpoints import describe_model, read_checkpoint
 from mrcert_pl.models.integrity import digest_of
 from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel, TrainableModel
 from mrcert_pl.models.stages import restore_srf
+from mrcert_pl.mutants import MutantSet
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
 from mrcert_pl.tasks.announce import announce_run, announce_training
@@ -40,6 +41,7 @@ from mrcert_pl.tasks.settings import (
 from mrcert_pl.tasks.subject import defender_of, patch_setting
 from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler
 
+_SPLITS: tuple[Split, ...] = ("train", "val")
 STAGES = ("one", "srf_vanilla", "split")
 
 
@@ -171,14 +173,11 @@ def train(settings: TrainingSettings) -> TrainingResult:
 def _train(settings: TrainingSettings) -> TrainingResult:
     run = settings.run
     resumed = checkpoint_to_resume(settings.resume, settings.identity(), run.folder)
-    description = settings.dataset.describe()
-    # Missing data is reported before weights are downloaded.
-    description.open(settings.dataset.root)
-    model = settings.model.make(len(description.classes))
-    if not isinstance(model, TrainableModel):
-        raise ConfigurationError(
-            f"model={settings.model.name} can't be fine-tuned with masks; these can: vit_srf, masked_vit, column_vit"
-        )
+    # Missing data and unsuitable masks are reported before weights are downloaded.
+    description = settings.dataset.check()
+    if settings.model.loads_weights:
+        _sampler(settings, _trainable(settings, settings.model.shape(len(description.classes))))
+    model = _trainable(settings, settings.model.make(len(description.classes)))
     data = settings.dataset.load(
         model.image_px, run.seed, batch_size=settings.recipe.batch_size, augmentation=settings.recipe.augmentation
     )
@@ -205,7 +204,15 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     )
     if trainer.is_global_zero:
         record_settings(run.folder, settings.identity())
-    announce_run(trainer, data, "train", settings.model.name, None, run.folder)
+        announce_run(
+            data,
+            {split: len(data.split(split).records) for split in _SPLITS},
+            settings.model.name,
+            _validation_mutants(model, callbacks),
+            device_of(trainer),
+            str(trainer.precision),
+            run.folder,
+        )
     announce_training(model, len(data.split("train").records), epochs, trainer)
     best = _best(callbacks)
     if resumed is not None:
@@ -219,6 +226,21 @@ def _train(settings: TrainingSettings) -> TrainingResult:
         _report_what_is_kept(settings, best)
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
+
+
+def _trainable(settings: TrainingSettings, model: BaseModel) -> TrainableModel:
+    """Return the model if it can be trained."""
+    if not isinstance(model, TrainableModel):
+        raise ConfigurationError(
+            f"model={settings.model.name} can't be fine-tuned with masks; these can: vit_srf, masked_vit, column_vit"
+        )
+    return model
+
+
+def _validation_mutants(model: BaseModel, callbacks: Mapping[str, Callback]) -> MutantSet | None:
+    """Return the mutants that a validation evaluates, if it certifies images."""
+    certifying = next((found for found in callbacks.values() if isinstance(found, MutantPredictions)), None)
+    return None if certifying is None else certifying.mutants_of(model)
 
 
 def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:

@@ -59,7 +59,7 @@ def write_frontier(path: Path, results: Sequence[AnyResult]) -> Path:
     if not (groups := priced(results)):
         raise ResultsError(
             "no two of these evaluations certify something on the same images at different costs; older ones have no "
-            "cost: evaluate again (python eval.py table=... with the stored labels takes seconds)"
+            "cost: evaluate again (mrcert eval table=... with the stored labels takes seconds)"
         )
     with drawing(_WIDTH, sum(map(_height, groups))) as figure:
         _draw(figure, groups)

@@ -1,0 +1,27 @@
+"""The bar of a loop moves within an item."""
+
+from io import StringIO
+
+import pytest
+from rich.console import Console
+
+from mrcert_pl.cli.tracking import Tracker
+from mrcert_pl.tasks.settings import untracked, within
+
+
+def test_items_pass_through_and_the_bar_follows(monkeypatch: pytest.MonkeyPatch) -> None:
+    shown: list[float] = []
+    monkeypatch.setattr("rich.progress.Progress.update", lambda self, task, *, completed: shown.append(completed))
+    tracker = Tracker(Console(file=StringIO()))
+    passed = []
+    for item in tracker("ab", "Reading", 2):
+        passed.append(item)
+        within(tracker)(0.5)
+        within(tracker)(3.0)
+    assert passed == ["a", "b"]
+    assert shown == [0.5, 2, 1, 1.5, 2, 2]
+
+
+def test_without_a_loop_nothing_is_shown() -> None:
+    Tracker().within(0.5)
+    within(untracked)(0.5)
