@@ -10,6 +10,7 @@ import pytest
 from evaluations import BORDERS, CLASSES, evaluation, mutants_of, read_rows
 
 from mrcert_pl.errors import ResultsError
+from mrcert_pl.mutants import TableStore
 from mrcert_pl.mutants.shards import FORMAT, Row, write_shard
 from mrcert_pl.verification.claims import Claim, Evidence, shapes_px
 
@@ -105,6 +106,17 @@ class TestStore:
         assert found.index == {1: (tmp_path / "a.parquet", 0, 2), 2: (tmp_path / "b.parquet", 0, 3)}
         assert found.by_shard() == {tmp_path / "a.parquet": [1], tmp_path / "b.parquet": [2]}
 
+    def test_of_equally_full_tables_the_one_of_the_store_counts(self, tmp_path: Path) -> None:
+        header = {**HEADER, "mutants": dict(UNIONS)}
+        write_shard(tmp_path / "a.parquet", header, [table(1, 0, 1), table(2, 0, 1)])
+        write_shard(tmp_path / "b.parquet", header, [table(2, 0, 2), table(1, 0, 2)])
+        store = TableStore(tmp_path, header)
+        found = Evidence.read(tmp_path)
+        for shard, ids in found.by_shard().items():
+            for row in found.rows(shard, ids):
+                np.testing.assert_array_equal(row.labels, store._row(row.id).labels)
+        assert sorted(found.index) == store.ids() == [1, 2]
+
     def test_unfinished_files_are_no_tables(self, tmp_path: Path) -> None:
         (tmp_path / ".a.parquet").touch()
         with pytest.raises(ResultsError, match=r"there are no tables of mutants in .*; name the store= .* --tables"):
@@ -159,6 +171,36 @@ class TestHeader:
     def test_malformed_ablations(self, changed: dict[str, Any], field: str) -> None:
         with pytest.raises(ResultsError, match=rf"malformed header \({field}\); run its evaluation again"):
             evidence(mutants={**VOTES, **changed}).mutants()
+
+    def test_the_largest_and_the_smallest_numbers_of_windows(self) -> None:
+        assert evidence(mutants={"windows": 1, "masks": ["1"]}).mutants()["windows"] == 1
+        assert evidence(mutants={"windows": 2**20, "masks": ["1"]}).mutants()["windows"] == 2**20
+
+    def test_coarser_masks(self) -> None:
+        refined = {**UNIONS, "coarser": [["f", "3f"], ["1"]], "threshold": 0.5}
+        assert evidence(mutants=refined).mutants() == refined
+
+    @pytest.mark.parametrize(
+        ("changed", "field"),
+        [
+            *(({"coarser": masks}, "mutants.coarser") for masks in (None, [], "f", {"f": 1}, [[]], [["f"], []], ["f"])),
+            *(({"coarser": [["f"], ["f", mask]]}, "mutants.coarser") for mask in (3, None, "", "0", "-1", "40", "x")),
+            *(({"threshold": value}, "mutants.threshold") for value in (None, 0.0, 1.0, -0.5, 1, True, "0.5")),
+        ],
+    )
+    def test_malformed_coarser_masks(self, changed: dict[str, Any], field: str) -> None:
+        refined = {**UNIONS, "coarser": [["f"]], "threshold": 0.5, **changed}
+        with pytest.raises(ResultsError, match=rf"malformed header \({field}\); run its evaluation again"):
+            evidence(mutants=refined).mutants()
+
+    def test_images_of_up_to_a_billion_pixels_have_borders(self) -> None:
+        def borders(height: int, width: int) -> list[list[int]] | None:
+            return evidence(borders=[[0, 1, height], [0, 1, 2, width]]).borders()
+
+        assert borders(31250, 32000) == [[0, 1, 31250], [0, 1, 2, 32000]]
+        # 7 times 142857143 px is one more than a billion.
+        with pytest.raises(ResultsError, match=r"malformed header \(borders\)"):
+            borders(7, 142_857_143)
 
     def test_borders(self) -> None:
         assert evidence().borders() is None
