@@ -1,7 +1,8 @@
 """What all tests share."""
 
+import logging
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -28,6 +29,16 @@ def _shapes_checked(request: pytest.FixtureRequest) -> None:
     package = request.path.relative_to(Path(__file__).parent).parts[0]
     checked = package in SHAPES_CHECKED and request.node.get_closest_marker("unchecked_shapes") is None
     config.update("jaxtyping_disable", not checked)
+
+
+@pytest.fixture(autouse=True)
+def _plain_log() -> Iterator[None]:
+    """Take away what a command has set on the package's logger, whose streams end with the test."""
+    yield
+    log = logging.getLogger("mrcert_pl")
+    log.handlers.clear()
+    log.propagate = True
+    log.setLevel(logging.NOTSET)
 
 
 @pytest.fixture(autouse=True)

@@ -85,6 +85,6 @@ def _translated(error: ErrorDetails, field: str) -> FieldError:
             field = f"{field}.{part}" if field else part
     if error["type"] == "value_error":
         return FieldError(field, str(error["ctx"]["error"]))
-    message = _MESSAGES.get(error["type"], re.sub(r"^\w+ should", "must", error["msg"]))
+    message = _MESSAGES.get(error["type"], re.sub(r"^\w+ (should|must)", "must", error["msg"]))
     known = error["type"] in _MESSAGES or error["type"] == "json_invalid"
     return FieldError(field, message if known else f"{message}, got {short(repr(error['input']))}")

@@ -52,7 +52,9 @@ def test_other_architectures_are_refused(name, reason):
 
 
 def test_distilled_models_cannot_average():
-    with pytest.raises(ConfigurationError, match="The distilled head reads the class and distillation tokens"):
+    # timm 1.0.30 gives no reason.
+    reasons = "The distilled head reads the class and distillation tokens|timm can't make 'deit_tiny_distilled"
+    with pytest.raises(ConfigurationError, match=reasons):
         averaging_vit("deit_tiny_distilled_patch16_224", 7)
 
 

@@ -116,7 +116,7 @@ def rewrite(shard: Path, change: Callable[[dict[str, Any]], Any], metadata: dict
         lambda row: row.update(label=3),
         lambda row: row.update(image="0" * 32),
         lambda row: row["labels"].__setitem__(3, 2 if row["labels"][3] != 2 else 1),
-        lambda row: row["margins"].__setitem__(3, 0.25),
+        lambda row: row["margins"].__setitem__(3, np.float16(0.25)),
         lambda row: row["log_odds"].__setitem__(3, 0.25),
         lambda row: row.update({name: row[name][:-1] for name in ("labels", "margins", "log_odds")}),
         lambda row: row.update(digest=bytes(16)),

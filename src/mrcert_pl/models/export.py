@@ -9,6 +9,9 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models.vit_srf import ViTSRF
 from mrcert_pl.models.windowed_vit import WindowedViT
 
+# Sizes of a program's inputs have a limit; the tracer of early versions compares them with the largest integer.
+_MOST = 1 << 30
+
 
 class _Encoder(nn.Module):
     """:meth:`WindowedViT.encode` as a module's call."""
@@ -47,7 +50,8 @@ def export_encoder(model: WindowedViT) -> ExportedProgram:
     Raises:
         ConfigurationError: for a model in training mode, or with two views.
     """
-    return torch.export.export(_Encoder(model), (_images(model),), dynamic_shapes=({0: Dim("images")},))
+    shapes = ({0: Dim("images", max=_MOST)},)
+    return torch.export.export(_Encoder(model), (_images(model),), dynamic_shapes=shapes, strict=False)
 
 
 @torch.no_grad()
@@ -64,8 +68,12 @@ def export_mutants(model: WindowedViT) -> ExportedProgram:
     features = model.encode(_images(model))
     image = torch.tensor([0, 1, 0], device=features.device)
     window = torch.zeros(3, 2, dtype=torch.long, device=features.device)
-    shapes = ({0: Dim("images")}, {0: Dim("mutants")}, {0: Dim("mutants"), 1: Dim("visible")})
-    return torch.export.export(_Mutants(model), (features, image, window), dynamic_shapes=shapes)
+    shapes = (
+        {0: Dim("images", max=_MOST)},
+        {0: Dim("mutants", max=_MOST)},
+        {0: Dim("mutants", max=_MOST), 1: Dim("visible", max=_MOST)},
+    )
+    return torch.export.export(_Mutants(model), (features, image, window), dynamic_shapes=shapes, strict=False)
 
 
 def _images(model: WindowedViT) -> Float[Tensor, "2 3 height width"]:
