@@ -219,16 +219,19 @@ def main() -> None:
     sys.dont_write_bytecode = True
     outcomes, started = Counter[str](), time.monotonic()
     with tempfile.TemporaryDirectory() as folder:
-        shutil.copytree(ROOT / "src", folder, dirs_exist_ok=True)
+        # The package finds its configurations beside its sources.
+        copy_of = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", copy_of)
+        shutil.copytree(ROOT / "conf", Path(folder) / "conf")
         # Tests that fail anyway would kill every mutant.
         for package in options.packages:
-            if (kind := tested(tests_of(f"{package}/"), Path(folder), 10 * options.seconds)) != "survived":
+            if (kind := tested(tests_of(f"{package}/"), copy_of, 10 * options.seconds)) != "survived":
                 sys.exit(f"the tests of {package} fail without a change ({kind})")
         for done, mutant in enumerate(chosen, start=1):
             if (mutant.file, mutant.before, mutant.after) in equivalent:
                 kind = "equivalent"
             elif (kind := known.get(mutant, "")) == "":
-                kind = outcome(mutant, Path(folder), options.seconds)
+                kind = outcome(mutant, copy_of, options.seconds)
                 if options.out:
                     with options.out.open("a") as lines:
                         lines.write(json.dumps({**asdict(mutant), "outcome": kind}) + "\n")

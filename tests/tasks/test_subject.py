@@ -41,6 +41,7 @@ def test_patch_and_stride_that_are_given_take_precedence(checkpoint: Path) -> No
     [
         ({"required": {"split": 2}}, r"model\.split: 1 in the checkpoint, 2 given"),
         ({"required": {"name": "masked_vit"}}, r"model\.name: 'vit_srf' in the checkpoint, 'masked_vit' given"),
+        ({"required": {"backbone_args.mlp_ratio": 3}}, r"backbone_args\.mlp_ratio: None in the checkpoint, 3 given"),
         ({"required": {"backbone_args.depth": 3}}, r"model\.backbone_args\.depth: 2 in the checkpoint, 3 given"),
         (
             {"dataset": DatasetSettings("cifar10")},
@@ -58,6 +59,19 @@ def test_what_contradicts_the_checkpoint_is_shown_with_both_values(
 def test_what_agrees_with_the_checkpoint_may_be_given(checkpoint: Path) -> None:
     required = {"split": 1, "name": "vit_srf", "backbone_args.depth": 2, "pretrained": True}
     assert load_subject(SubjectSettings(checkpoint, ModelSettings("vit_srf", SMALL_VIT, ViTSRF), required)).stride == 1
+
+
+@pytest.mark.parametrize("model", [None, ModelSettings("vit_srf", SMALL_VIT, ViTSRF)])
+def test_views_are_free(checkpoint: Path, model: ModelSettings | None, tmp_path: Path) -> None:
+    """A model is trained with one view and evaluated with two, or the reverse."""
+    flip, one = ({"views": views} for views in ("flip", "one"))
+    subject = load_subject(SubjectSettings(checkpoint, model, flip))
+    assert subject.model.views == "flip"  # type: ignore[attr-defined]
+    again = save(subject.model, tmp_path / "flip.ckpt", name="vit_srf", patch=32, classes=list("0123456789"))  # type: ignore[arg-type]
+    assert load_subject(SubjectSettings(again, model)).model.views == "flip"  # type: ignore[attr-defined]
+    assert load_subject(SubjectSettings(again, model, one)).model.views == "one"  # type: ignore[attr-defined]
+    with pytest.raises(CheckpointError, match="unknown views 'both'"):
+        load_subject(SubjectSettings(checkpoint, model, {"views": "both"}))
 
 
 def save(model: torch.nn.Module, path: Path, **origin: Any) -> Path:

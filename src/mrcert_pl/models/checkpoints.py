@@ -38,7 +38,7 @@ _OTHER_WEIGHTS = (
     "or those of a classifier with masks of pixels:  model=blackbox model.backbone=TAG model.weights=FILE patch=32"
 )
 # Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
-_FREE = {"views"}
+FREE_SETTINGS = {"views"}
 
 
 @dataclass(frozen=True)
@@ -179,7 +179,7 @@ def restore(model: SavedModel, checkpoint: Checkpoint) -> None:
             f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}; "
             f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
-    names = {*ours["config"], *theirs["config"]} - _FREE
+    names = {*ours["config"], *theirs["config"]} - FREE_SETTINGS
     if differences := differing(theirs["config"], ours["config"], names):
         raise CheckpointError(
             f"{checkpoint.path} was made from another model:\n  "

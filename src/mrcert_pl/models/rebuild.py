@@ -47,7 +47,7 @@ _LOADING = (
 _TAG = re.compile(r"[A-Za-z0-9_.]+")
 
 
-def rebuild(checkpoint: Checkpoint, given: Any = None) -> Any:
+def rebuild(checkpoint: Checkpoint, given: Any = None, free: Mapping[str, Any] | None = None) -> Any:
     """Build the base model that a checkpoint describes, with its weights, in evaluation mode.
 
     Nothing is loaded from a network or from another file. The shapes of the weights are compared before memory is
@@ -56,15 +56,20 @@ def rebuild(checkpoint: Checkpoint, given: Any = None) -> Any:
     Args:
         checkpoint: the checkpoint.
         given: class that the user names; the checkpoint may be of it without its being registered.
+        free: values of settings that the weights don't depend on
+            (:data:`~mrcert_pl.models.checkpoints.FREE_SETTINGS`), in place of those of the checkpoint.
 
     Raises:
         CheckpointError: for an unknown kind of model, for settings that are unknown, invalid or would load other
             files, or if the tensors don't fit.
     """
-    geometry = geometry_of(checkpoint.origin, checkpoint.path, given)
+    origin = dict(checkpoint.origin)
+    if free and isinstance(origin.get("config"), Mapping):
+        origin["config"] = {**origin["config"], **free}
+    geometry = geometry_of(origin, checkpoint.path, given)
     with _quiet_meta():
         restore(geometry, checkpoint)
-    model = _build(checkpoint.origin, checkpoint.path, given)
+    model = _build(origin, checkpoint.path, given)
     restore(model, checkpoint)
     return model.eval()
 

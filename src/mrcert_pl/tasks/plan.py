@@ -19,7 +19,7 @@ from mrcert_pl.models.protocols import BaseModel, GridModel
 from mrcert_pl.models.rebuild import settings_of
 from mrcert_pl.mutants.stopwatch import Stopwatch
 from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
-from mrcert_pl.tasks.subject import check_agreement
+from mrcert_pl.tasks.subject import check_agreement, free_settings
 
 
 @dataclass(frozen=True)
@@ -137,8 +137,8 @@ def _model(settings: PlanSettings) -> tuple[ModelSettings, int]:
     check_agreement(checkpoint, settings.required)
     kind: Any
     kind, config = settings_of(checkpoint.origin, checkpoint.path, settings.model.build)
-    arguments = {name: value for name, value in config.items() if name != "num_classes"}
-    return ModelSettings(settings.model.name, arguments, kind), config["num_classes"]
+    own = {name: value for name, value in config.items() if name != "num_classes"}
+    return ModelSettings(settings.model.name, {**own, **free_settings(settings.required)}, kind), config["num_classes"]
 
 
 def _variants(settings: PlanSettings) -> list[dict[str, Any]]:

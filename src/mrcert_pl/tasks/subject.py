@@ -10,7 +10,7 @@ from mrcert_pl.defenders import Defender, registry
 from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
-from mrcert_pl.models.checkpoints import Checkpoint, read_checkpoint, restore, weights_digest
+from mrcert_pl.models.checkpoints import FREE_SETTINGS, Checkpoint, read_checkpoint, restore, weights_digest
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.results.schema import Environment
@@ -27,7 +27,7 @@ class SubjectSettings:
         checkpoint: checkpoint of a training, or a safetensors file of ``mrcert convert``; default: the weights that
             ``model`` names.
         model: base model; required without a checkpoint, and for a class outside the package.
-        required: arguments of the model, compared with those of the checkpoint.
+        required: arguments of the model, compared with those of the checkpoint; ``views`` is taken in place of its own.
         made_by: command that creates the checkpoint, for the error if it is missing.
         dataset: images.
         patch: patch to defend against; default: that of the training.
@@ -183,9 +183,14 @@ def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -
     """Build the model of a checkpoint: of a registered kind, or of the class in the settings."""
     given = settings.model
     if given is None or isinstance(given, ModelSettings):
-        return rebuild(checkpoint, None if given is None else given.build)
+        return rebuild(checkpoint, None if given is None else given.build, free_settings(settings.required))
     restore(given, checkpoint)
     return given.eval()
+
+
+def free_settings(required: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the arguments that are taken in place of those of a checkpoint: its weights don't depend on them."""
+    return {name: value for name, value in required.items() if name in FREE_SETTINGS}
 
 
 def check_agreement(
@@ -201,7 +206,7 @@ def check_agreement(
     differing = [
         f"model.{name}: {theirs!r} in the checkpoint, {value!r} given"
         for name, value in required.items()
-        if (theirs := _argument(config, name)) not in (None, value)
+        if name not in FREE_SETTINGS and _contradicts(name, theirs := _argument(config, name), value)
     ]
     theirs = origin.get("classes")
     if theirs is not None and description is not None and list(theirs) != list(description.classes):
@@ -214,6 +219,11 @@ def check_agreement(
             + "\n  ".join(differing)
             + "\nleave these settings out, since the checkpoint has them, or give another checkpoint"
         )
+
+
+def _contradicts(name: str, theirs: Any, value: Any) -> bool:
+    # What a checkpoint does not have is about the start of a training, unless it is an argument of the backbone.
+    return theirs != value and (theirs is not None or name.startswith("backbone_args."))
 
 
 def _argument(config: Mapping[str, Any], name: str) -> Any:
