@@ -61,7 +61,15 @@ def test_vit_srf_that_drops(command: Command, capsys: pytest.CaptureFixture[str]
     command("eval", *TINY, "stride=2", "dataset.limit=2", "defender=patchcure", "paths.output_dir=taken")
     (file,) = Path("taken").rglob("results.json")
     assert EvaluationResult.read(file).config["model"]["hidden_tokens"] == "drop"
-    command("eval", *TINY, "stride=2", "dataset.limit=2", "model.views=flip", "paths.output_dir=flipped")
+    command(
+        "eval",
+        *TINY,
+        "stride=2",
+        "dataset.limit=2",
+        "defender=patchcure",
+        "model.views=flip",
+        "paths.output_dir=flipped",
+    )
     (flipped,) = Path("flipped").rglob("results.json")
     assert EvaluationResult.read(flipped).config["model"]["views"] == "flip"
     assert EvaluationResult.read(flipped).gflops_per_image > EvaluationResult.read(file).gflops_per_image  # type: ignore[operator]
