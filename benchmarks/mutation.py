@@ -4,9 +4,10 @@
     python benchmarks/mutation.py --packages geometry verification
 
 A mutant is killed if the mirrored test files of its module (``src/mrcert_pl/a/b.py``: ``tests/a/test_*b*.py``, then all
-of ``tests/a``) fail. Survivors, and mutants whose tests exceed the time limit, are listed with the change. Those that
-``equivalent_mutants.json`` lists with a reason are counted apart: no test can tell them from the original. With
-``--out`` the outcomes are kept, one line each, and a run that was stopped goes on.
+of ``tests/a``, for rules ``tests/guarantees`` too) fail. Survivors, and mutants whose tests exceed the time limit, are
+listed with the change. Those that ``equivalent_mutants.json`` lists with a reason (and a part of the line, where the
+change alone says too little) are counted apart: no test can tell them from the original. With ``--out`` the outcomes are
+kept, one line each: a run that was stopped goes on, and one that has ended runs its survivors again.
 """
 
 import argparse
@@ -154,8 +155,12 @@ def mutated(file: Path, number: int) -> str:
 def tests_of(name: str) -> list[str]:
     """Test files of a module, those that carry its name first."""
     package, stem = Path(name).parts[0], Path(name).stem
-    files = sorted((ROOT / "tests" / package).glob("test_*.py"))
-    return [str(file) for file in sorted(files, key=lambda file: (stem not in file.stem, file.stem))]
+    files = sorted((ROOT / "tests" / package).glob("test_*.py"), key=lambda file: (stem not in file.stem, file.stem))
+    # Every move of an attacker against the rules, and the rules against their second implementation.
+    games = (
+        sorted((ROOT / "tests" / "guarantees").glob("test_*.py")) if package in ("defenders", "verification") else []
+    )
+    return [str(file) for file in [*files, *games]]
 
 
 def outcome(mutant: Mutant, copy_of: Path, seconds: float) -> str:
@@ -213,7 +218,7 @@ def main() -> None:
     files = [file for package in options.packages for file in (ROOT / "src" / "mrcert_pl" / package).glob("*.py")]
     every = [mutant for file in sorted(files) for mutant in mutants(file)]
     chosen = every if options.sample is None else random.Random(options.seed).sample(every, options.sample)
-    equivalent = {(one["file"], one["before"], one["after"]) for one in json.loads(EQUIVALENT.read_text())}
+    listed = json.loads(EQUIVALENT.read_text())
     known = _outcomes(options.out)
     torch.set_num_threads(1)
     sys.dont_write_bytecode = True
@@ -228,7 +233,7 @@ def main() -> None:
             if (kind := tested(tests_of(f"{package}/"), copy_of, 10 * options.seconds)) != "survived":
                 sys.exit(f"the tests of {package} fail without a change ({kind})")
         for done, mutant in enumerate(chosen, start=1):
-            if (mutant.file, mutant.before, mutant.after) in equivalent:
+            if any(_is_listed(mutant, one) for one in listed):
                 kind = "equivalent"
             elif (kind := known.get(mutant, "")) == "":
                 kind = outcome(mutant, copy_of, options.seconds)
@@ -245,10 +250,17 @@ def main() -> None:
 
 
 def _outcomes(file: Path | None) -> dict[Mutant, str]:
-    """Outcomes of an earlier run of the same sources."""
+    """Mutants that an earlier run of the same sources has killed."""
     lines = file.read_text().splitlines() if file is not None and file.exists() else []
     found = [json.loads(line) for line in lines]
-    return {Mutant(**{name: one[name] for name in one if name != "outcome"}): one["outcome"] for one in found}
+    killed = [one for one in found if one.pop("outcome") == "killed"]
+    return {Mutant(**one): "killed" for one in killed}
+
+
+def _is_listed(mutant: Mutant, one: dict[str, str]) -> bool:
+    line = (ROOT / "src" / "mrcert_pl" / mutant.file).read_text().splitlines()[mutant.line - 1]
+    same = (mutant.file, mutant.before, mutant.after) == (one["file"], one["before"], one["after"])
+    return same and one.get("line", "") in line
 
 
 if __name__ == "__main__":

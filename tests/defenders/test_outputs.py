@@ -5,7 +5,8 @@ import pickle
 import pytest
 import torch
 
-from mrcert_pl.defenders import OutputLevel, Verdicts
+from mrcert_pl.defenders import ANY_LABEL, NO_ALERT, OutputLevel, Verdicts
+from mrcert_pl.defenders.outputs import NO_LABEL
 from mrcert_pl.errors import ConfigurationError
 
 NAMES = ["label", "certificate", "round_trip", "map", "table"]
@@ -52,3 +53,9 @@ def test_parts_are_concatenated() -> None:
     both = Verdicts.cat([limited, limited])
     assert both.label.tolist() == [0, 1, 2, 0, 1, 2]
     assert both.round_trip is None
+
+
+def test_no_entry_and_no_label_are_negative() -> None:
+    """Entries and labels are numbered from 0."""
+    assert max(NO_ALERT, NO_LABEL, ANY_LABEL) < 0
+    assert NO_LABEL != ANY_LABEL

@@ -261,3 +261,7 @@ def test_settings_that_do_not_fit(make: Callable[[], object], message: str) -> N
 def test_a_base_model_alone_may_be_refined() -> None:
     defender = Refined(Undefended(), (2,))
     assert len(defender.mutants(Tokens(), PATCH, 1)) == 1
+
+
+def test_the_smallest_limit_and_stride() -> None:
+    assert (Refined(PatchCURE(), (1,), limit=1).coarser, Refined(PatchCURE(), (1,), limit=1).limit) == ((1,), 1)

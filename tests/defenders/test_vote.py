@@ -5,6 +5,7 @@ from reference.vote_tables import ablations_of, plurality, table_of, unions
 from torch import Tensor
 
 from mrcert_pl.defenders import AblationVote, MRCert
+from mrcert_pl.defenders.vote import _spread
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec, UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
@@ -321,3 +322,12 @@ def test_votes_without_a_margin_are_taken_once(margin: float) -> None:
                 for other in range(3)
             )
             assert bool(getattr(verdicts, number)[image]) == holds
+
+
+def test_the_order_of_queries_is_a_spread_permutation() -> None:
+    for votes in range(1, 60):
+        order = _spread(votes)
+        assert order.sort().values.tolist() == [*range(votes)]
+    # Of a sixth of the votes no two are neighbours.
+    first = _spread(60)[:10].sort().values
+    assert int(first.diff().min()) > 1

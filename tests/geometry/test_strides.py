@@ -35,3 +35,11 @@ def test_the_nearest_that_works(window, patch, stride, expected):
 
 def test_an_order_of_any_size_is_answered_at_once() -> None:
     assert not works((7, 7), (16, 16), PatchSpec(16), 10**15, 1)
+
+
+def test_the_limit_of_unions_is_inclusive(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Six masks have 1 + 6 + 15 unions of at most two."""
+    assert len(covering_lattice((1, 8), (16, 16), PatchSpec("16x32"), 1, 1).masks) == 6
+    for limit, possible in ((22, True), (21, False)):
+        monkeypatch.setattr("mrcert_pl.geometry.strides.MAX_UNIONS", limit)
+        assert works((1, 8), (16, 16), PatchSpec("16x32"), 2, 1) == possible

@@ -53,3 +53,18 @@ def test_levels_that_are_too_large(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_masks_that_do_not_nest() -> None:
     with pytest.raises(ResultsError, match="do not lie inside each other"):
         RefinedColumns([(0b0011,), (0b0110,)], 1)
+
+
+@pytest.mark.parametrize("margin", [0.0, 0.25])
+def test_a_confidence_at_the_threshold_settles(margin: float) -> None:
+    """One window hidden, inside two: settled at the threshold, and complete at twice the margin above it."""
+    columns = RefinedColumns([(0b011, 0b110), (0b001, 0b010, 0b100)], 1)
+    at = 2 * margin
+    odds = np.full((1, columns.columns), at)
+    labels = np.where(columns.coarsest, 1, 2)[None]
+    found, _, _ = resolve(columns, 0.5, margin, labels, np.ones_like(odds), odds)
+    assert (found == 1).all()
+    below = np.nextafter(odds, -1)
+    found, _, _ = resolve(columns, 0.5, margin, np.where(labels == 2, -1, labels), np.ones_like(odds), below)
+    # The empty union is of both levels; all others wait for their own label.
+    assert (found[:, 1:] == -1).all()

@@ -16,6 +16,7 @@ from mrcert_pl.defenders import names
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.mutants.shards import read_shard
 from mrcert_pl.verification import FREE, verify
+from mrcert_pl.verification.rows import _claims_less
 
 
 @pytest.fixture(scope="module")
@@ -335,3 +336,53 @@ def test_tables_with_any_missing_entry_are_completed(tmp_path: Path) -> None:
     run = evaluation(tmp_path / "run", "mrcert_sharp", lazily=True)
     partly = [row["mutants_evaluated"] < len(mutants_of("mrcert_sharp")) for row in read_rows(run / "verdicts.parquet")]
     assert verify(run).completed == sum(partly) > 0
+
+
+@pytest.mark.parametrize("lazily", [False, True])
+def test_the_number_of_mutants_is_compared_for_each_image(tmp_path: Path, lazily: bool) -> None:
+    """The mean stays as it is; of a lazy evaluation the tables may hold more than it has evaluated, never less."""
+    run = evaluation(tmp_path / "run", "mrcert_sharp", lazily=lazily)
+    rows = read_rows(run / "verdicts.parquet")
+    rows[0]["mutants_evaluated"] += 1
+    rows[1]["mutants_evaluated"] -= 1
+    write_rows(run / "verdicts.parquet", rows)
+    more, less = f"{rows[0]['id']} mutants_evaluated", f"{rows[1]['id']} mutants_evaluated"
+    assert found(run) == (more if lazily else f"{more}, {less}")
+    rows[0]["mutants_evaluated"] += rows[1]["mutants_evaluated"] - 1
+    rows[1]["mutants_evaluated"] = 0
+    rows[2]["mutants_evaluated"] += 1
+    write_rows(run / "verdicts.parquet", rows)
+    assert less in found(run)
+
+
+def test_adversarial_certified_accuracy_is_of_what_the_base_model_gets_wrong(run: Path) -> None:
+    rows = read_rows(run / "verdicts.parquet")
+    harmed = [row for row in rows if row["base_prediction"] != row["label"]]
+    assert 0 < len(harmed) < len(rows)
+    count = sum(row["prediction"] == row["label"] and row["certified"] for row in harmed)
+    for claimed, difference in ((count, ""), (count + 1, "None accuracy.adversarial_certified")):
+        share = {"count": claimed, "n": len(harmed)}
+        rewrite(run, lambda content, share=share: content["accuracy"].update(adversarial_certified=share))
+        assert found(run) == difference
+
+
+@pytest.mark.parametrize(
+    ("stated", "computed", "less"),
+    [
+        (False, True, True),
+        (True, True, True),
+        (True, False, False),
+        (1, 2, True),
+        (2, 1, False),
+        (True, 2, False),
+        (0, True, False),
+        ("0", "1", False),
+        (None, 1, False),
+        ([True, False], [True, True], True),
+        ([False, True], [True, False], False),
+        ([False], [True, True], False),
+        ([False], True, False),
+    ],
+)
+def test_what_claims_less(stated: Any, computed: Any, less: bool) -> None:
+    assert _claims_less(stated, computed) == less
