@@ -33,7 +33,7 @@ def test_a_long_evaluation_is_announced(tiny_vit: ViTSRF, tmp_path: Path, monkey
     assert not announced
     announce_cost(tiny_vit, lattice, 1000, 64, device)
     (line,) = announced
-    assert line.startswith(f"1,000 images x at most {len(lattice)} mutants: about ")
+    assert line.startswith(f"1,000 images x at most {len(lattice)} mutants: up to about ")
 
 
 @pytest.mark.parametrize(

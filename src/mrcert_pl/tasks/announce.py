@@ -84,7 +84,7 @@ def announce_cost(
         return
     watch = Stopwatch(model, model.image_px, mutants.hidden, device, token_budget)
     seconds = images * (watch.encoding + float(watch.seconds(mutants.hidden).sum())) / processes
-    log.info("%s images x at most %s mutants: about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
+    log.info("%s images x at most %s mutants: up to about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
 
 
 def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Trainer) -> None:
