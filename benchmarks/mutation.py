@@ -6,8 +6,8 @@
 A mutant is killed if the mirrored test files of its module (``src/mrcert_pl/a/b.py``: ``tests/a/test_*b*.py``, then all
 of ``tests/a``, for rules ``tests/guarantees`` too) fail. Survivors, and mutants whose tests exceed the time limit, are
 listed with the change. Those that ``equivalent_mutants.json`` lists with a reason (and a part of the line, where the
-change alone says too little) are counted apart: no test can tell them from the original. With ``--out`` the outcomes are
-kept, one line each: a run that was stopped goes on, and one that has ended runs its survivors again.
+change alone says too little) are counted apart: no test can tell them from the original. With ``--out`` the outcomes
+are kept, one line each: a run that was stopped goes on, and one that has ended runs its survivors again.
 """
 
 import argparse

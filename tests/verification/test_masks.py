@@ -65,6 +65,24 @@ def test_mrcert_and_cascade(grid: str, margin: float, patches: int) -> None:
 
 
 @pytest.mark.parametrize("grid", GRIDS)
+def test_margins_at_the_bound_certify_nothing(grid: str) -> None:
+    """Margins of exactly once or twice the margin of the certificates, beside larger ones."""
+    masks, windows = GRIDS[grid]
+    table = layered(UnionLattice(masks, windows, 4, allow_blind=True))
+    rare = torch.rand(table.labels.shape) < torch.rand(len(table.labels), 1) * 0.02
+    bounds = torch.tensor([0.25, 0.5])[torch.randint(2, table.labels.shape)]
+    at_bounds = PredictionTable(table.mutants, table.labels, torch.where(rare, bounds, 0.75))
+    labels, margins = arrays(at_bounds)
+    mutants = table.mutants.identity()
+    for certificate in ("paper", "sharp"):
+        verdicts = MRCert(2, certificate, 0.25).decide(at_bounds)  # type: ignore[arg-type]
+        assert_same(verdicts, mrcert(mutants, labels, margins, 2, certificate, 0.25))
+        looser = mrcert(mutants, labels, np.nextafter(margins, 1), 2, certificate, 0.25)
+        assert not np.array_equal(looser["certified_patches"], verdicts.certified_patches)
+    assert_same(MRCertCascade(2, 0.25).decide(at_bounds), cascade(mutants, labels, margins, 2, 0.25))
+
+
+@pytest.mark.parametrize("grid", GRIDS)
 @pytest.mark.parametrize("margin", [0.0, 0.3])
 def test_patchcure_and_undefended(grid: str, margin: float) -> None:
     masks, windows = GRIDS[grid]

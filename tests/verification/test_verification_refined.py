@@ -61,10 +61,9 @@ def test_a_confidence_at_the_threshold_settles(margin: float) -> None:
     columns = RefinedColumns([(0b011, 0b110), (0b001, 0b010, 0b100)], 1)
     at = 2 * margin
     odds = np.full((1, columns.columns), at)
-    labels = np.where(columns.coarsest, 1, 2)[None]
+    labels = np.where(columns.coarsest, 1, -1)[None]
     found, _, _ = resolve(columns, 0.5, margin, labels, np.ones_like(odds), odds)
     assert (found == 1).all()
-    below = np.nextafter(odds, -1)
-    found, _, _ = resolve(columns, 0.5, margin, np.where(labels == 2, -1, labels), np.ones_like(odds), below)
+    found, _, _ = resolve(columns, 0.5, margin, labels, np.ones_like(odds), np.nextafter(odds, -1))
     # The empty union is of both levels; all others wait for their own label.
     assert (found[:, 1:] == -1).all()
