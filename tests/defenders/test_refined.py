@@ -263,5 +263,11 @@ def test_a_base_model_alone_may_be_refined() -> None:
     assert len(defender.mutants(Tokens(), PATCH, 1)) == 1
 
 
+def test_the_number_of_levels_is_bounded() -> None:
+    assert len(Refined(PatchCURE(), range(2, 10)).coarser) == 8
+    with pytest.raises(ConfigurationError, match="at most 8 sets of larger masks, got 9"):
+        Refined(PatchCURE(), range(2, 11))
+
+
 def test_the_smallest_limit_and_stride() -> None:
     assert (Refined(PatchCURE(), (1,), limit=1).coarser, Refined(PatchCURE(), (1,), limit=1).limit) == ((1,), 1)

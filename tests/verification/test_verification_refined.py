@@ -67,3 +67,13 @@ def test_a_confidence_at_the_threshold_settles(margin: float) -> None:
     found, _, _ = resolve(columns, 0.5, margin, labels, np.ones_like(odds), np.nextafter(odds, -1))
     # The empty union is of both levels; all others wait for their own label.
     assert (found[:, 1:] == -1).all()
+
+
+def test_what_lifts_a_closure_is_rounded_down() -> None:
+    """A confidence half below the threshold, whose rounding may have hidden a little of the distance."""
+    columns = RefinedColumns([(0b011, 0b110), (0b001, 0b010, 0b100)], 1)
+    odds = np.full((1, columns.columns), -0.5)
+    labels = np.where(columns.coarsest, 1, 2)[None]
+    found, least, _ = resolve(columns, 0.5, 0.0, labels, np.full_like(odds, 3.0), odds)
+    assert found.tolist() == [[1, 2, 2, 2]]
+    assert (least[0, 1:] == np.nextafter(np.float16(0.5), np.float16(0))).all()
