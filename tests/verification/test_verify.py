@@ -355,6 +355,12 @@ def test_the_number_of_mutants_is_compared_for_each_image(tmp_path: Path, lazily
     assert less in found(run)
 
 
+def test_a_limit_of_refinement_says_nothing_without_refinement(run: Path) -> None:
+    """The command line states it in every configuration."""
+    rewrite(run, lambda content: content["config"].update(refine_limit=400, refine_threshold=0.5))
+    assert found(run) == ""
+
+
 def test_adversarial_certified_accuracy_is_of_what_the_base_model_gets_wrong(run: Path) -> None:
     rows = read_rows(run / "verdicts.parquet")
     harmed = [row for row in rows if row["base_prediction"] != row["label"]]
