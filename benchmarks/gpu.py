@@ -111,13 +111,11 @@ def plan(tiny: bool, root: Path | None, weights: Path | None, workers: int) -> P
         {"backbone": "vit_base_patch16_224", "split": 6},
         {
             (32, "bf16-mixed", False): (2048, 16, 28.0),
-            (32, "bf16-mixed", True): (2048, 16, 28.0),
+            # Compilation takes more than 28 s on an H200.
+            (32, "bf16-mixed", True): (2048, 16, 75.0),
             (32, "32-true", False): (256, 8, 12.0),
-            (32, "32-true", True): (256, 8, 16.0),
             (16, "bf16-mixed", False): (512, 16, 12.0),
-            (16, "bf16-mixed", True): (512, 16, 14.0),
             (16, "32-true", False): (128, 8, 10.0),
-            (16, "32-true", True): (128, 8, 10.0),
         },
         "inductor",
     )
@@ -137,7 +135,7 @@ def steps(made: Plan, runs: Path) -> list[Step]:
     # The token grid first: it is the one that trains faster.
     bases = sorted(made.bases, key=lambda base: base.name)
     return [
-        Step("tests", 55.0, gpu_tests),
+        Step("tests", 40.0, gpu_tests),
         *(
             Step(
                 f"speed_p{patch}_{precision}{'_compiled' if compiled else ''}",

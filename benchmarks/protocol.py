@@ -256,7 +256,7 @@ def _of_base(protocol: Protocol, out: Path, images: Images, base: Base, seed: in
                 )
 
 
-_IMAGENETTE_ROWS = "model.head_rows=[0,217,482,491,497,566,569,571,574,701]"
+IMAGENETTE_ROWS = "model.head_rows=[0,217,482,491,497,566,569,571,574,701]"
 _DEIT = "model.backbone=deit_tiny_patch16_224.fb_in1k"
 # Seconds per image: docs/results.md, accuracy against cost; docs/performance.md, training and the token grid. Those of
 # votes are 80 GFLOPs at the speed of the 75 GFLOPs of the token grid, and one ablation per training image.
@@ -307,7 +307,7 @@ _BASES = (
 
 FULL = Protocol(
     images=(
-        Images("imagenette", 8994, 500, 200, ("dataset.resize=whole",), (_IMAGENETTE_ROWS,)),
+        Images("imagenette", 8994, 500, 200, ("dataset.resize=whole",), (IMAGENETTE_ROWS,)),
         Images("cifar10", 47500, 1000, 200),
     ),
     bases=_BASES,

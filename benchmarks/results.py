@@ -11,6 +11,7 @@ The tables go to ``tables.md`` in the folder of the runs.
 """
 
 import argparse
+import math
 import sys
 from collections.abc import Collection, Sequence
 from dataclasses import replace
@@ -18,6 +19,7 @@ from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks.pool import run_at_once
 from benchmarks.protocol import FULL, TINY, Cell, Job, Protocol, cells, jobs, needed
 from mrcert_pl.callbacks.whole_checkpoints import LAST
 from mrcert_pl.cli import main as mrcert
@@ -49,7 +51,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     if options.list:
         print(listing(planned, out))
         return
-    failed = run(planned, out)
+    failed = run(planned, out, options.at_once)
     try:
         text = tables(protocol, out)
         print(write_whole(out / "tables.md", lambda file: file.write_text(text, encoding="utf-8"), "--out"))
@@ -73,6 +75,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--root", type=Path, help="folder that holds imagenette/ and cifar10/ (default: data)")
     parser.add_argument("--weights", type=Path, help="file of DeiT-Ti's weights (default: from the hub)")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds (default: 0)")
+    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="jobs at once, for a GPU (default: 1)")
     parser.add_argument("--page", type=Path, help="page whose block of tables is replaced: docs/results.md")
     parser.add_argument("--tiny", action="store_true", help="digits and tiny models, to try the script")
     return parser
@@ -111,8 +114,24 @@ def listing(planned: Sequence[Job], out: Path) -> str:
     )
 
 
-def run(planned: Sequence[Job], out: Path) -> list[str]:
-    """Run the jobs without a result; return the names of those that failed or could not start."""
+def run(planned: Sequence[Job], out: Path, at_once: int = 1, until: float = math.inf) -> list[str]:
+    """Run the jobs without a result; return the names of those that failed or could not start.
+
+    Args:
+        planned: Jobs, each after those that it needs.
+        out: Folder of all runs.
+        at_once: Number of jobs at once, each in a process of its own that prints to ``logs/``.
+        until: Time (``time.monotonic``) at which several jobs at once are stopped.
+    """
+    if at_once > 1:
+        return run_at_once(
+            planned,
+            lambda job: is_done(job, out),
+            lambda job: _mrcert(job, out / job.name),
+            out / "logs",
+            at_once,
+            until,
+        )
     failed: list[str] = []
     for number, job in enumerate(planned, start=1):
         if is_done(job, out):

@@ -134,7 +134,7 @@ def test_time_and_memory_are_those_of_the_work() -> None:
 
 
 def test_the_peak_is_that_of_the_fastest_product(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(machine, "_SIDES", (8, 16))
+    monkeypatch.setattr(machine, "_SIDES", {"cpu": (8, 16)})
     times = iter([2.0, 1.0, 4.0, 16.0, 16.0, 8.0])
     monkeypatch.setattr(Machine, "timed", lambda self, work: (next(times), work()))
     measured = Machine(torch.device("cpu"), "32-true")

@@ -14,7 +14,7 @@ from mrcert_pl.mutants.stopwatch import timed
 
 pytestmark = pytest.mark.skipif(not torch.cuda.is_available(), reason="needs a CUDA device")
 
-GPU = torch.device("cuda")
+GPU = torch.device("cuda", 0)
 ARGUMENTS = {"embed_dim": 64, "depth": 4, "num_heads": 2}
 
 

@@ -52,6 +52,30 @@ def test_training_lowers_the_loss_and_leaves_a_checkpoint_that_comes_back(
     assert torch.equal(again.eval()(images), tiny_vit.eval()(images))
 
 
+def test_a_distilled_training_neither_trains_nor_saves_its_teacher(tiny_vit: ViTSRF, tmp_path: Path) -> None:
+    with torch.no_grad():
+        tiny_vit.get_parameter("head.bias").uniform_(0.1, 0.2)
+    images = torch.rand(2, 3, 224, 224)
+    before = tiny_vit.eval()(images)
+    tuned = module(tiny_vit.train(), warmup_epochs=0, drop_path=0.1, distillation={"weight": 0.7, "temperature": 2.0})
+    fit = trainer(tmp_path, max_epochs=2, enable_checkpointing=False)
+    fit.fit(tuned, digits())
+    assert tuned.distillation is not None
+    assert not torch.equal(tiny_vit.eval()(images), before)
+    assert float(tuned.distillation(torch.tensor(0.0), images, before.detach())) == pytest.approx(0.0, abs=1e-6)
+    plain = {f"model.{name}" for name in tiny_vit.state_dict()}
+    assert set(tuned.state_dict()) == plain
+    rates = [group["params"] for group in fit.optimizers[0].param_groups]
+    assert sum(map(len, rates)) == len(list(tiny_vit.parameters()))
+
+
+def test_a_distillation_of_a_new_head_or_with_other_arguments_is_an_error(tiny_vit: ViTSRF) -> None:
+    with pytest.raises(ConfigurationError, match="takes weight and temperature"):
+        module(tiny_vit, distillation={"alpha": 0.7})
+    with pytest.raises(ConfigurationError, match="can classify these images before the training"):
+        module(tiny_vit, distillation={"weight": 0.7})
+
+
 def test_the_learning_rate_warms_up_and_falls_to_the_minimum(tiny_vit: ViTSRF, tmp_path: Path) -> None:
     rates = []
 

@@ -18,7 +18,7 @@ from mrcert_pl.data import Sample
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.models.checkpoints import base_weights, with_digest
 from mrcert_pl.models.protocols import TrainableModel
-from mrcert_pl.training import WindowSampler, effective_lr, set_drop_path
+from mrcert_pl.training import Distillation, WindowSampler, effective_lr, set_drop_path
 
 _log = logging.getLogger(__name__)
 
@@ -42,6 +42,7 @@ class MaskedFinetuning(L.LightningModule):
         step_factor: See ``step_epochs``; 1 keeps the learning rate constant.
         mixup: Arguments of timm's ``Mixup``, or ``None``.
         label_smoothing: Fraction of the target that is spread over all classes.
+        distillation: Arguments of :class:`mrcert_pl.training.Distillation`, or ``None``.
         origin: Plain values about the model and its training, written into checkpoints.
 
     Raises:
@@ -64,6 +65,7 @@ class MaskedFinetuning(L.LightningModule):
         step_factor: float = 0.1,
         mixup: Mapping[str, Any] | None = None,
         label_smoothing: float = 0.1,
+        distillation: Mapping[str, Any] | None = None,
         origin: Mapping[str, Any] | None = None,
     ) -> None:
         super().__init__()
@@ -78,6 +80,9 @@ class MaskedFinetuning(L.LightningModule):
             )
         _check_optimizer(optimizer)
         effective_lr(optimizer["lr"], lr_scaling, batch_size)
+        assert isinstance(model, nn.Module)
+        # Before stochastic depth: the teacher has none.
+        self.distillation = _distillation(model, num_classes, distillation) if distillation else None
         if drop_path:
             set_drop_path(model.residual_blocks, drop_path)
         self.model = model
@@ -102,6 +107,8 @@ class MaskedFinetuning(L.LightningModule):
         hidden = self.masks(len(images), images.device)
         logits = self.model.classify_visible(self.model.encode(images), hidden)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
+        if self.distillation:
+            loss = self.distillation(loss, images, logits)
         if not loss.isfinite():
             raise NumericalError(
                 f"the training loss became {float(loss.detach())} in epoch {self.current_epoch}, step "
@@ -180,3 +187,12 @@ def _mixup(settings: Mapping[str, Any], label_smoothing: float, num_classes: int
         return Mixup(**settings, label_smoothing=label_smoothing, num_classes=num_classes)
     except TypeError as error:
         raise ConfigurationError(f"recipe.finetuning.mixup has an argument that timm's Mixup lacks: {error}") from error
+
+
+def _distillation(model: nn.Module, num_classes: int, settings: Mapping[str, Any]) -> Distillation:
+    try:
+        return Distillation(model, num_classes, **settings)
+    except TypeError as error:
+        raise ConfigurationError(
+            f"recipe.finetuning.distillation takes weight and temperature, two numbers: {error}"
+        ) from error
