@@ -88,3 +88,15 @@ def test_thresholds_as_log_odds() -> None:
 def test_a_model_without_masks_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="PatchCensor hides windows of a grid"):
         PatchCensor().mutants(object(), PatchSpec(32))
+
+
+def test_only_the_confidences_that_a_detector_asks_for_must_be_there() -> None:
+    wanted = HiCert().next_queries(PredictionTable.empty(NESTED, 1))
+    assert 0 < int(wanted.sum()) < len(NESTED)
+    labels, odds = torch.ones(1, len(NESTED)).long(), torch.full((1, len(NESTED)), 5.0)
+    HiCert().decide(PredictionTable(NESTED, labels, None, odds.masked_fill(~wanted, math.nan)))
+    for column in wanted[0].nonzero()[:, 0]:
+        missing = odds.clone()
+        missing[0, column] = math.nan
+        with pytest.raises(ConfigurationError, match="have none"):
+            HiCert().decide(PredictionTable(NESTED, labels, None, missing))

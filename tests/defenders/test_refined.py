@@ -22,8 +22,8 @@ from mrcert_pl.defenders.refined import Refined, lattice_of
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice, covering_masks
 from mrcert_pl.geometry.refined import RefinedUnions
-from mrcert_pl.mutants.refinement import further_columns
-from mrcert_pl.mutants.table import PredictionTable
+from mrcert_pl.mutants.refinement import further_columns, refined
+from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
 # Single windows inside pairs of neighbours, by the order of the unions; one window is never hidden.
 GRIDS = {
@@ -271,3 +271,13 @@ def test_the_number_of_levels_is_bounded() -> None:
 
 def test_the_smallest_limit_and_stride() -> None:
     assert (Refined(PatchCURE(), (1,), limit=1).coarser, Refined(PatchCURE(), (1,), limit=1).limit) == ((1,), 1)
+
+
+def test_the_margin_of_the_defender_is_that_of_the_labels() -> None:
+    defender = Refined(PatchCURE(margin=0.7), (4,), 0.6)
+    table = random_table(defender.mutants(Tokens(), PATCH, 2), 40, 0.05)
+    # Closures that are settled by less than the margin leave their unions open.
+    table.labels[:, ~table.mutants.coarsest] = NOT_EVALUATED
+    labels = [defender.decided_on(table).labels, refined(table, 0.7).labels, refined(table, 0.0).labels]
+    assert torch.equal(labels[0], labels[1])
+    assert not torch.equal(labels[0], labels[2])

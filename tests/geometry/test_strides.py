@@ -33,6 +33,17 @@ def test_the_nearest_that_works(window, patch, stride, expected):
     assert nearest_that_works((14, 14), (16, 16), window, PatchSpec(patch), 4, stride) == expected
 
 
+@pytest.mark.parametrize("order", [2, 4])
+@pytest.mark.parametrize("tokens", [(14, 4), (4, 14), (2, 6)])
+def test_the_nearest_that_works_on_a_grid_with_unequal_sides(tokens: tuple[int, int], order: int) -> None:
+    found = nearest_that_works(tokens, (16, 16), (1, 1), PatchSpec(16), order, 7)
+    if found is None:
+        assert (tokens, order) == ((2, 6), 4)
+        return
+    (height, width), stride = found
+    assert works((tokens[0] // height, tokens[1] // width), (16 * height, 16 * width), PatchSpec(16), order, stride)
+
+
 def test_an_order_of_any_size_is_answered_at_once() -> None:
     assert not works((7, 7), (16, 16), PatchSpec(16), 10**15, 1)
 

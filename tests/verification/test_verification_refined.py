@@ -9,7 +9,7 @@ from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice
 from mrcert_pl.geometry.refined import RefinedUnions
 from mrcert_pl.mutants.refinement import refined
 from mrcert_pl.mutants.table import PredictionTable, rounded_down
-from mrcert_pl.verification.refined import RefinedColumns, resolve
+from mrcert_pl.verification.refined import RefinedColumns, refined_columns, resolve
 
 
 def levels(order: int, *strides: int) -> list[UnionLattice]:
@@ -77,3 +77,10 @@ def test_what_lifts_a_closure_is_rounded_down() -> None:
     found, least, _ = resolve(columns, 0.5, 0.0, labels, np.full_like(odds, 3.0), odds)
     assert found.tolist() == [[1, 2, 2, 2]]
     assert (least[0, 1:] == np.nextafter(np.float16(0.5), np.float16(0))).all()
+
+
+def test_masks_of_a_header_are_hexadecimal() -> None:
+    lattices = levels(1, 4, 2)
+    header = {"coarser": [[f"{m:x}" for m in lattices[0].masks]], "masks": [f"{m:x}" for m in lattices[1].masks]}
+    assert max(map(len, header["masks"])) > 1
+    assert (refined_columns(header, 1).path == RefinedColumns([each.masks for each in lattices], 1).path).all()

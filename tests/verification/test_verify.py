@@ -8,14 +8,17 @@ from typing import Any
 
 import numpy as np
 import pytest
-from evaluations import evaluation, mutants_of, read_rows, write_rows
+from evaluations import BORDERS, evaluation, mutants_of, read_rows, write_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from mrcert_pl.defenders import names
 from mrcert_pl.errors import ResultsError
+from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec
 from mrcert_pl.mutants.shards import read_shard
 from mrcert_pl.verification import FREE, verify
+from mrcert_pl.verification import evaluation as evaluation_module
+from mrcert_pl.verification.claims import Evidence
 from mrcert_pl.verification.rows import _claims_less
 
 
@@ -213,6 +216,46 @@ def test_the_first_placement_without_a_mask_is_named(run: Path) -> None:
     rewrite(run, state)
     (difference,) = [d for d in verify(run).differences if d.field == "patch"]
     assert difference.computed == "no mask covers the 8x10 px patch whose top left pixel is (0, 7)"
+
+
+def test_masks_without_places_are_refused_where_they_matter(
+    run: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    undefended = evaluation(tmp_path / "undefended", "undefended")
+    assert found(undefended) == ""
+    monkeypatch.setattr(Evidence, "borders", lambda self: None)
+    assert "don't say where the windows are" in found(run)
+    assert found(undefended) == ""
+
+
+def test_a_patch_in_per_cent_is_one_of_the_whole_image(run: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Two rows of windows of 8 px are 16 px high."""
+    seen = []
+    monkeypatch.setattr(Evidence, "borders", lambda self: [[0, 8, 16], list(BORDERS[1])])
+    monkeypatch.setattr(evaluation_module, "shapes_px", lambda result, image_px: seen.append(image_px) or [(8, 8)])
+    verify(run)
+    assert seen == [(16, 48)]
+
+
+def test_the_most_votes_that_a_patch_touches_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Bands of 2 px at a stride of 2: a patch of 2 px touches one or two."""
+    votes = PatchedAblations(Ablations((8, 24), 2, 2, "column"), PatchSpec((2, 2)))
+    assert set(votes.touched.sum(1).tolist()) == {1, 2}
+    monkeypatch.setattr("evaluations.mutants_of", lambda name: votes)
+    assert found(evaluation(tmp_path / "run", "vot")) == ""
+
+
+def test_harmful_alerts_are_those_of_wrong_labels(tmp_path: Path) -> None:
+    run = evaluation(tmp_path / "run", "patchcensor")
+    rows = read_rows(run / "verdicts.parquet")
+    wrong = [row for row in rows if row["prediction"] != row["label"]]
+    count = sum(row["alert"] >= 0 for row in wrong)
+    assert 0 < len(wrong) < len(rows)
+    assert count != sum(row["alert"] >= 0 for row in rows if row not in wrong)
+    for claimed, n, difference in ((count, len(wrong), ""), (count + 1, len(wrong), "h"), (count, len(wrong) + 1, "h")):
+        share = {"count": claimed, "n": n}
+        rewrite(run, lambda content, share=share: content["accuracy"].update(harmful_alerts=share))
+        assert found(run) == ("None accuracy.harmful_alerts" if difference else "")
 
 
 @pytest.mark.parametrize("array", ["counts_0", "n", "image_px"])

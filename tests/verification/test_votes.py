@@ -10,7 +10,7 @@ from mrcert_pl.defenders import AblationVote
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec
 from mrcert_pl.mutants.table import PredictionTable
-from mrcert_pl.verification.votes import touched_votes, vote, vote_sharp
+from mrcert_pl.verification.votes import _counted, touched_votes, vote, vote_sharp
 
 
 @pytest.mark.parametrize("kind", ["column", "row", "both", "block"])
@@ -73,3 +73,10 @@ def test_unknown_certificate() -> None:
     labels, margins = arrays(table_of(ablations, all_tables(5, 1), torch.ones(1, 5)))
     with pytest.raises(ResultsError, match="unknown certificate 'none'; the second implementation has paper, sharp"):
         vote({**ablations.identity(), "patch_px": [(1, 1)]}, labels, margins, "none")
+
+
+@pytest.mark.parametrize(("free", "certified"), [(0, True), (1, True), (2, False)])
+def test_votes_in_doubt_go_to_the_rival_of_a_count(free: int, certified: bool) -> None:
+    """Nine votes against two, of which each patch touches one: a lead of 7, 5 and 3 must be above 4."""
+    votes, doubtful = np.array([1] * 9 + [0] * 2), np.arange(11) < free
+    assert _counted(np.eye(11, dtype=bool), votes, doubtful, 1, 2) == certified

@@ -114,8 +114,8 @@ class Detector(MaskingDefender):
     def _log_odds(self, table: PredictionTable[UnionLattice]) -> Float[Tensor, "image mutant"]:
         if not self.needs_confidence:
             return torch.zeros(table.labels.shape, device=table.labels.device)
-        needed = ~self.next_queries(PredictionTable.empty(table.mutants, len(table.labels), table.labels.device))
-        if table.log_odds is None or (table.log_odds.isnan() & ~needed).any():
+        needed = self.next_queries(PredictionTable.empty(table.mutants, len(table.labels), table.labels.device))
+        if table.log_odds is None or (table.log_odds.isnan() & needed).any():
             raise ConfigurationError(
                 f"{type(self).__name__} needs confidences, and these tables have none: they were stored by an earlier "
                 "version; evaluate again with another folder as store="
