@@ -4,6 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
+import mrcert_pl.geometry
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Ablations, PatchedAblations, PatchSpec
 
@@ -133,3 +134,10 @@ def test_which_mutants_they_are_does_not_depend_on_the_patch() -> None:
 def test_bad_settings(arguments: dict, message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         Ablations(**arguments)
+
+
+def test_the_former_name_warns_and_no_other_name_is_invented() -> None:
+    with pytest.warns(DeprecationWarning, match="use Ablations"):
+        assert mrcert_pl.geometry.ColumnAblations is Ablations
+    with pytest.raises(AttributeError, match="no attribute 'RowAblations'"):
+        mrcert_pl.geometry.RowAblations  # noqa: B018

@@ -93,6 +93,7 @@ def test_the_published_numbers_of_tokens() -> None:
     [
         ((2,), 0.5, "at least two sizes"),
         ((4, 2), 1.0, "between 0 and 1"),
+        ((4, 2), 0.0, "between 0 and 1"),
         ((3, 2), 0.5, "lies inside none"),
     ],
 )

@@ -23,10 +23,10 @@ MUTANTS = {"masks": [f"{mask:x}" for mask in MASKS]}
 
 
 def tables(width: int) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    """Labels, margins and log-odds; both of these often equal to a threshold or to the margin of 0.25."""
+    """Labels, margins and log-odds; both of these often equal to a threshold, to 0 or to the margin of 0.25."""
     draws = np.random.default_rng(width)
     labels = np.where(draws.random((IMAGES, width)) < 0.8, 1, draws.integers(CLASSES, size=(IMAGES, width)))
-    margins = np.where(draws.random(labels.shape) < 0.9, 0.5, 0.25)
+    margins = draws.choice([0.5, 0.25, 0.0], p=[0.9, 0.05, 0.05], size=labels.shape)
     # Images with high, with low and with mixed confidences.
     odds = draws.choice([-0.5, -0.25, 0.0, 0.25, 0.5], size=labels.shape)
     odds[: IMAGES // 4], odds[IMAGES // 4 : IMAGES // 2] = 0.5, -0.5
