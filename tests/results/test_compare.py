@@ -82,7 +82,8 @@ def test_two_detectors_are_compared_by_what_they_detect(tmp_path: Path) -> None:
     a = evaluation(tmp_path / "a", [row(0, detects=1, **detecting), row(1, detects=-1, **{**detecting, "alert": 3})])
     b = evaluation(tmp_path / "b", [row(0, detects=-2, **{**detecting, "alert": 1}), row(1, detects=-2, **detecting)])
     for run in (a, b):
-        accuracy = {"alerts": Accuracy(1, 2), "clean": Accuracy(2, 2)}
+        names = ("clean", "certified_detection", "certified_ratio", "alerts")
+        accuracy = {name: Accuracy(1, 2) for name in names}
         object.__setattr__(run, "result", replace(run.result, accuracy=accuracy))
     paired = compare(a, b).paired
     assert {name: pair.only for name, pair in paired.items()} == {
@@ -93,3 +94,18 @@ def test_two_detectors_are_compared_by_what_they_detect(tmp_path: Path) -> None:
     }
     show_comparison(compare(a, b), console := Console(width=100, file=io.StringIO()))
     assert "detection in B alone: 1" in console.file.getvalue()  # type: ignore[attr-defined]
+
+
+def test_recovery_and_detection_are_compared_by_their_labels_alone(tmp_path: Path) -> None:
+    a = evaluation(tmp_path / "a", [row(0, certified=True), row(1, certified=True)])
+    b = evaluation(tmp_path / "b", [row(0, certified=False, alert=-1, detects=1), row(1, certified=False, alert=-1)])
+    accuracy = {name: Accuracy(1, 2) for name in ("base", "clean", "certified_detection", "alerts")}
+    object.__setattr__(b, "result", replace(b.result, accuracy=accuracy))
+    object.__setattr__(a, "result", replace(a.result, round_trip_note="no promise"))
+    comparison = compare(a, b)
+    assert list(comparison.paired) == ["clean"]
+    assert comparison.unpaired == (("certified",), ("certified_detection", "alerts"))
+    show_comparison(comparison, console := Console(width=100, file=io.StringIO()))
+    text = console.file.getvalue()  # type: ignore[attr-defined]
+    assert "claimed by A alone, so not compared: certified\n" in text
+    assert "claimed by B alone, so not compared: detection, alerts\n" in text

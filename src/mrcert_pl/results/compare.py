@@ -63,14 +63,16 @@ class Comparison:
     Attributes:
         results: The results of both.
         names: Their folders.
-        paired: Clean, certified and round-trip certified accuracy; for two detectors the accuracies of detection.
+        paired: The accuracies that both runs claim: clean, certified and round-trip certified, those of detection.
         differing: Images that have one of these in one run alone.
+        unpaired: Accuracies that the first run alone claims, and those of the second alone.
     """
 
     results: tuple[EvaluationResult, EvaluationResult]
     names: tuple[str, str]
     paired: Mapping[str, Paired]
     differing: tuple[Differing, ...]
+    unpaired: tuple[tuple[str, ...], tuple[str, ...]] = ((), ())
 
     @property
     def n(self) -> int:
@@ -87,8 +89,10 @@ def compare(first: EvaluationRun, second: EvaluationRun) -> Comparison:
     a, b = ({row.id: row for row in run.verdicts()} for run in (first, second))
     check_same_images(first, second, a, b)
     paired, differing = {}, []
-    detectors = all("alerts" in run.result.accuracy for run in (first, second))
-    for name, holds in (_DETECTION if detectors else _RECOVERY).items():
+    claimed = [_claimed(run.result) for run in (first, second)]
+    for name, holds in claimed[0].items():
+        if name not in claimed[1]:
+            continue
         having = [{image_id for image_id, row in rows.items() if holds(row)} for rows in (a, b)]
         only = tuple(sorted(having[0] - having[1])), tuple(sorted(having[1] - having[0]))
         paired[name] = Paired((len(having[0]), len(having[1])), only)
@@ -98,7 +102,16 @@ def compare(first: EvaluationRun, second: EvaluationRun) -> Comparison:
             for image_id in ids
         ]
     names = str(first.folder), str(second.folder)
-    return Comparison((first.result, second.result), names, paired, tuple(differing))
+    unpaired = tuple(n for n in claimed[0] if n not in claimed[1]), tuple(n for n in claimed[1] if n not in claimed[0])
+    return Comparison((first.result, second.result), names, paired, tuple(differing), unpaired)
+
+
+def _claimed(result: EvaluationResult) -> _Properties:
+    """The accuracies that mean something for the defender of a run."""
+    named = {name: holds for name, holds in (_RECOVERY | _DETECTION).items() if name in result.accuracy}
+    if result.round_trip_note:
+        named.pop("round_trip", None)
+    return named
 
 
 def check_same_images(

@@ -14,10 +14,15 @@ LEGEND = "p: McNemar's exact test, two-sided; with p of 0.05 or more the differe
 
 
 def introduction(comparison: Comparison) -> list[str]:
-    """Name run A and run B."""
-    return [
+    """Name run A and run B, and the accuracies that only one of them claims."""
+    named = [
         f"{letter}: {result.defender}, {result.model}, patch {patch_text(result.patch)}, seed {result.seed}: {name}"
         for letter, result, name in zip("AB", comparison.results, comparison.names, strict=True)
+    ]
+    return named + [
+        f"claimed by {letter} alone, so not compared: {', '.join(ALL_TITLES[name] for name in names)}"
+        for letter, names in zip("AB", comparison.unpaired, strict=True)
+        if names
     ]
 
 
