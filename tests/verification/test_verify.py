@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import evaluations
 import numpy as np
 import pytest
 from evaluations import BORDERS, evaluation, mutants_of, read_rows, write_rows
@@ -235,6 +236,14 @@ def test_a_patch_in_per_cent_is_one_of_the_whole_image(run: Path, monkeypatch: p
     monkeypatch.setattr(evaluation_module, "shapes_px", lambda result, image_px: seen.append(image_px) or [(8, 8)])
     verify(run)
     assert seen == [(16, 48)]
+
+
+def test_tables_that_name_neither_data_set_nor_model_contradict_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    whole = evaluations.store_header
+    monkeypatch.setattr(evaluations, "store_header", lambda names, **facts: whole(names={}, **facts))
+    assert found(evaluation(tmp_path / "run")) == ""
 
 
 def test_the_most_votes_that_a_patch_touches_are_compared(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
