@@ -1,6 +1,8 @@
 """Verdict rows come back as they were written; damaged files are refused."""
 
 import contextlib
+import errno
+import os
 from dataclasses import replace
 from pathlib import Path
 
@@ -95,3 +97,35 @@ def test_other_columns_are_refused_by_name(tmp_path: Path) -> None:
         pq.write_table(other, file)
         with pytest.raises(ResultsError, match=rf"can't read the verdicts in .*{message}|Duplicate|multiple"):
             read_verdicts(file)
+
+
+def _full(writer: pq.ParquetWriter, *_: object) -> None:
+    # Or its destructor would try again.
+    writer.is_open = False
+    raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+
+@pytest.mark.parametrize("method", ["write_table", "close"])
+def test_a_full_disk_names_the_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, method: str) -> None:
+    path = tmp_path / "verdicts.parquet"
+
+    def write() -> None:
+        with VerdictWriter(path) as writer:
+            writer.add([row(0)])
+            monkeypatch.setattr(pq.ParquetWriter, method, _full)
+
+    with pytest.raises(ResultsError, match=f"can't write {path}: No space left on device; choose another paths"):
+        write()
+    monkeypatch.undo()
+
+
+def test_an_error_inside_is_not_hidden_by_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def write() -> None:
+        with VerdictWriter(tmp_path / "verdicts.parquet") as writer:
+            writer.add([row(0)])
+            monkeypatch.setattr(pq.ParquetWriter, "write_table", _full)
+            raise ResultsError("can't write the shard")
+
+    with pytest.raises(ResultsError, match="can't write the shard"):
+        write()
+    monkeypatch.undo()

@@ -12,7 +12,8 @@ from small_tasks import CPU, training
 from torch import nn
 
 from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, TrainingSettings, train
-from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError
+from mrcert_pl.callbacks.whole_checkpoints import WholeCheckpointIO
+from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError, ResultsError
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.results import TrainingResult
 from mrcert_pl.tasks.train import _default_callbacks
@@ -110,3 +111,21 @@ def test_a_training_on_other_photos_is_not_resumed() -> None:
     assert photos[0] != photos[1]
     digits = [TrainingSettings(dataset=DatasetSettings("digits", Path(root))).identity() for root in ("a", "b")]
     assert digits[0] == digits[1]
+
+
+@pytest.mark.parametrize("lost", ["best.ckpt", "last.ckpt"])
+def test_only_a_checkpoint_that_was_written_is_said_to_be_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, lost: str
+) -> None:
+    whole = WholeCheckpointIO.save_checkpoint
+
+    def full(self: WholeCheckpointIO, checkpoint: dict[str, Any], path: str | Path, **options: Any) -> None:
+        if Path(path).name == lost:
+            raise ResultsError(f"can't write {path}: No space left on device")
+        whole(self, checkpoint, path, **options)
+
+    monkeypatch.setattr(WholeCheckpointIO, "save_checkpoint", full)
+    with pytest.raises(ResultsError, match="No space left"):
+        train(training(tmp_path / "run"))
+    assert ("the best checkpoint so far is kept" in caplog.text) == (tmp_path / "run/checkpoints/best.ckpt").is_file()
+    assert not (tmp_path / "run/checkpoints" / lost).exists()

@@ -1,6 +1,7 @@
 """``verdicts.parquet``: one row per image, written batch by batch and read back with every value checked."""
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 
 import pyarrow as pa
@@ -45,6 +46,9 @@ class VerdictWriter:
 
     Args:
         path: Parquet file; complete when the context ends.
+
+    Raises:
+        ResultsError: If the file can't be written; an error inside the context is raised instead.
     """
 
     def __init__(self, path: Path) -> None:
@@ -57,10 +61,13 @@ class VerdictWriter:
         self._file = pq.ParquetWriter(self.path, SCHEMA, **_OPTIONS)
         return self
 
-    def __exit__(self, *error: object) -> None:
-        self._flush()
-        assert self._file is not None
-        self._file.close()
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        try:
+            self._finish()
+        except ResultsError:
+            # On a full disk the error inside is about the file that was lost.
+            if kind is None:
+                raise
 
     def add(self, rows: Sequence[VerdictRow]) -> None:
         """Write some rows."""
@@ -68,11 +75,28 @@ class VerdictWriter:
         if len(self._rows) >= _GROUP:
             self._flush()
 
+    def _finish(self) -> None:
+        assert self._file is not None
+        with self._named():
+            try:
+                self._flush()
+            finally:
+                self._file.close()
+
     def _flush(self) -> None:
         assert self._file is not None
         if self._rows:
-            self._file.write_table(_table(self._rows))
+            with self._named():
+                self._file.write_table(_table(self._rows))
             self._rows = []
+
+    @contextmanager
+    def _named(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            reason = error.strerror or error
+            raise ResultsError(f"can't write {self.path}: {reason}; choose another paths.output_dir") from error
 
 
 def merge_verdicts(parts: Sequence[Path], path: Path) -> list[VerdictRow]:

@@ -245,7 +245,8 @@ def _validation_mutants(model: BaseModel, callbacks: Mapping[str, Callback]) -> 
 
 def _report_what_is_kept(settings: TrainingSettings, best: Checkpoint | None) -> None:
     """Log the checkpoints of an interrupted training and the command that resumes it."""
-    if best is not None and best.best_model_path:
+    # A save that failed has set the path already.
+    if best is not None and best.best_model_path and Path(best.best_model_path).is_file():
         log.warning("the best checkpoint so far is kept: %s", best.best_model_path)
     last = settings.run.folder / "checkpoints" / "last.ckpt"
     if last.exists():
