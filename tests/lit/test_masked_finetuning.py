@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from mrcert_pl.data import ImageDataModule
-from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError
 from mrcert_pl.geometry import PatchSpec, covering_masks
 from mrcert_pl.lit import MaskedFinetuning
 from mrcert_pl.models import AblatedViT, ViTSRF
@@ -67,6 +67,21 @@ def test_a_distilled_training_neither_trains_nor_saves_its_teacher(tiny_vit: ViT
     assert set(tuned.state_dict()) == plain
     rates = [group["params"] for group in fit.optimizers[0].param_groups]
     assert sum(map(len, rates)) == len(list(tiny_vit.parameters()))
+
+
+def test_a_distilled_training_is_resumed_with_its_teacher_alone(tiny_vit: ViTSRF) -> None:
+    with torch.no_grad():
+        tiny_vit.get_parameter("head.bias").uniform_(0.1, 0.2)
+    first = module(tiny_vit, distillation={})
+    checkpoint = {"state_dict": first.state_dict()}
+    first.on_save_checkpoint(checkpoint)
+    module(tiny_vit, distillation={}).on_load_checkpoint(checkpoint)
+    with torch.no_grad():
+        tiny_vit.get_parameter("head.bias").add_(0.1)
+    for other in (module(tiny_vit, distillation={}), module(tiny_vit)):
+        with pytest.raises(CheckpointError, match=r"give the model\.weights and model\.head_rows"):
+            other.on_load_checkpoint(checkpoint)
+    module(tiny_vit, distillation={}).on_load_checkpoint({})
 
 
 def test_a_distillation_of_a_new_head_or_with_other_arguments_is_an_error(tiny_vit: ViTSRF) -> None:

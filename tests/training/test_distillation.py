@@ -5,6 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.models import MaskedViT
 from mrcert_pl.training import Distillation
 
 
@@ -61,10 +62,29 @@ def test_a_teacher_that_knows_no_class_is_refused() -> None:
         Distillation(Brightness(bias=0.0), 2)
     with pytest.raises(ConfigurationError, match="distillation=null"):
         Distillation(Brightness(), 10)
+    without = Brightness(bias=0.0)
+    without.head.bias = None
+    Distillation(without, 2)
 
 
 @pytest.mark.parametrize(
-    ("weight", "temperature"), [(0.0, 2.0), (1.1, 2.0), (0.5, 0.0), (math.nan, 1.0), (0.5, math.nan)]
+    ("backbone", "arguments"),
+    [
+        ("vit_tiny_patch16_224", {"embed_dim": 16, "num_heads": 2}),
+        ("eva02_tiny_patch14_224", {"embed_dim": 16, "num_heads": 2}),
+        ("beit_base_patch16_224", {"embed_dim": 16, "num_heads": 2}),
+        ("deit_tiny_distilled_patch16_224", {"embed_dim": 16, "num_heads": 2}),
+        ("naflexvit_base_patch16_gap", {"embed_dim": 16, "num_heads": 2}),
+    ],
+)
+def test_new_heads_of_every_family_are_refused(backbone: str, arguments: dict[str, int]) -> None:
+    model = MaskedViT(backbone, num_classes=7, backbone_args={"depth": 1, **arguments})
+    with pytest.raises(ConfigurationError, match="can classify these images before the training"):
+        Distillation(model, 7)
+
+
+@pytest.mark.parametrize(
+    ("weight", "temperature"), [(0.0, 2.0), (1.1, 2.0), (0.5, 0.0), (0.5, math.inf), (math.nan, 1.0), (0.5, math.nan)]
 )
 def test_numbers_out_of_range(weight: float, temperature: float) -> None:
     with pytest.raises(ConfigurationError, match="weight above 0 and at most 1 and a temperature above 0"):

@@ -15,12 +15,15 @@ from timm.scheduler.scheduler import Scheduler
 from torch import Tensor, nn
 
 from mrcert_pl.data import Sample
-from mrcert_pl.errors import ConfigurationError, NumericalError
+from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError
 from mrcert_pl.models.checkpoints import base_weights, with_digest
+from mrcert_pl.models.integrity import digest_of
 from mrcert_pl.models.protocols import TrainableModel
 from mrcert_pl.training import Distillation, WindowSampler, effective_lr, set_drop_path
 
 _log = logging.getLogger(__name__)
+# Digest of the teacher in a checkpoint.
+_TEACHER = "teacher_sha256"
 
 
 class MaskedFinetuning(L.LightningModule):
@@ -82,7 +85,7 @@ class MaskedFinetuning(L.LightningModule):
         effective_lr(optimizer["lr"], lr_scaling, batch_size)
         assert isinstance(model, nn.Module)
         # Before stochastic depth: the teacher has none.
-        self.distillation = _distillation(model, num_classes, distillation) if distillation else None
+        self.distillation = None if distillation is None else _distillation(model, num_classes, distillation)
         if drop_path:
             set_drop_path(model.residual_blocks, drop_path)
         self.model = model
@@ -107,7 +110,7 @@ class MaskedFinetuning(L.LightningModule):
         hidden = self.masks(len(images), images.device)
         logits = self.model.classify_visible(self.model.encode(images), hidden)
         loss = F.cross_entropy(logits, targets, label_smoothing=self.label_smoothing)
-        if self.distillation:
+        if self.distillation is not None:
             loss = self.distillation(loss, images, logits)
         if not loss.isfinite():
             raise NumericalError(
@@ -158,6 +161,21 @@ class MaskedFinetuning(L.LightningModule):
 
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mrcert"] = with_digest(self.origin, base_weights(checkpoint["state_dict"]))
+        if self.distillation is not None:
+            checkpoint[_TEACHER] = digest_of(self.distillation.teacher.state_dict())
+
+    def on_load_checkpoint(self, checkpoint: dict[str, Any]) -> None:
+        """Check that a resumed training has the teacher that it began with.
+
+        Raises:
+            CheckpointError: If it starts from other weights.
+        """
+        teacher = None if self.distillation is None else digest_of(self.distillation.teacher.state_dict())
+        if checkpoint.get(_TEACHER, teacher) != teacher:
+            raise CheckpointError(
+                "this training began with a teacher of other weights (recipe.finetuning.distillation); give the "
+                "model.weights and model.head_rows that it started from"
+            )
 
 
 def _check_optimizer(settings: Mapping[str, Any]) -> None:

@@ -1,6 +1,7 @@
 """Self-distillation: a student that sees part of an image learns what the model says of all of it."""
 
 import copy
+import math
 
 import torch
 import torch.nn.functional as F
@@ -16,6 +17,9 @@ class Distillation:
     The teacher sees the whole image, the student a mutant of it (Hinton et al. 2015 for the loss and its scale). The
     teacher is neither trained nor saved; a resumed training makes it again from the weights that it starts from.
 
+    Attributes:
+        teacher: Copy of the model, frozen and in evaluation mode.
+
     Args:
         model: Model before the training.
         num_classes: Number of classes of the data set.
@@ -27,7 +31,7 @@ class Distillation:
     """
 
     def __init__(self, model: nn.Module, num_classes: int, weight: float = 0.7, temperature: float = 2.0) -> None:
-        if not 0 < weight <= 1 or not temperature > 0:
+        if not 0 < weight <= 1 or not 0 < temperature < math.inf:
             raise ConfigurationError(
                 "recipe.finetuning.distillation needs a weight above 0 and at most 1 and a temperature above 0, got "
                 f"{weight} and {temperature}"
@@ -40,7 +44,7 @@ class Distillation:
             )
         self.weight = weight
         self.temperature = temperature
-        self._teacher = copy.deepcopy(model).eval().requires_grad_(False)
+        self.teacher = copy.deepcopy(model).eval().requires_grad_(False)
         self._device: torch.device | None = None
 
     def __call__(
@@ -57,16 +61,16 @@ class Distillation:
             logits: Logits of the student, which saw mutants of them.
         """
         if self._device != images.device:
-            self._teacher.to(images.device)
+            self.teacher.to(images.device)
             self._device = images.device
         with torch.no_grad():
-            taught = F.log_softmax(self._teacher(images).float() / self.temperature, 1)
+            taught = F.log_softmax(self.teacher(images).float() / self.temperature, 1)
         said = F.log_softmax(logits.float() / self.temperature, 1)
         divergence = F.kl_div(said, taught, reduction="batchmean", log_target=True)
         return (1 - self.weight) * loss + self.weight * self.temperature**2 * divergence
 
 
 def _has_new_head(model: nn.Module, num_classes: int) -> bool:
-    """Whether no head for these classes was trained: new heads of timm have no bias or zeros, trained ones never do."""
+    """Whether no head for these classes was trained: timm starts a head with biases of zero, training ends that."""
     heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == num_classes]
-    return not heads or all(head.bias is None or not head.bias.any() for head in heads[-1:])
+    return not heads or (heads[-1].bias is not None and not heads[-1].bias.any())
