@@ -17,7 +17,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import traceback
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
@@ -27,6 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import Machine
+from benchmarks.processes import begun
 from benchmarks.protocol import FULL, TINY, Base, Images, Job, Protocol, jobs
 from benchmarks.results import is_done, located, run
 from benchmarks.throughput import Load, throughput
@@ -285,10 +285,7 @@ def _performed(step: Step, limit: float, out: Path) -> dict[str, Any]:
     """Do one step in a process of its own, which is stopped with all that it has started when the time is over."""
     figures = out / f".{step.name}.json"
     began = time.monotonic()
-    sys.stdout.flush()
-    child = os.fork()
-    if child == 0:
-        _child(step, began + limit, figures, out / "gpu.log")
+    child = begun(partial(_done, step, began + limit, figures), out / "gpu.log")
     state = "stopped: the time was over"
     while time.monotonic() < began + limit:
         ended, status = os.waitpid(child, os.WNOHANG)
@@ -304,22 +301,10 @@ def _performed(step: Step, limit: float, out: Path) -> dict[str, Any]:
     return {"state": state, "seconds": round(time.monotonic() - began, 1), "limit": limit, "figures": found}
 
 
-def _child(step: Step, until: float, figures: Path, log: Path) -> None:
-    """Do one step and end this process."""
-    status = 1
-    try:
-        os.setsid()
-        with log.open("a") as file:
-            os.dup2(file.fileno(), 1)
-            os.dup2(file.fileno(), 2)
-        sys.stdout, sys.stderr = sys.__stdout__, sys.__stderr__
-        print(f"\n=== {step.name}", flush=True)
-        step.work(until, lambda found: write_json(figures, found))
-        status = 0
-    except BaseException:
-        os.write(2, traceback.format_exc().encode())
-    finally:
-        os._exit(status)
+def _done(step: Step, until: float, figures: Path) -> int:
+    print(f"\n=== {step.name}", flush=True)
+    step.work(until, lambda found: write_json(figures, found))
+    return 0
 
 
 def main(arguments: Sequence[str] | None = None) -> None:

@@ -22,13 +22,15 @@ from mrcert_pl.cli.overrides import override
 from mrcert_pl.files import write_whole
 from mrcert_pl.results.runs import TRAINING
 
+# Validation images of ImageNette.
+_VALIDATION = 475
 _SUBJECT = ("dataset=imagenette", "dataset.resize=whole", "model.backbone=deit_tiny_patch16_224.fb_in1k", "patch=32")
 _RECIPE = (
     "recipe=short",
     "recipe.batch_size=128",
     "recipe.finetuning.optimizer.lr=2e-4",
     "trainer.precision=bf16-mixed",
-    "callbacks.mutant_predictions.images=475",
+    f"callbacks.mutant_predictions.images={_VALIDATION}",
     IMAGENETTE_ROWS,
 )
 _METRICS = {
@@ -36,7 +38,6 @@ _METRICS = {
     "certified": "val/certified_accuracy",
     "round trip": "val/round_trip_accuracy",
 }
-_VALIDATION = 475
 
 
 @dataclass(frozen=True)

@@ -53,11 +53,16 @@ def write_whole(
             _link(partial, path, chosen_by)
         _flush_to_disk(path.parent)
     except OSError as error:
-        raise ResultsError(f"can't write {path}: {error.strerror or error}; choose another {chosen_by}") from error
+        raise cannot_write(path, error, chosen_by) from error
     finally:
         with suppress(OSError):
             partial.unlink()
     return path
+
+
+def cannot_write(path: Path, error: OSError, chosen_by: str = "paths.output_dir") -> ResultsError:
+    """Return the error that names a file which can't be written, the reason and the setting that chooses another."""
+    return ResultsError(f"can't write {path}: {error.strerror or error}; choose another {chosen_by}")
 
 
 def write_json(path: Path, content: Any, chosen_by: str = "paths.output_dir", replace: bool = True) -> Path:

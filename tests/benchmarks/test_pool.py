@@ -1,6 +1,7 @@
 """Several jobs at once: what they need, what they share, failures and the end of the time."""
 
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -113,6 +114,34 @@ def test_at_the_end_of_the_time_running_jobs_are_stopped(diary: Diary) -> None:
     left = run_at_once([job("a"), job("b", "a")], diary.done, hang, diary.folder / "logs", 2, began + 0.5)
     assert left == ["a", "b"]
     assert time.monotonic() < began + 30
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(diary.lines()[0]), 0)
+
+
+def test_what_needs_something_unplanned_is_not_waited_for(diary: Diary) -> None:
+    assert diary.run([job("a", "elsewhere"), job("b")]) == ["a"]
+    assert diary.done(job("b"))
+
+
+def test_no_job_outlives_a_pool_that_is_terminated(diary: Diary) -> None:
+    """The first job ends the pool, while the second one sleeps."""
+    parent = os.getpid()
+
+    def work(job: Job) -> int:
+        if job.name == "a":
+            while len(diary.lines()) < 1:
+                time.sleep(0.05)
+            os.kill(parent, signal.SIGTERM)
+        else:
+            diary._note(str(os.getpid()))
+        time.sleep(60)
+        return 0
+
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as ended:
+        run_at_once([job("a"), job("b")], diary.done, work, diary.folder / "logs", 2)
+    assert ended.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) == before
     with pytest.raises(ProcessLookupError):
         os.kill(int(diary.lines()[0]), 0)
 

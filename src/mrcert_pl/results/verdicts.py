@@ -8,7 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from mrcert_pl.errors import ResultsError
-from mrcert_pl.files import write_whole
+from mrcert_pl.files import cannot_write, write_whole
 from mrcert_pl.plain import FieldError, checked
 from mrcert_pl.results.schema import VerdictRow
 
@@ -85,18 +85,17 @@ class VerdictWriter:
 
     def _flush(self) -> None:
         assert self._file is not None
-        if self._rows:
-            with self._named():
+        with self._named():
+            if self._rows:
                 self._file.write_table(_table(self._rows))
-            self._rows = []
+        self._rows = []
 
     @contextmanager
     def _named(self) -> Iterator[None]:
         try:
             yield
         except OSError as error:
-            reason = error.strerror or error
-            raise ResultsError(f"can't write {self.path}: {reason}; choose another paths.output_dir") from error
+            raise cannot_write(self.path, error) from error
 
 
 def merge_verdicts(parts: Sequence[Path], path: Path) -> list[VerdictRow]:
