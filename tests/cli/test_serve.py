@@ -1,6 +1,7 @@
 """``mrcert serve``: a server in processes of its own, and a client that is not always polite."""
 
 import base64
+import http.client
 import io
 import json
 import os
@@ -266,9 +267,10 @@ def test_an_aborted_upload_is_one_line_in_the_log(client: "httpx.Client", folder
 
 def test_an_upload_that_stalls_times_out(client: "httpx.Client") -> None:
     with raw_upload(client, 1000, b"abc") as connection:
-        answer = connection.recv(10_000)
-    assert answer.startswith(b"HTTP/1.1 408")
-    assert b"the upload took more than 3 seconds" in answer
+        answer = http.client.HTTPResponse(connection)
+        answer.begin()
+        assert answer.status == 408
+        assert b"the upload took more than 3 seconds" in answer.read()
 
 
 @pytest.mark.parametrize(
