@@ -58,6 +58,49 @@ def test_strides_are_compared() -> None:
     assert measured[-1][0] == measured[-1][1]
 
 
+def test_strides_that_do_not_nest_say_so() -> None:
+    found = plan(
+        PlanSettings(
+            model=ModelSettings("masked_vit", MASKED), patch=32, patches=1, strides=(3,), refine=(4,), device="cpu"
+        )
+    )
+    plain, refined = found.rows
+    assert not plain.problem
+    assert refined.settings == {"stride": 3, "refine": 4}
+    assert refined.problem == "mask 1 of 16 lies inside none of the 9 masks that it should refine"
+
+
+def test_nested_strides_are_refined() -> None:
+    settings = PlanSettings(
+        model=ModelSettings("masked_vit", MASKED), patch=48, patches=1, strides=(2, 4), device="cpu"
+    )
+    fine, coarse, refined = plan(replace(settings, refine=(4,))).rows
+    assert refined.settings == {"stride": 2, "refine": 4}
+    assert (refined.masks, refined.unions, refined.visible) == (fine.masks, fine.unions, fine.visible)
+    # Detection is not refined; the other orders cost the unions of the largest masks.
+    assert list(refined.gflops) == [fine.gflops[0], *coarse.gflops[1:]]
+    assert coarse.gflops[1] < fine.gflops[1]
+
+
+def test_a_refined_row_is_never_recommended() -> None:
+    """Its cost is the least that an image can take, so a budget cannot be promised."""
+    found = plan(
+        PlanSettings(
+            model=ModelSettings("masked_vit", MASKED), patch=48, patches=1, strides=(2, 4), refine=(4,), device="cpu"
+        )
+    )
+    assert found.best is found.rows[0]
+    console = Console(record=True, width=100)
+    show_plan(found, "title", 1, None, None, console)
+    assert "while the model is sure of all unions of the largest masks" in console.export_text()
+
+
+@pytest.mark.parametrize("refine", [(0,), ("x",), (2.5,)])
+def test_strides_to_refine_are_checked(refine: tuple[Any, ...]) -> None:
+    with pytest.raises(ConfigurationError, match="refine must be a whole number of at least 1"):
+        PlanSettings(refine=refine)
+
+
 @pytest.mark.parametrize(
     ("seconds", "gflops", "best"),
     [(None, None, 2), (50, None, 3), (None, 100, 3), (5, 5000, 4), (0.5, None, None)],

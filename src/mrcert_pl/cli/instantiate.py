@@ -205,6 +205,7 @@ def plan_settings(cfg: DictConfig) -> PlanSettings:
         variants=variants,
         # A black box has masks per axis instead.
         strides=() if "masks_per_axis" in model.arguments else plain(cfg.strides),
+        refine=_refine(cfg),
         seconds=cfg.budget.seconds,
         gflops=cfg.budget.gflops,
         **_same(cfg, "patch", "patches", "token_budget", "device", "seed"),
@@ -270,11 +271,17 @@ def required_arguments(cfg: DictConfig) -> dict[str, Any]:
 def defender(cfg: DictConfig) -> Defender[Any]:
     """Return the defender of the configuration, on refined unions if it has ``refine``."""
     inner: Defender[Any] = made(cfg.defender)
-    if cfg.get("refine") is None:
-        return inner
-    strides = plain(cfg.refine)
-    strides = strides if isinstance(strides, list) else [strides]
-    return Refined(inner, strides, cfg.get("refine_threshold", 0.5), cfg.refine_limit)
+    if strides := _refine(cfg):
+        return Refined(inner, strides, cfg.get("refine_threshold", 0.5), cfg.refine_limit)
+    return inner
+
+
+def _refine(cfg: DictConfig) -> list[int]:
+    """Return the strides of the larger masks; none without ``refine``."""
+    strides = plain(cfg.get("refine"))
+    if strides is None:
+        return []
+    return strides if isinstance(strides, list) else [strides]
 
 
 def callbacks(cfg: DictConfig) -> dict[str, Callback]:

@@ -12,6 +12,7 @@ from mrcert_pl.defenders.detection import maximal_unions
 from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.geometry.refined import check_nested
 from mrcert_pl.guard.base_model import device_named
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.flops import TableFlops, window_fractions
@@ -35,6 +36,7 @@ class PlanSettings:
         patches: total number of patches, before and after certification.
         variants: values to compare, by argument of the model.
         strides: strides to compare; empty for a model without a stride.
+        refine: strides of larger masks; each stride below them is also compared with ``refine=``.
         seconds: maximum seconds per image on this machine; default: no limit.
         gflops: maximum operations per image in 10^9; default: no limit.
         token_budget: token budget per batch; default: derived from free device memory.
@@ -51,6 +53,7 @@ class PlanSettings:
     patches: int = 2
     variants: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     strides: Sequence[int] = (1, 2, 3, 4, 5, 6)
+    refine: Sequence[int] = ()
     seconds: float | None = None
     gflops: float | None = None
     token_budget: int | None = None
@@ -61,6 +64,8 @@ class PlanSettings:
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
         PatchSpec(self.patch)
+        for stride in self.refine:
+            check_number("refine", stride, 1)
         check_number("budget.seconds", self.seconds, 0, whole=False, optional=True)
         check_number("budget.gflops", self.gflops, 0, whole=False, optional=True)
 
@@ -75,7 +80,8 @@ class PlanRow:
         unions: number of unions by order, 1 to ``2 * patches``.
         visible: mean visible fraction of the image by order, over the unions of exactly this order.
         gflops: operations in 10^9 per image, encoding included: for the detection of one patch, and for the labels of
-            all unions of order N, N + 1 and 2N; empty for a model that does not count them.
+            all unions of order N, N + 1 and 2N; empty for a model that does not count them. With ``refine=``, those of
+            the closures: the least that an image can take.
         seconds: the same in seconds.
         problem: why it cannot work; empty if it does.
     """
@@ -95,7 +101,8 @@ class Plan:
 
     Attributes:
         rows: the configurations.
-        best: configuration within the budget with the largest visible fraction at the highest order.
+        best: configuration within the budget with the largest visible fraction at the highest order; none with
+            ``refine=``, whose cost depends on the weights.
         cheapest: configuration with the lowest cost.
     """
 
@@ -122,7 +129,8 @@ def plan(settings: PlanSettings) -> Plan:
     affordable = [
         row
         for row in working
-        if (settings.seconds is None or row.seconds[-1] <= settings.seconds)
+        if "refine" not in row.settings
+        and (settings.seconds is None or row.seconds[-1] <= settings.seconds)
         and (settings.gflops is None or (bool(row.gflops) and row.gflops[-1] <= settings.gflops))
     ]
     best = max(affordable, key=lambda row: row.visible[-1], default=None)
@@ -161,32 +169,56 @@ def _rows(settings: PlanSettings, unvaried: ModelSettings, classes: int, variant
         raise ConfigurationError(f"model={settings.model.name} votes instead of hiding masks: there is nothing to plan")
     patch = PatchSpec(settings.patch, count=settings.patches)
     unions: dict[int, UnionLattice] = {}
-    rows = [PlanRow({**named, "stride": stride}) for stride in settings.strides] or [PlanRow(named)]
+    # Of refined rows, the unions of the largest masks.
+    settled: dict[int, UnionLattice] = {}
+    rows = [PlanRow({**named, **own}) for own in _strides(settings)]
     for number, row in enumerate(rows):
         try:
-            masks = model.covering_masks(patch, row.settings.get("stride", 1))
-            unions[number] = UnionLattice(masks, model.windows, 2 * settings.patches)
+            stride = row.settings.get("stride", 1)
+            unions[number] = _unions(model, patch, stride)
+            if "refine" in row.settings:
+                levels = [_unions(model, patch, larger) for larger in settings.refine]
+                for level in levels:
+                    check_nested(unions[number].masks, level.masks)
+                settled[number] = max(levels, key=lambda level: -len(level))
         except ConfigurationError as error:
+            unions.pop(number, None)
             rows[number] = PlanRow(row.settings, problem=_first_clause(str(error)))
     if not unions:
         return rows
-    hidden = torch.cat([found.hidden for found in unions.values()])
+    hidden = torch.cat([found.hidden for found in (*unions.values(), *settled.values())])
     device = device_named(settings.device)
     watch = Stopwatch(model.to(device), model.image_px, hidden, device, settings.token_budget, settings.on_progress)
     for number, lattice in unions.items():
-        rows[number] = _priced(rows[number], lattice, model, watch, settings.patches)
+        rows[number] = _priced(rows[number], lattice, settled.get(number, lattice), model, watch, settings.patches)
     return rows
 
 
-def _priced(row: PlanRow, lattice: UnionLattice, model: GridModel, watch: Stopwatch, patches: int) -> PlanRow:
+def _strides(settings: PlanSettings) -> list[dict[str, Any]]:
+    """Return the settings of the masks of each row: every stride, and the refined ones."""
+    strides: list[dict[str, Any]] = [{"stride": stride} for stride in settings.strides] or [{}]
+    if not settings.refine:
+        return strides
+    below = [own for own in strides if own.get("stride", 1) < min(settings.refine)]
+    refine = settings.refine[0] if len(settings.refine) == 1 else list(settings.refine)
+    return [*strides, *({**own, "refine": refine} for own in below)]
+
+
+def _unions(model: GridModel, patch: PatchSpec, stride: int) -> UnionLattice:
+    """Return the unions that a round trip asks for."""
+    return UnionLattice(model.covering_masks(patch, stride), model.windows, 2 * patch.count)
+
+
+def _priced(
+    row: PlanRow, lattice: UnionLattice, labelled: UnionLattice, model: GridModel, watch: Stopwatch, patches: int
+) -> PlanRow:
+    """Return a row with its unions and the cost of those that are labelled while all labels agree."""
     orders = sorted({patches, patches + 1, 2 * patches})
-    evaluated = torch.zeros(1 + len(orders), len(lattice), dtype=torch.bool)
-    evaluated[0, [0, *maximal_unions(lattice, 1).tolist()]] = True
-    for needed, order in zip(evaluated[1:], orders, strict=True):
-        needed[: lattice.size(order)] = True
+    # Detection labels single masks, and is never refined.
+    hidden = [lattice.hidden[[0, *maximal_unions(lattice, 1).tolist()]]]
+    hidden += [labelled.hidden[: labelled.size(order)] for order in orders]
+    flops = [TableFlops.known(model, rows) for rows in hidden]
     fractions = (~lattice.hidden).double() @ window_fractions(model.borders)
-    seconds = watch.seconds(lattice.hidden)
-    flops = TableFlops.known(model, lattice.hidden)
     # With few masks the highest orders may have no union of their own.
     found = range(1, int(lattice.orders.max()) + 1)
     return PlanRow(
@@ -194,8 +226,8 @@ def _priced(row: PlanRow, lattice: UnionLattice, model: GridModel, watch: Stopwa
         masks=len(lattice.masks),
         unions=[lattice.size(order) - 1 for order in range(1, lattice.order + 1)],
         visible=[float(fractions[lattice.orders == order].mean()) for order in found],
-        gflops=[] if flops is None else (flops.per_image(evaluated) / 1e9).tolist(),
-        seconds=(watch.encoding + evaluated.double() @ seconds).tolist(),
+        gflops=[float(each.encoding + each.mutants.sum()) / 1e9 for each in flops if each is not None],
+        seconds=[watch.encoding + float(watch.seconds(rows).sum()) for rows in hidden],
     )
 
 

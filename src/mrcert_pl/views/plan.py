@@ -74,6 +74,11 @@ def _explained(plan: Plan, patches: int) -> Iterator[str]:
         f"GFLOPs and seconds: for {steps} while all labels agree; an image on which they do not may need the last "
         "one for its verdict, detection of one patch (defender=patchcensor) never more than the first"
     )
+    if any("refine" in row.settings for row in plan.rows):
+        yield (
+            "refine: GFLOPs and seconds while the model is sure of all unions of the largest masks; more on other "
+            "images, so none is recommended"
+        )
 
 
 def _list(values: Sequence[float]) -> str:
