@@ -1,13 +1,24 @@
+import json
 import os
 import pickle
 
 import pytest
 import torch
 from noisy_srf import SMALL, noisy_srf, random_images
+from safetensors.torch import save_file
 
 from mrcert_pl.errors import CheckpointError
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.models.checkpoints import describe_model, digest_of, read_checkpoint, restore, weights_digest
+from mrcert_pl.models.checkpoints import (
+    describe_model,
+    digest_of,
+    read_checkpoint,
+    read_description,
+    restore,
+    weights_digest,
+    with_digest,
+    write_weights,
+)
 
 
 def lightning_checkpoint(model, **changes):
@@ -61,6 +72,30 @@ def test_a_checkpoint_says_where_it_comes_from(path, model):
     }
 
 
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_description_is_read_without_the_weights(tmp_path, model, suffix, monkeypatch):
+    path, origin = tmp_path / f"model{suffix}", {**describe_model(model), "dataset": "digits", "patch": "2%"}
+    if suffix == ".ckpt":
+        torch.save(lightning_checkpoint(model), path)
+    else:
+        write_weights(path, model.state_dict(), origin)
+    expected = read_checkpoint(path).origin
+    monkeypatch.setattr("mrcert_pl.models.integrity.digest_of", lambda weights: pytest.fail("weights were read"))
+    assert read_description(path) == expected
+
+
+@pytest.mark.parametrize("suffix", [".ckpt", ".safetensors"])
+def test_a_changed_description_is_refused_without_the_weights(tmp_path, model, suffix):
+    path = tmp_path / f"model{suffix}"
+    origin = {**with_digest(describe_model(model), model.state_dict()), "patch": 48}
+    if suffix == ".ckpt":
+        torch.save({"state_dict": {}, "mrcert": origin}, path)
+    else:
+        save_file(model.state_dict(), path, metadata={"mrcert": json.dumps(origin)})
+    with pytest.raises(CheckpointError, match="its description differs from the digest"):
+        read_description(path)
+
+
 def test_a_missing_file_is_an_error_with_the_command_that_makes_it(tmp_path):
     missing = tmp_path / "none.ckpt"
     with pytest.raises(CheckpointError, match=r"there is no checkpoint .*none\.ckpt; make it with:  mrcert train x=1"):
@@ -97,10 +132,11 @@ def test_a_truncated_file_is_refused(path, share):
     ],
     ids=["empty", "text", "json", "html", "git lfs", "zip", "png", "zeros", "bytes"],
 )
-def test_a_file_of_another_kind_is_refused(path, content):
+@pytest.mark.parametrize("read", [read_checkpoint, read_description])
+def test_a_file_of_another_kind_is_refused(path, content, read):
     path.write_bytes(content)
     with pytest.raises(CheckpointError, match="can't be read as a checkpoint"):
-        read_checkpoint(path)
+        read(path)
 
 
 @pytest.mark.parametrize("content", [b"a line of text\n", b"epoch,loss\n1,0.5\n", b"K", b"G\n", b"J"], ids=repr)
@@ -130,7 +166,8 @@ class Trap:
     ids=["torch", "torch legacy", "pickle"],
 )
 @pytest.mark.parametrize("place", ["whole", "origin", "weights", "elsewhere"])
-def test_code_in_a_file_is_not_run(tmp_path, model, save, place):
+@pytest.mark.parametrize("read", [read_checkpoint, read_description])
+def test_code_in_a_file_is_not_run(tmp_path, model, save, place, read):
     path, trap = tmp_path / "evil.ckpt", Trap(tmp_path / "sprung")
     content = lightning_checkpoint(model)
     if place == "origin":
@@ -141,7 +178,7 @@ def test_code_in_a_file_is_not_run(tmp_path, model, save, place):
         content["callbacks"] = trap
     save(trap if place == "whole" else content, path)
     with pytest.raises(CheckpointError, match="can't be read as a checkpoint"):
-        read_checkpoint(path)
+        read(path)
     assert not trap.folder.exists()
 
 

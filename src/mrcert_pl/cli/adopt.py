@@ -78,7 +78,7 @@ def _check_patch(patch: object) -> None:
 
 def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
     """Settings that a checkpoint or stored tables imply; none if they cannot be read, which the task reports."""
-    from mrcert_pl.models.checkpoints import read_checkpoint
+    from mrcert_pl.models.checkpoints import read_description
     from mrcert_pl.mutants import stored_header
 
     origin: Mapping[str, Any] = {}
@@ -89,7 +89,7 @@ def _of_checkpoint(settings: Mapping[str, object]) -> dict[str, Any]:
             kind = names.get("model") if isinstance(names, dict) else None
             origin = {"name": kind, "dataset": header.get("dataset")}
         elif settings.get("checkpoint") is not None:
-            origin = read_checkpoint(str(settings["checkpoint"])).origin
+            origin = read_description(str(settings["checkpoint"]))
     except MRCertError:
         return {}
     return _checked(origin, settings)

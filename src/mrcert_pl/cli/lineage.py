@@ -1,12 +1,12 @@
 """Lineage of the runs of commands, for Weights & Biases."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from mrcert_pl.data import Record
 from mrcert_pl.data.attacked_header import read_header
-from mrcert_pl.models.checkpoints import read_checkpoint
+from mrcert_pl.models.checkpoints import read_description
 from mrcert_pl.results.schema import TrainingResult
 from mrcert_pl.tasks.attack import Attack, AttackSettings
 from mrcert_pl.tasks.evaluate import Evaluation, EvaluationSettings
@@ -76,8 +76,7 @@ def _records(dataset: DatasetSettings, seed: int, split: Any) -> Sequence[Record
 
 
 def _checkpoint(path: str | Path, weights_sha256: str | None = None) -> Artifact:
-    origin: Mapping[str, Any] = read_checkpoint(path).origin
-    return checkpoint_artifact(Path(path), origin, weights_sha256)
+    return checkpoint_artifact(Path(path), read_description(path), weights_sha256)
 
 
 def _name(settings: SubjectSettings, model: str, patch: object) -> str:

@@ -13,7 +13,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from mrcert_pl.errors import CheckpointError
-from mrcert_pl.models.integrity import check_integrity, digest_of, with_digest
+from mrcert_pl.models.integrity import check_description, check_integrity, digest_of, with_digest
 from mrcert_pl.models.patchcure import load_patchcure
 from mrcert_pl.models.protocols import SavedModel, Weighted
 
@@ -24,6 +24,7 @@ __all__ = [
     "differing",
     "load_patchcure",
     "read_checkpoint",
+    "read_description",
     "restore",
     "upgraded",
     "weights_digest",
@@ -84,14 +85,42 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
     Raises:
         CheckpointError: if it is missing, truncated, damaged, malformed, or not a checkpoint of this project.
     """
+    path = _existing(path, made_by)
+    origin, weights = _read_safetensors(path) if path.suffix == ".safetensors" else _read_torch(path)
+    check_integrity(path, origin, weights)
+    return Checkpoint(path, upgraded(origin), weights)
+
+
+def read_description(path: str | Path) -> dict[str, Any]:
+    """Read what a checkpoint says of its model, without its weights: fast, and no proof that these are intact.
+
+    Args:
+        path: The file.
+
+    Raises:
+        CheckpointError: if it is missing, unreadable, malformed, or not a checkpoint of this project.
+    """
+    path = _existing(path)
+    if path.suffix == ".safetensors":
+        origin, _ = _read_safetensors(path, weights=False)
+    else:
+        origin, _ = _read_torch(path, device="meta")
+    check_description(path, origin)
+    return upgraded(origin)
+
+
+def _existing(path: str | Path, made_by: str | None = None) -> Path:
     path = Path(path)
     if not path.is_file():
         hint = f"make it with:  {made_by}" if made_by else "mrcert train makes checkpoints/.../best.ckpt"
         raise CheckpointError(f"there is no checkpoint {path}; {hint}")
-    if path.suffix == ".safetensors":
-        return _read_safetensors(path)
+    return path
+
+
+def _read_torch(path: Path, device: str = "cpu") -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return description and weights of a file of ``torch.save``; tensors on ``meta`` are not read."""
     try:
-        content = torch.load(path, map_location="cpu", weights_only=True)
+        content = torch.load(path, map_location=device, weights_only=True)
     except Exception as error:
         # What torch raises depends on the byte at which a file stops making sense: anything from EOFError to TypeError.
         raise CheckpointError(
@@ -105,9 +134,7 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
         f"{_convert(path)} --patchcure DATASET --window 14 1\n{_OTHER_WEIGHTS}"
     )
     origin = _checked_origin(content.get("mrcert"), path, foreign)
-    weights = base_weights(content["state_dict"])
-    check_integrity(path, origin, weights)
-    return Checkpoint(path, upgraded(origin), weights)
+    return origin, base_weights(content["state_dict"])
 
 
 def base_weights(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
@@ -117,11 +144,12 @@ def base_weights(state_dict: Mapping[Any, Any]) -> dict[str, Any]:
     }
 
 
-def _read_safetensors(path: Path) -> Checkpoint:
+def _read_safetensors(path: Path, weights: bool = True) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return description and weights of a safetensors file, or the description alone."""
     try:
         with safe_open(path, framework="pt") as file:
             origin = json.loads((file.metadata() or {}).get("mrcert", "null"))
-            weights = {name: file.get_tensor(name) for name in sorted(file.keys())}
+            tensors = {name: file.get_tensor(name) for name in sorted(file.keys())} if weights else {}
     except Exception as error:
         # A damaged header makes the reader raise anything, its descriptions of types included.
         raise CheckpointError(f"{path} can't be read as safetensors, it is truncated or damaged: {error}") from error
@@ -129,9 +157,7 @@ def _read_safetensors(path: Path) -> Checkpoint:
         "a safetensors file, but says nothing about its model: expected one that was made by:  "
         f"mrcert convert CHECKPOINT {shlex.quote(str(path))}\n{_OTHER_WEIGHTS}"
     )
-    origin = _checked_origin(origin, path, strange)
-    check_integrity(path, origin, weights)
-    return Checkpoint(path, upgraded(origin), weights)
+    return _checked_origin(origin, path, strange), tensors
 
 
 def _convert(path: Path) -> str:

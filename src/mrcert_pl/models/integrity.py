@@ -55,6 +55,28 @@ def with_digest(origin: Mapping[str, Any], state_dict: Mapping[str, Tensor]) -> 
     return {**described, _DESCRIPTION: _description_digest(described)}
 
 
+def check_description(path: Path, origin: Mapping[str, Any]) -> None:
+    """Compare a checkpoint's description with its digest, and check its types.
+
+    Args:
+        path: The file, for messages.
+        origin: Its description.
+
+    Raises:
+        CheckpointError: if the digest differs, or a value is not of its type.
+    """
+    for name, kinds in _TYPES.items():
+        if name in origin and type(origin[name]) not in kinds:
+            expected = " or ".join(kind.__name__ for kind in kinds)
+            raise CheckpointError(f"{path} is malformed: {name} must be {expected}, got {short(repr(origin[name]))}")
+    if wrong := next(_not_plain(origin), None):
+        raise CheckpointError(
+            f"{path} is malformed: its description must hold plain values, got {short(repr(wrong[0]))}"
+        )
+    if _has_digests(origin) and _description_digest(origin) != origin[_DESCRIPTION]:
+        raise CheckpointError(f"{path} is damaged: its description differs from the digest of the description")
+
+
 def check_integrity(path: Path, origin: Mapping[str, Any], weights: Mapping[Any, Any]) -> None:
     """Compare a checkpoint's weights and description with their digests, and check all types.
 
@@ -68,14 +90,7 @@ def check_integrity(path: Path, origin: Mapping[str, Any], weights: Mapping[Any,
     Raises:
         CheckpointError: if a digest differs, a value is not of its type, or a tensor is of an unexpected type.
     """
-    for name, kinds in _TYPES.items():
-        if name in origin and type(origin[name]) not in kinds:
-            expected = " or ".join(kind.__name__ for kind in kinds)
-            raise CheckpointError(f"{path} is malformed: {name} must be {expected}, got {short(repr(origin[name]))}")
-    if wrong := next(_not_plain(origin), None):
-        raise CheckpointError(
-            f"{path} is malformed: its description must hold plain values, got {short(repr(wrong[0]))}"
-        )
+    check_description(path, origin)
     for name, value in weights.items():
         if not (isinstance(name, str) and isinstance(value, Tensor) and value.layout == torch.strided):
             raise CheckpointError(f"{path} is malformed: {short(repr(name))} is not a dense tensor with a name")
@@ -84,7 +99,7 @@ def check_integrity(path: Path, origin: Mapping[str, Any], weights: Mapping[Any,
                 f"{path} has {name} in {value.dtype}; weights must be float32, float16 or bfloat16, since another type "
                 "would be rounded silently"
             )
-    if _WEIGHTS not in origin or _DESCRIPTION not in origin:
+    if not _has_digests(origin):
         if path not in _noticed:
             _noticed.add(path)
             _log.warning(
@@ -92,10 +107,12 @@ def check_integrity(path: Path, origin: Mapping[str, Any], weights: Mapping[Any,
                 path,
             )
         return
-    if _description_digest(origin) != origin[_DESCRIPTION]:
-        raise CheckpointError(f"{path} is damaged: its description differs from the digest of the description")
     if digest_of(weights) != origin[_WEIGHTS]:
         raise CheckpointError(f"{path} is damaged: its weights differ from their digest; take another copy of it")
+
+
+def _has_digests(origin: Mapping[str, Any]) -> bool:
+    return _WEIGHTS in origin and _DESCRIPTION in origin
 
 
 def _description_digest(origin: Mapping[str, Any]) -> str:
