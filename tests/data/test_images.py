@@ -121,3 +121,14 @@ def test_an_image_that_is_too_large_is_not_called_damaged(tmp_path: Path) -> Non
     Image.new("1", (20_000, 20_000)).save(tmp_path / "huge.png")
     with pytest.raises(ImageError, match=r"huge\.png is larger than Pillow opens .*; save it with fewer pixels"):
         read_image(tmp_path / "huge.png")
+
+
+def test_heic_is_upright(tmp_path: Path) -> None:
+    """The container's rotation is applied by the decoder, so that ``exif`` changes nothing and nothing turns twice."""
+    pytest.importorskip("pillow_heif", reason="pillow-heif is not installed: pip install 'mrcert_pl[heic]'")
+    assert ".heic" in image_suffixes()
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    Image.new("RGB", (80, 60), "red").save(tmp_path / "a.heic", exif=exif.tobytes())
+    assert is_image_file("a.HEIC")
+    assert {read_image(tmp_path / "a.heic", exif=way).size for way in ("ignore", "apply")} == {(60, 80)}
