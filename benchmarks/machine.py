@@ -28,6 +28,7 @@ class Machine:
 
     def __init__(self, device: torch.device, precision: str) -> None:
         self.device = device
+        self._peak_is_known = True
         self.dtype = torch.bfloat16 if "bf16" in precision else torch.float32
 
     def arithmetic(self) -> AbstractContextManager[object]:
@@ -54,14 +55,18 @@ class Machine:
         """Reset the peak of the memory."""
         if self.device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(self.device)
-        else:
-            with suppress(OSError):
-                Path("/proc/self/clear_refs").write_text("5")
+            return
+        try:
+            Path("/proc/self/clear_refs").write_text("5")
+        except OSError:
+            self._peak_is_known = False
 
     def peak_mib(self) -> float:
         """Return the peak since then in MiB: of tensors on a GPU, else of the process; NaN if it is not known."""
         if self.device.type == "cuda":
             return torch.cuda.max_memory_allocated(self.device) / 2**20
+        if not self._peak_is_known:
+            return math.nan
         with suppress(OSError):
             for line in Path("/proc/self/status").read_text().splitlines():
                 if line.startswith("VmHWM:"):
