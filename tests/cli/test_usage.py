@@ -101,6 +101,40 @@ def test_help_is_ours(command: Callable[..., None], capsys: pytest.CaptureFixtur
     assert "Powered by Hydra" not in output
 
 
+@pytest.mark.parametrize(
+    ("name", "option", "settings"),
+    [
+        ("eval", "dataset=folder", ["dataset.root=null", "dataset.labels=null"]),
+        ("predict", "model=blackbox", ["model.masks_per_axis=6", "model.head_rows=null"]),
+        ("serve", "defender=hicert", ["defender.threshold=0.8"]),
+        ("attack", "attack=silent", ["attack.detector=patchcensor", "attack.space=pixel"]),
+    ],
+)
+def test_settings_of_a_chosen_option(
+    command: Callable[..., None],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    name: str,
+    option: str,
+    settings: list[str],
+) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    command(name, option, "--help")
+    lines = capsys.readouterr().out.splitlines()
+    listed = lines[lines.index(f"Settings of {option}:") :]
+    for setting in settings:
+        assert any(line.startswith(f"  {setting} ") for line in listed), setting
+        assert f"\n  {setting.partition('=')[0]}=" not in "\n".join(lines[: -len(listed)])
+    assert max(map(len, listed)) <= 80
+
+
+def test_options_without_settings_and_unknown_ones_add_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "80")
+    file = CONF_DIR / "eval.yaml"
+    for argument in ("model=../secret", "dataset=mine", "patch=32", "defender.margin=1", "defender=undefended"):
+        assert usage.help_of(file, [argument]) == usage.help_of(file)
+
+
 def test_hydras_flags_are_hydras(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         command("train", "--hydra-help")

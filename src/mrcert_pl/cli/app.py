@@ -78,7 +78,7 @@ def command(
 
         def run() -> None:
             if usage.requested(sys.argv[1:]):
-                print(usage.help_of(config_dir / f"{config_name}.yaml"))
+                print(usage.help_of(config_dir / f"{config_name}.yaml", sys.argv[1:]))
                 return
             _check_flags({*sys.argv[1:]})
             # The jobs of the command inherit it, wherever they run.

@@ -73,14 +73,18 @@ def _unknown(name: str) -> str:
 
 
 def _usage(only: str = "") -> str:
-    lines = [f"  {name:18}  {what}" for name, what in _COMMANDS.items() if name.startswith(only)]
+    from mrcert_pl.cli.usage import wrapped
+
+    shown = {name: what for name, what in _COMMANDS.items() if name.startswith(only)}
+    lines = [line for name, what in shown.items() for line in wrapped(what, f"  {name:18}  ", " " * 22)]
     return "\n".join(
         [
             "Certified recovery from adversarial patches.\n",
             "usage: mrcert COMMAND [settings]\n",
             *lines,
             "\nmrcert COMMAND --help lists its settings; mrcert --version prints the version.",
-            'Completion:  eval "$(mrcert --completion bash)", or zsh; in fish: mrcert --completion fish | source',
+            'Completion: eval "$(mrcert --completion bash)", or zsh;',
+            "in fish: mrcert --completion fish | source",
         ]
     )
 

@@ -54,21 +54,56 @@ def requested(arguments: Sequence[str]) -> bool:
     return any(argument in ("-h", "--help") for argument in arguments)
 
 
-def help_of(file: Path) -> str:
-    """Return the help of the command with this configuration: its examples, groups and settings."""
+def help_of(file: Path, arguments: Sequence[str] = ()) -> str:
+    """Return the help of the command with this configuration: its examples, groups and settings.
+
+    Args:
+        file: configuration of the command.
+        arguments: arguments of the command; the settings of each chosen option, ``dataset=folder``, are added.
+    """
     content = yaml.safe_load(file.read_text(encoding="utf-8"))
-    lines = [*_header(content["hydra"]["help"]["header"]), "Groups (choose with group=option):"]
+    lines = [
+        *_header(content["hydra"]["help"]["header"]),
+        "Groups (choose with group=option; group=option --help adds its settings):",
+    ]
     for name, options in groups_of(file).items():
         shown = options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{name})"]
         lines += _entry(name, f"{_GROUPS[name]}: {', '.join(shown)}")
     lines += ["", "Settings (change with name=value):"]
-    for setting in settings_of(file):
-        lines += _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
+    chosen = _chosen(groups_of(file), arguments)
+    named = {setting.name for settings in chosen.values() for setting in settings}
+    lines += _listed(setting for setting in settings_of(file) if setting.name not in named)
+    for option, settings in chosen.items():
+        lines += ["", f"Settings of {option}:", *_listed(settings)]
     lines += [
         "",
-        *_wrapped("--cfg job --resolve shows the configuration, --info defaults its files; --hydra-help is Hydra's."),
+        *wrapped("--cfg job --resolve shows the configuration, --info defaults its files; --hydra-help is Hydra's."),
     ]
     return "\n".join(lines)
+
+
+def _chosen(groups: dict[str, list[str]], arguments: Sequence[str]) -> dict[str, list[Setting]]:
+    """Return the described settings of the options that the arguments choose, by ``group=option``."""
+    found = {}
+    for argument in arguments:
+        group, _, option = argument.partition("=")
+        if option in groups.get(group, ()):
+            settings = {
+                setting.name: setting
+                for file in _files(CONF_DIR / group / f"{option}.yaml")
+                for setting in settings_in(file)
+            }
+            found[argument] = [
+                Setting(f"{group}.{name}", setting.value, setting.about)
+                for name, setting in settings.items()
+                if setting.about
+            ]
+    return {argument: settings for argument, settings in found.items() if settings}
+
+
+def _listed(settings: Iterable[Setting]) -> Iterator[str]:
+    for setting in settings:
+        yield from _entry(f"{setting.name}={setting.value}" if setting.value else setting.name, setting.about)
 
 
 def names() -> list[str]:
@@ -100,10 +135,10 @@ def settings_of(file: Path) -> list[Setting]:
 
 
 def _files(file: Path) -> list[Path]:
-    """Return the configuration files of a command, base files first."""
-    defaults = yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]
+    """Return the configuration files of a command or an option, base files first."""
+    defaults = yaml.safe_load(file.read_text(encoding="utf-8")).get("defaults", ())
     bases = [name for name in defaults if isinstance(name, str) and name != "_self_"]
-    return [*(path for base in bases for path in _files(CONF_DIR / f"{base}.yaml")), file]
+    return [*(path for base in bases for path in _files(file.parent / f"{base}.yaml")), file]
 
 
 def groups_of(command: Path) -> dict[str, list[str]]:
@@ -136,14 +171,14 @@ def _header(text: str) -> Iterator[str]:
     """Yield the lines of paragraphs and of examples; a description that does not fit stands below its command."""
     for block in text.strip("\n").split("\n\n"):
         if not block.startswith("  "):
-            yield from _wrapped(" ".join(block.split()))
+            yield from wrapped(" ".join(block.split()))
         for line in block.splitlines() if block.startswith("  ") else ():
             command, _, about = line.strip().partition("  ")
             if len(line) <= _width():
                 yield line
             else:
                 yield f"  {command}"
-                yield from _wrapped(about.strip(), " " * 6, " " * 6)
+                yield from wrapped(about.strip(), " " * 6, " " * 6)
         yield ""
 
 
@@ -151,10 +186,10 @@ def _entry(name: str, about: str) -> list[str]:
     if "${" in name:
         name = name.split("=")[0]
     first = f"  {name:24}  "
-    return _wrapped(about, first, " " * 28) or [first.rstrip()]
+    return wrapped(about, first, " " * 28) or [first.rstrip()]
 
 
-def _wrapped(text: str, first: str = "", others: str = "") -> list[str]:
+def wrapped(text: str, first: str = "", others: str = "") -> list[str]:
     """Return the lines of a text; words are never divided."""
     return textwrap.wrap(
         text,
