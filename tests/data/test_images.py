@@ -1,12 +1,13 @@
 import io
+import struct
 import warnings
 from pathlib import Path
 
 import numpy as np
 import pytest
-from PIL import Image
+from PIL import Image, ImageOps
 
-from mrcert_pl.data.images import ImageError, check_size, image_suffixes, is_image_file, read_image, rgb
+from mrcert_pl.data.images import ImageError, check_size, image_suffixes, is_image_file, read_image, rgb, upright
 from mrcert_pl.errors import ConfigurationError
 
 PIXELS = np.random.default_rng(0).integers(0, 256, (20, 30, 3), dtype=np.uint8)
@@ -51,6 +52,30 @@ def test_the_rotation_of_exif_is_applied_on_request_only(tmp_path: Path) -> None
     assert np.array_equal(np.asarray(read_image(file, exif="apply")), np.rot90(PIXELS, -1))
     with pytest.raises(ConfigurationError, match="apply, ignore"):
         read_image(file, exif="turn")  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("orientation", range(10))
+def test_every_orientation_is_that_of_pillow(orientation: int) -> None:
+    image = Image.fromarray(PIXELS)
+    image.getexif()[0x0112] = orientation
+    assert np.array_equal(np.asarray(upright(image)), np.asarray(ImageOps.exif_transpose(image)))
+
+
+@pytest.mark.parametrize("name", ["a.jpg", "a.png", "a.webp"])
+@pytest.mark.parametrize("exif", [b"Exif", b"Exif\0\0garbage!", b"Exif\0\0MM\0*"])
+def test_damaged_exif_data_states_no_rotation(name: str, exif: bytes, tmp_path: Path) -> None:
+    Image.fromarray(PIXELS).save(tmp_path / name, exif=exif)
+    assert np.array_equal(np.asarray(read_image(tmp_path / name, "apply")), np.asarray(read_image(tmp_path / name)))
+
+
+def test_a_photo_is_rotated_whatever_else_its_exif_data_says(tmp_path: Path) -> None:
+    """A width of -1 px beside the orientation: Pillow reads it, and can't write it again."""
+    orientation = struct.pack(">HHIHH", 0x0112, 3, 1, 6, 0)
+    width = struct.pack(">HHIhH", 0x0100, 8, 1, -1, 0)
+    exif = b"Exif\0\0MM\0*" + struct.pack(">IH", 8, 2) + orientation + width + bytes(4)
+    Image.fromarray(PIXELS).save(tmp_path / "a.jpg", exif=exif)
+    stored = np.asarray(read_image(tmp_path / "a.jpg"))
+    assert np.array_equal(np.asarray(read_image(tmp_path / "a.jpg", "apply")), np.rot90(stored, -1))
 
 
 @pytest.mark.parametrize("size", [(10_000, 1), (1, 101)])

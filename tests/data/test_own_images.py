@@ -175,7 +175,9 @@ def test_splits_from_a_table(photos: Path) -> None:
         (("path", "label"), ("/etc/passwd", "s"), "line 3: a path below"),
         (("path", "label"), ("stop/0.jpg", ""), "line 3: a path below .* got 'stop/0.jpg', ''"),
         (("path", "label"), ("stop/0.jpg",), "line 3: a path below .* None"),
-        (("path", "label"), ("stop/1.png", "s"), "line 3: stop/1.png is listed twice"),
+        (("path", "label"), ("stop/1.png", "s"), "line 3: stop/1.png is listed twice, first in line 2"),
+        (("path", "label"), ("./stop/1.png", "s"), "line 3: ./stop/1.png is listed twice, first in line 2"),
+        (("path", "label"), ("stop//1.png", "s"), "line 3: stop//1.png is listed twice, first in line 2"),
         (
             ("path", "label", "split"),
             ("stop/0.jpg", "s", "dev"),

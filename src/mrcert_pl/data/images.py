@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from mrcert_pl.errors import DataError, unknown
 
@@ -18,6 +18,16 @@ MAX_PIXELS = 178_956_970
 MAX_ASPECT = 100
 """Largest ratio of the longer to the shorter side. It bounds the memory that resizing takes."""
 
+# Pillow's transposition that makes an image upright, by its orientation in the EXIF data; 1 is upright.
+_TRANSPOSITIONS = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
 # Documents, containers and formats that Pillow only identifies; EPS would start Ghostscript.
 _NO_IMAGES = {"BUFR", "EPS", "FITS", "GRIB", "HDF5", "MPEG", "PDF", "WMF"}
 
@@ -53,7 +63,7 @@ def read_image(path: Path, exif: Exif = "ignore") -> Image.Image:
 
     Args:
         path: File in any format that Pillow reads.
-        exif: ``apply`` rotates as the EXIF data says, ``ignore`` takes the pixels as stored. The published data sets
+        exif: ``apply`` rotates as the EXIF data says (damaged data says nothing), ``ignore`` takes the pixels as stored. The published data sets
             are trained and evaluated with ``ignore``, as in the papers.
 
     Raises:
@@ -65,7 +75,7 @@ def read_image(path: Path, exif: Exif = "ignore") -> Image.Image:
     try:
         with Image.open(path, formats=sorted(set(image_suffixes().values()))) as image:
             check_size(image.size)
-            return rgb(ImageOps.exif_transpose(image) if exif == "apply" else image)
+            return rgb(upright(image) if exif == "apply" else image)
     except FileNotFoundError as error:
         raise ImageError(f"{path} is missing: it is listed, but there is no such file") from error
     except Image.DecompressionBombError as error:
@@ -82,6 +92,19 @@ def _reason(path: Path, error: Exception) -> str:
     if path.suffix.lower() in (".heic", ".heif") and path.suffix.lower() not in image_suffixes():
         return "HEIC needs the package pillow-heif (pip install 'mrcert_pl[heic]')"
     return f"{' '.join(str(error).split())}. Replace or remove the file"
+
+
+def upright(image: Image.Image) -> Image.Image:
+    """Return an image rotated as its EXIF data says; damaged EXIF data states no rotation.
+
+    Pillow's ``exif_transpose`` also encodes the other EXIF data again, and raises for values that it can't encode.
+    """
+    image.load()
+    orientation = None
+    with suppress(Exception):  # damaged EXIF data raises exceptions of any type
+        orientation = image.getexif().get(ExifTags.Base.Orientation)
+    method = _TRANSPOSITIONS.get(orientation)
+    return image if method is None else image.transpose(method)
 
 
 def check_size(size: tuple[int, int]) -> None:

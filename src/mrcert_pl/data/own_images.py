@@ -140,7 +140,8 @@ def _table(file: Path, root: Path) -> tuple[list[str], _Parts]:
         raise DataError(f"can't read {file}: {error}") from error
     names = sorted({row["label"] for _, row in rows if row["label"]})
     parts: dict[str, list[tuple[int, str]]] = {}
-    seen: set[str] = set()
+    # By the path without "./" and "//".
+    listed: dict[PurePosixPath, int] = {}
     for number, row in rows:
         path, label, split = row["path"], row["label"], row["split"] if "split" in columns else ""
         inside = path and not Path(path).is_absolute() and ".." not in PurePosixPath(path).parts
@@ -148,10 +149,9 @@ def _table(file: Path, root: Path) -> tuple[list[str], _Parts]:
             raise DataError(
                 f"{file}, line {number}: a path below {root} and a label are needed, got {path!r}, {label!r}"
             )
-        if path in seen:
-            raise DataError(f"{file}, line {number}: {path} is listed twice")
+        if (first := listed.setdefault(PurePosixPath(path), number)) != number:
+            raise DataError(f"{file}, line {number}: {path} is listed twice, first in line {first}")
         if "split" in columns and split not in _SPLITS:
             raise DataError(f"{file}, line {number}: the split must be train, val or test, got {split!r}")
-        seen.add(path)
         parts.setdefault(split, []).append((names.index(label), path))
     return names, {part: sorted(files, key=lambda file: file[1]) for part, files in parts.items()}

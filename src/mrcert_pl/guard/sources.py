@@ -1,17 +1,16 @@
 """Inputs of a guard: files, encoded bytes, Pillow images, arrays and tensors."""
 
 from collections.abc import Sequence
-from contextlib import suppress
 from io import BytesIO
 from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image, ImageOps
+from PIL import Image
 from torch import Tensor
 
 from mrcert_pl.data import ImageError
-from mrcert_pl.data.images import Exif, check_size, image_suffixes, read_image, rgb
+from mrcert_pl.data.images import Exif, check_size, image_suffixes, read_image, rgb, upright
 from mrcert_pl.errors import DataError
 
 ImageInput = str | Path | bytes | Image.Image | np.ndarray | Tensor
@@ -58,7 +57,7 @@ def photo_or_tensor(source: object, exif: Exif) -> Image.Image | Tensor:
     try:
         image = source if isinstance(source, Image.Image) else Image.open(BytesIO(source), formats=image_formats())
         check_size(image.size)
-        return rgb(_upright(image) if exif == "apply" else image)
+        return rgb(upright(image) if exif == "apply" else image)
     except ImageError:
         raise
     except Exception as error:  # decoders raise errors of any type; a closed image raises ValueError
@@ -69,13 +68,6 @@ def photo_or_tensor(source: object, exif: Exif) -> Image.Image | Tensor:
 def image_formats() -> list[str]:
     """Pillow's names of the formats that are decoded."""
     return sorted(set(image_suffixes().values()))
-
-
-def _upright(image: Image.Image) -> Image.Image:
-    # A file with damaged EXIF data states no rotation.
-    with suppress(Exception):
-        return ImageOps.exif_transpose(image)
-    return image
 
 
 def _from_array(array: np.ndarray) -> Image.Image | Tensor:
