@@ -7,7 +7,7 @@ from noisy_srf import SMALL, noisy_srf, random_images
 from safetensors.torch import save_file
 
 from mrcert_pl.errors import CheckpointError, ConfigurationError
-from mrcert_pl.models import ViTSRF
+from mrcert_pl.models import AblatedViT, BlackBox, MaskedViT, ViTSRF
 from mrcert_pl.models.weights import load_weights
 
 NAME = "vit_tiny_patch16_224"
@@ -125,6 +125,25 @@ def test_what_happened_to_the_head_is_logged(write, caplog):
     ]
 
 
+@pytest.mark.parametrize(("classes", "rows", "new"), [(5, None, True), (9, None, False), (5, [1, 2, 3, 4, 5], False)])
+def test_a_model_states_whether_its_head_is_new(write, classes, rows, new):
+    path = write(foreign(num_classes=9))
+    base = write({name: value for name, value in foreign(num_classes=9).items() if name not in HEAD}, "headless.pth")
+    arguments = {"num_classes": classes, "backbone_args": SMALL}
+    for model in (
+        started(path, classes, head_rows=rows),
+        MaskedViT(NAME, weights=path, head_rows=rows, **arguments),
+        AblatedViT(NAME, weights=path, head_rows=rows, **arguments),
+        BlackBox(NAME, weights=path, head_rows=rows, patch=16, image_px=(64, 64), **arguments),
+    ):
+        assert model.new_head is new
+    assert started(base, classes).new_head
+    random = started(None, classes)
+    assert random.new_head
+    random.load_state_dict(random.state_dict())
+    assert not random.new_head
+
+
 def test_the_head_can_start_from_rows_of_the_old_one(write):
     state, rows = foreign(num_classes=9), [8, 0, 3, 3, 5]
     model = started(write(state), head_rows=rows)
@@ -141,6 +160,7 @@ def test_the_head_can_start_from_rows_of_the_old_one(write):
         ([0, 1, 2, 3], r"one row for each of the 5 classes, not 4 rows"),
         ([0, 1, 2, 3, 4, 5], r"one row for each of the 5 classes, not 6 rows"),
         ([0, 1, 2, 3, 9], r"head_rows must be from 0 to 8, .*weights\.pth; not \[9\]"),
+        ([True, 1, 2, 3, 4], r"head_rows must be from 0 to 8, .* not \[True\]"),
         ([-1, 1, 2, 3, 4], r"head_rows must be from 0 to 8, .* not \[-1\]"),
         ([0, 1.5, 2, "3", 4], r"head_rows must be from 0 to 8, .* not \[1\.5, '3'\]"),
     ],
@@ -149,6 +169,29 @@ def test_the_head_can_start_from_rows_of_the_old_one(write):
 def test_rows_that_do_not_fit_are_refused(write, rows, message):
     with pytest.raises(ConfigurationError, match=message):
         started(write(foreign(num_classes=9)), head_rows=rows)
+
+
+@pytest.mark.unchecked_shapes
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        ({"head_rows": 5}, "head_rows must be a list with a row for each class, got 5"),
+        ({"head_rows": "01234"}, "head_rows must be a list with a row for each class, got '01234'"),
+        ({"head_rows": [0]}, "one row for each of the 5 classes, not 1 rows"),
+        (
+            {"pretrained": "no"},
+            r"model\.pretrained must be true or false, got 'no'; a file is given by model\.weights=",
+        ),
+        (
+            {"backbone_args": SMALL | {"checkpoint_path": "w.pth"}},
+            r"checkpoint_path of model\.backbone_args would load weights .* give model\.weights=PATH instead",
+        ),
+    ],
+    ids=str,
+)
+def test_settings_that_contradict_each_other_are_refused_before_a_file_is_read(settings, message):
+    with pytest.raises(ConfigurationError, match=message):
+        started("missing.pth", **settings)
 
 
 def test_rows_without_a_head_are_refused(write):

@@ -5,7 +5,7 @@ import torch
 from torch import Tensor, nn
 
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.models import MaskedViT
+from mrcert_pl.models import BlackBox, MaskedViT
 from mrcert_pl.training import Distillation
 
 
@@ -29,7 +29,7 @@ IMAGES = torch.rand(3, 3, 4, 4, generator=torch.Generator().manual_seed(0))
 def test_the_divergence_is_that_of_the_softened_classes(weight: float, temperature: float) -> None:
     model = Brightness()
     logits = torch.tensor([[1.0, 0.0], [0.0, 2.0], [0.5, 0.5]])
-    found = Distillation(model, 2, weight, temperature)(torch.tensor(1.5), IMAGES, logits)
+    found = Distillation(model, weight, temperature)(torch.tensor(1.5), IMAGES, logits)
     expected = 0.0
     for taught, said in zip(model(IMAGES).tolist(), logits.tolist(), strict=True):
         p = [math.exp(value / temperature) for value in taught]
@@ -41,13 +41,13 @@ def test_the_divergence_is_that_of_the_softened_classes(weight: float, temperatu
 
 def test_a_student_that_says_the_same_of_its_part_has_no_divergence() -> None:
     model = Brightness()
-    distillation = Distillation(model, 2, weight=1.0)
+    distillation = Distillation(model, weight=1.0)
     assert float(distillation(torch.tensor(9.0), IMAGES, model(IMAGES).detach())) == pytest.approx(0.0, abs=1e-6)
 
 
 def test_the_teacher_is_the_model_before_the_training() -> None:
     model = Brightness()
-    distillation = Distillation(model, 2, weight=1.0)
+    distillation = Distillation(model, weight=1.0)
     before = model(IMAGES).detach()
     model.head.bias.data += torch.tensor([2.0, 0.0])
     assert float(distillation(torch.tensor(0.0), IMAGES, before)) == pytest.approx(0.0, abs=1e-6)
@@ -57,14 +57,13 @@ def test_the_teacher_is_the_model_before_the_training() -> None:
     assert float(loss.detach()) > 0.01
 
 
-def test_a_teacher_that_knows_no_class_is_refused() -> None:
-    with pytest.raises(ConfigurationError, match=r"model\.head_rows="):
-        Distillation(Brightness(bias=0.0), 2)
-    with pytest.raises(ConfigurationError, match="distillation=null"):
-        Distillation(Brightness(), 10)
-    without = Brightness(bias=0.0)
-    without.head.bias = None
-    Distillation(without, 2)
+@pytest.mark.parametrize("bias", [0.0, 0.5])
+def test_a_teacher_with_a_new_head_is_refused_whatever_its_weights_are(bias: float) -> None:
+    model = Brightness(bias=bias)
+    Distillation(model)
+    model.new_head = True
+    with pytest.raises(ConfigurationError, match=r"model\.head_rows=.*distillation=null"):
+        Distillation(model)
 
 
 @pytest.mark.parametrize(
@@ -80,7 +79,17 @@ def test_a_teacher_that_knows_no_class_is_refused() -> None:
 def test_new_heads_of_every_family_are_refused(backbone: str, arguments: dict[str, int]) -> None:
     model = MaskedViT(backbone, num_classes=7, backbone_args={"depth": 1, **arguments})
     with pytest.raises(ConfigurationError, match="can classify these images before the training"):
-        Distillation(model, 7)
+        Distillation(model)
+    model.load_state_dict(model.state_dict())
+    Distillation(model)
+
+
+def test_a_new_head_of_random_biases_is_refused() -> None:
+    """timm starts the head of a ResNet with random biases, that of a ViT with zeros."""
+    model = BlackBox("resnet10t", num_classes=7, patch=16, image_px=(64, 64))
+    assert model.get_parameter("net.fc.bias").any()
+    with pytest.raises(ConfigurationError, match="can classify these images before the training"):
+        Distillation(model)
 
 
 @pytest.mark.parametrize(
@@ -88,4 +97,4 @@ def test_new_heads_of_every_family_are_refused(backbone: str, arguments: dict[st
 )
 def test_numbers_out_of_range(weight: float, temperature: float) -> None:
     with pytest.raises(ConfigurationError, match="weight above 0 and at most 1 and a temperature above 0"):
-        Distillation(Brightness(), 2, weight, temperature)
+        Distillation(Brightness(), weight, temperature)

@@ -63,8 +63,8 @@ def read_image(path: Path, exif: Exif = "ignore") -> Image.Image:
 
     Args:
         path: File in any format that Pillow reads.
-        exif: ``apply`` rotates as the EXIF data says (damaged data says nothing), ``ignore`` takes the pixels as stored. The published data sets
-            are trained and evaluated with ``ignore``, as in the papers.
+        exif: ``apply`` rotates as the EXIF data says (:func:`upright`), ``ignore`` takes the pixels as stored. The
+            published data sets are trained and evaluated with ``ignore``, as in the papers.
 
     Raises:
         ImageError: if the file is missing, empty, truncated, too large or no image; names the file.

@@ -17,6 +17,7 @@ from torch import Tensor, nn
 from mrcert_pl.data import Sample
 from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError
 from mrcert_pl.models.checkpoints import base_weights, with_digest
+from mrcert_pl.models.hiding_model import HidingModel
 from mrcert_pl.models.integrity import digest_of
 from mrcert_pl.models.protocols import TrainableModel
 from mrcert_pl.training import Distillation, WindowSampler, effective_lr, set_drop_path
@@ -85,7 +86,7 @@ class MaskedFinetuning(L.LightningModule):
         effective_lr(optimizer["lr"], lr_scaling, batch_size)
         assert isinstance(model, nn.Module)
         # Before stochastic depth: the teacher has none.
-        self.distillation = None if distillation is None else _distillation(model, num_classes, distillation)
+        self.distillation = None if distillation is None else _distillation(model, distillation)
         if drop_path:
             set_drop_path(model.residual_blocks, drop_path)
         self.model = model
@@ -159,6 +160,10 @@ class MaskedFinetuning(L.LightningModule):
         batches = self.global_step * self.trainer.accumulate_grad_batches
         scheduler.step(batches / self.trainer.num_training_batches)
 
+    def on_train_end(self) -> None:
+        if isinstance(self.model, HidingModel):
+            self.model.new_head = False
+
     def on_save_checkpoint(self, checkpoint: dict[str, Any]) -> None:
         checkpoint["mrcert"] = with_digest(self.origin, base_weights(checkpoint["state_dict"]))
         if self.distillation is not None:
@@ -207,9 +212,9 @@ def _mixup(settings: Mapping[str, Any], label_smoothing: float, num_classes: int
         raise ConfigurationError(f"recipe.finetuning.mixup has an argument that timm's Mixup lacks: {error}") from error
 
 
-def _distillation(model: nn.Module, num_classes: int, settings: Mapping[str, Any]) -> Distillation:
+def _distillation(model: nn.Module, settings: Mapping[str, Any]) -> Distillation:
     try:
-        return Distillation(model, num_classes, **settings)
+        return Distillation(model, **settings)
     except TypeError as error:
         raise ConfigurationError(
             f"recipe.finetuning.distillation takes weight and temperature, two numbers: {error}"

@@ -85,6 +85,7 @@ class AblatedViT(MirroringModel):
         }
         super().__init__(image_px, num_classes, vit.pretrained_cfg, config, views)
         self.vit = TokenViT(vit, image_px)
+        self.new_head = vit.new_head
         self.kind = kind
         self.width = width
         self.token_mode = token_mode

@@ -12,10 +12,12 @@ from torch import nn
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models.state_dicts import read_state_dict
 from mrcert_pl.models.token_vit import POOLS, SUPPORTED
-from mrcert_pl.models.weights import hub_weights, load_weights
+from mrcert_pl.models.weights import check_start, hub_weights, load_weights
 
 # Arguments that have a setting of their own, or that the models need as they are.
 _FIXED = ("num_classes", "in_chans", "pretrained")
+# Arguments by which timm.create_model loads a file; a checkpoint with them is refused (models/rebuild.py).
+_LOADING = ("checkpoint_path", "pretrained_strict", "cache_dir")
 
 _STEM = "its convolutional stem or overlapping patches let a token see the pixels of its neighbours"
 _MERGING = "it merges neighbouring tokens as it goes deeper, which needs the whole grid"
@@ -98,7 +100,8 @@ def token_vit(
         arguments: Further arguments of the timm model, e.g. ``depth`` or ``embed_dim``.
 
     Returns:
-        The timm model, and ``(height, width)`` of its images in px.
+        The timm model, with an attribute ``new_head`` (whether the weights of its head are random), and
+        ``(height, width)`` of its images in px.
 
     Raises:
         ConfigurationError: for an unknown name, arguments that timm refuses, a model without such tokens, or
@@ -160,27 +163,29 @@ def _make(
 ) -> Any:
     """A timm model that passes a check, with its weights."""
     _check_free(name, arguments, _FIXED)
+    if loading := [argument for argument in _LOADING if argument in arguments]:
+        raise ConfigurationError(
+            f"{', '.join(loading)} of model.backbone_args would load weights beside model.weights and "
+            "model.pretrained; give model.weights=PATH instead"
+        )
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
         pattern = f"*{architecture.split('_patch')[0]}*"
         similar = (timm.list_models(pattern, module="vision_transformer") or timm.list_models(pattern))[:8]
         hint = f"; similar ones: {', '.join(similar)}" if similar else "; see timm.list_models('vit_*')"
         raise ConfigurationError(f"timm has no model {name!r}{hint}")
-    if head_rows is not None and weights is None and not pretrained:
-        raise ConfigurationError(
-            "head_rows are rows of a pre-trained head, and there are no weights: "
-            "give model.weights=PATH or model.pretrained=true, or set model.head_rows=null"
-        )
+    check_start(num_classes, pretrained, weights, head_rows)
     hub = hub_weights(name) if pretrained and weights is None else None
     try:
         model: Any = timm.create_model(name, num_classes=num_classes, **arguments)
     except (RuntimeError, AssertionError, TypeError, ValueError) as error:
         raise ConfigurationError(f"timm can't make {name!r} with {dict(arguments)}: {error}") from error
     check(model)
+    model.new_head = True
     if weights is not None:
-        load_weights(model, read_state_dict(weights), str(weights), head_rows)
+        model.new_head = load_weights(model, read_state_dict(weights), str(weights), head_rows)
     elif hub is not None:
-        load_weights(model, hub, f"{name} from the hub", head_rows)
+        model.new_head = load_weights(model, hub, f"{name} from the hub", head_rows)
     return model
 
 

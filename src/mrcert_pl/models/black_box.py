@@ -52,3 +52,4 @@ class BlackBox(WrappedClassifier):
         mean, std = (net.pretrained_cfg[name] for name in ("mean", "std"))
         config = {"backbone": backbone, "backbone_args": arguments}
         super().__init__(net, num_classes, mean, std, patch, masks_per_axis, image_px, fill, config, views)
+        self.new_head = net.new_head

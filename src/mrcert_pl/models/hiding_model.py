@@ -31,6 +31,7 @@ class HidingModel(nn.Module, ABC):
     Attributes:
         config: Plain values that make this model again.
         windows: Number of windows.
+        new_head: Whether the weights of the head are random, from no training and no file.
 
     Raises:
         ConfigurationError: for unknown views.
@@ -39,6 +40,7 @@ class HidingModel(nn.Module, ABC):
     mean: Tensor
     std: Tensor
     windows: int
+    new_head = False
 
     def __init__(
         self,
@@ -60,6 +62,12 @@ class HidingModel(nn.Module, ABC):
         self.views = views
         for name in ("mean", "std"):
             self.register_buffer(name, torch.tensor(normalisation[name]).view(1, -1, 1, 1))
+
+    def load_state_dict(self, state_dict: Mapping[str, Any], strict: bool = True, assign: bool = False) -> Any:
+        """Copy weights and buffers, those of the head included unless ``strict`` is false."""
+        loaded = super().load_state_dict(state_dict, strict, assign)
+        self.new_head = self.new_head and not strict
+        return loaded
 
     @property
     def normalisation(self) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:

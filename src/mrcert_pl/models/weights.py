@@ -4,6 +4,7 @@ import logging
 import math
 import warnings
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import timm
@@ -17,6 +18,40 @@ from mrcert_pl.models.state_dicts import check_fit
 # The table of BEiT: one row for each offset of two tokens, and three for the class token.
 _RELATIVE = "relative_position_bias_table"
 _log = logging.getLogger(__name__)
+
+
+def check_start(
+    num_classes: int, pretrained: bool | None, weights: str | Path | None, head_rows: Sequence[Any] | None
+) -> None:
+    """Check the settings of the weights that a model starts from, before a file is read or downloaded.
+
+    Args:
+        num_classes: Number of classes.
+        pretrained: Whether to start from weights of the hub, unless ``weights`` are given.
+        weights: Local file.
+        head_rows: For each class its row in the head of these weights.
+
+    Raises:
+        ConfigurationError: for ``pretrained`` that is neither true nor false, ``head_rows`` without any weights, and
+            ``head_rows`` that are not one row for each class.
+    """
+    if pretrained not in (True, False, None):
+        raise ConfigurationError(
+            f"model.pretrained must be true or false, got {pretrained!r}; a file is given by model.weights=PATH"
+        )
+    if head_rows is None:
+        return
+    if weights is None and not pretrained:
+        raise ConfigurationError(
+            "head_rows are rows of a pre-trained head, and there are no weights: "
+            "give model.weights=PATH or model.pretrained=true, or set model.head_rows=null"
+        )
+    if isinstance(head_rows, str) or not isinstance(head_rows, Sequence):
+        raise ConfigurationError(f"head_rows must be a list with a row for each class, got {head_rows!r}")
+    if len(head_rows) != num_classes:
+        raise ConfigurationError(
+            f"head_rows must name one row for each of the {num_classes} classes, not {len(head_rows)} rows"
+        )
 
 
 def hub_weights(name: str) -> dict[str, Tensor]:
@@ -37,7 +72,7 @@ def hub_weights(name: str) -> dict[str, Tensor]:
         ) from error
 
 
-def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[Any] | None = None) -> None:
+def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows: Sequence[Any] | None = None) -> bool:
     """Start a ViT, or another model of timm, from pre-trained weights.
 
     The last norm gets the name that it has in this model: ``norm`` in timm's models pooled by their class token (DeiT,
@@ -53,12 +88,15 @@ def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows
         vit: the model, changed in place, only if everything fits.
         weights: state dict as :func:`~mrcert_pl.models.state_dicts.read_state_dict` returns it.
         source: where they come from, for messages.
-        head_rows: for each new class its row in the old head.
+        head_rows: for each new class its row in the old head, as many as :func:`check_start` demands.
+
+    Returns:
+        Whether the head is new: its weights are random.
 
     Raises:
         CheckpointError: if names or shapes don't fit (what doesn't is listed), or the weights were made for another
             mean or standard deviation.
-        ConfigurationError: for ``head_rows`` without an old head, of the wrong length, or out of range.
+        ConfigurationError: for ``head_rows`` without an old head, or out of range.
     """
     needed = vit.state_dict()
     weights = _renamed(weights, "fc_norm." if "fc_norm.weight" in needed else "norm.")
@@ -71,19 +109,21 @@ def load_weights(vit: Any, weights: Mapping[str, Tensor], source: str, head_rows
     head = {name: weights.pop(name) for name in parts if name in weights}
     fresh = {name: needed[name] for name in parts if name in needed}
     old = len(head[parts[0]]) if parts[0] in head else None
+    new = head_rows is None and old != vit.num_classes
     if head_rows is not None:
-        rows = _checked_rows(head_rows, old, vit.num_classes, source)
+        rows = _checked_rows(head_rows, old, source)
         head = {name: value[rows] for name, value in head.items()}
         done = f"its head from {len(rows)} rows of {old}"
-    elif old == vit.num_classes:
-        done = f"with its head of {old} classes"
-    else:
+    elif new:
         head = fresh
         done = f"with a fresh head of {vit.num_classes} classes" + (f" instead of {old}" if old else "")
+    else:
+        done = f"with its head of {old} classes"
     weights |= head
     check_fit(weights, needed, source, type(vit).__name__)
     vit.load_state_dict(weights)
     _log.info("started from %s, %s", source, done)
+    return new
 
 
 def _renamed(weights: Mapping[str, Tensor], last_norm: str) -> dict[str, Tensor]:
@@ -129,13 +169,11 @@ def _on_grid(name: str, theirs: Tensor, net: Any) -> Tensor:
     return resample_abs_pos_embed(theirs, list(net.patch_embed.grid_size), [side, side], num_prefix_tokens=prefix)
 
 
-def _checked_rows(rows: Sequence[Any], old: int | None, classes: int, source: str) -> list[int]:
+def _checked_rows(rows: Sequence[Any], old: int | None, source: str) -> list[int]:
     if old is None:
         raise ConfigurationError(
             f"head_rows are given, and {source} has no head to take them from; set head_rows to null"
         )
-    if len(rows) != classes:
-        raise ConfigurationError(f"head_rows must name one row for each of the {classes} classes, not {len(rows)} rows")
-    if wrong := [row for row in rows if not isinstance(row, int) or not 0 <= row < old]:
+    if wrong := [row for row in rows if isinstance(row, bool) or not isinstance(row, int) or not 0 <= row < old]:
         raise ConfigurationError(f"head_rows must be from 0 to {old - 1}, the head of {source}; not {wrong}")
     return list(rows)

@@ -60,6 +60,7 @@ class WindowedViT(MirroringModel, TokenViT):
         config = {**config, "window": [int(side) for side in window]}
         MirroringModel.__init__(self, image_px, vit.num_classes, vit.pretrained_cfg, config, views)
         self.adopt(vit, image_px)
+        self.new_head = vit.new_head
         rows, columns = self.token_grid
         if len(window) != 2 or any(w < 1 or n % w for n, w in zip(self.token_grid, window, strict=False)):
             fitting = [[w for w in range(1, n + 1) if n % w == 0] for n in self.token_grid]

@@ -21,22 +21,21 @@ class Distillation:
         teacher: Copy of the model, frozen and in evaluation mode.
 
     Args:
-        model: Model before the training.
-        num_classes: Number of classes of the data set.
+        model: Model before the training; if it has an attribute ``new_head``, that must be false.
         weight: Weight of the divergence in the loss, above 0 and at most 1; the labels have the rest.
         temperature: Divisor of both logits, above 0.
 
     Raises:
-        ConfigurationError: For numbers out of range, or a model that cannot classify these images yet.
+        ConfigurationError: For numbers out of range, or a model with a new head.
     """
 
-    def __init__(self, model: nn.Module, num_classes: int, weight: float = 0.7, temperature: float = 2.0) -> None:
+    def __init__(self, model: nn.Module, weight: float = 0.7, temperature: float = 2.0) -> None:
         if not 0 < weight <= 1 or not 0 < temperature < math.inf:
             raise ConfigurationError(
                 "recipe.finetuning.distillation needs a weight above 0 and at most 1 and a temperature above 0, got "
                 f"{weight} and {temperature}"
             )
-        if _has_new_head(model, num_classes):
+        if getattr(model, "new_head", False):
             raise ConfigurationError(
                 "recipe.finetuning.distillation needs a model that can classify these images before the training; give "
                 "weights with a head for their classes (model.weights=, model.head_rows=), or "
@@ -68,9 +67,3 @@ class Distillation:
         said = F.log_softmax(logits.float() / self.temperature, 1)
         divergence = F.kl_div(said, taught, reduction="batchmean", log_target=True)
         return (1 - self.weight) * loss + self.weight * self.temperature**2 * divergence
-
-
-def _has_new_head(model: nn.Module, num_classes: int) -> bool:
-    """Whether no head for these classes was trained: timm starts a head with biases of zero, training ends that."""
-    heads = [part for part in model.modules() if isinstance(part, nn.Linear) and part.out_features == num_classes]
-    return not heads or (heads[-1].bias is not None and not heads[-1].bias.any())
