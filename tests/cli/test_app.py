@@ -118,6 +118,21 @@ def test_sigterm_is_no_success() -> None:
     assert stopped.value.code == 3
 
 
+def test_sigterm_to_all_processes_of_a_command_is_no_defect() -> None:
+    """A loading process may end before the command does."""
+    ended = RuntimeError("DataLoader worker (pid 12) is killed by signal: Terminated. ")
+    with pytest.raises(SystemExit) as stopped, failing_plainly():
+        raise ended
+    assert stopped.value.code == 143
+
+
+def test_a_loading_process_without_memory(capsys: pytest.CaptureFixture[str]) -> None:
+    ended = RuntimeError("DataLoader worker (pid 12) is killed by signal: Killed. ")
+    with pytest.raises(SystemExit, match="1"), failing_plainly():
+        raise ended
+    assert "killed by signal: Killed; if memory is short, dataset.workers=0" in capsys.readouterr().err
+
+
 def test_a_failed_command_prints_its_error_and_nothing_of_hydras(
     command: Callable[..., None], capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -40,6 +40,8 @@ _STARTED = "MRCERT_STARTED"
 _TRACEBACK = "MRCERT_TRACEBACK"
 _HINT = f"({_FULL_ERROR}=1 shows the traceback)"
 _TERMINATED = 143
+# PyTorch's error when a loading process was ended by a signal.
+_ENDED_WORKER = re.compile(r"DataLoader worker \(pid[^)]*\) is killed by signal: (?P<signal>\w+( \w+)?)")
 
 most_specific.register()
 naming.register()
@@ -191,6 +193,8 @@ def explain(error: BaseException) -> str | None:
     if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
         file = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{file} (outputs go below paths.output_dir)"
+    if isinstance(error, RuntimeError) and (ended := _ENDED_WORKER.match(str(error))):
+        return f"{ended[0]}; if memory is short, dataset.workers=0 loads the images without further processes"
     return None
 
 
@@ -239,6 +243,9 @@ def failing_plainly(hint: str = "", traceback_requested: bool = False) -> Iterat
             sys.exit(_TERMINATED)
         raise
     except Exception as error:
+        if (ended := _ENDED_WORKER.match(str(error))) and ended["signal"] == "Terminated":
+            # SIGTERM went to all processes of the command, and a loading process ended first.
+            sys.exit(_TERMINATED)
         message = explain(error)
         if traceback_requested or message is None:
             raise
