@@ -11,12 +11,10 @@ import pytest
 from lightning.pytorch.utilities.exceptions import SIGTERMException
 from omegaconf import DictConfig
 from omegaconf.errors import OmegaConfBaseException
-from result_files import ENVIRONMENT
 
 from mrcert_pl.cli.app import command as command_of
 from mrcert_pl.cli.app import explain, failing_plainly
 from mrcert_pl.errors import ConfigurationError, DataError
-from mrcert_pl.results import TrainingResult
 
 
 @pytest.mark.parametrize(
@@ -142,40 +140,6 @@ def test_a_failed_command_prints_its_error_and_nothing_of_hydras(
     assert printed.err.startswith("error: there is no checkpoint nowhere.ckpt")
     assert printed.err.endswith("(HYDRA_FULL_ERROR=1 shows the traceback)\n")
     assert "Error executing job" not in printed.err + printed.out
-
-
-def test_a_multirun_ends_with_a_table_of_its_jobs(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
-) -> None:
-    """Also if a job fails; a single run has none."""
-    (tmp_path / "conf").mkdir()
-    (tmp_path / "conf" / "own.yaml").write_text("seed: 0\nother: 1\n")
-
-    @command_of("own", tmp_path / "conf")
-    def own(cfg: DictConfig) -> TrainingResult:
-        if cfg.seed == 3:
-            raise ConfigurationError("three is too many")
-        return TrainingResult(
-            dataset="d", model="m", patch=1, seed=0, environment=ENVIRONMENT, monitor="score", best_score=cfg.seed / 10
-        )
-
-    monkeypatch.chdir(tmp_path)
-    for name in ("MRCERT_STARTED", "MRCERT_TRACEBACK", "HYDRA_FULL_ERROR"):
-        monkeypatch.setenv(name, "0")
-    monkeypatch.setattr(sys, "argv", ["own", "seed=1"])
-    own()
-    assert "jobs" not in capsys.readouterr().out
-    monkeypatch.setattr(sys, "argv", ["own", "-m", "seed=1,2,3", "other=2"])
-    with pytest.raises(SystemExit, match="1"):
-        own()
-    printed = capsys.readouterr()
-    assert "error: three is too many" in printed.err
-    table = printed.out.partition("2 jobs (accuracy in %)")[2]
-    assert [line.split() for line in table.splitlines() if line.strip(" ─")] == [
-        ["seed", "score"],
-        ["1", "10.0"],
-        ["2", "20.0"],
-    ]
 
 
 def test_the_traceback_is_shown_on_request(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ import re
 import sys
 import time
 import traceback
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -26,7 +26,7 @@ from hydra.types import RunMode
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
-from mrcert_pl.cli import most_specific, naming, slurm, usage
+from mrcert_pl.cli import jobs, most_specific, naming, slurm, usage
 from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
 from mrcert_pl.cli.pipes import closing_quietly
@@ -59,12 +59,10 @@ def command(
 
     An error that the user can fix is printed as one message, and the exit code is 1. Every other exception, and
     every exception with ``HYDRA_FULL_ERROR=1`` in the environment, keeps its traceback. A multirun ends with a table
-    of its jobs, also if one of them fails; jobs that a launcher runs in other processes are not in it.
+    of its jobs, also if one of them fails.
     """
 
     def decorate(task: Callable[[DictConfig], "RunDocument | None"]) -> Callable[[], None]:
-        finished: list[tuple[Mapping[str, str], RunDocument]] = []
-
         @functools.wraps(task)
         def job(cfg: DictConfig) -> None:
             from mrcert_pl.views.wandb import run_closed
@@ -72,9 +70,14 @@ def command(
             _log_plainly()
             # Here, and not around Hydra: its own report of a failed job adds nothing to ours.
             traceback_requested = os.environ.get(_TRACEBACK) == "1"
-            with ending_with_traceback(), failing_plainly(_HINT, traceback_requested), run_closed():
+            with (
+                jobs.recorded() as keep,
+                ending_with_traceback(),
+                failing_plainly(_HINT, traceback_requested),
+                run_closed(),
+            ):
                 if (result := task(cfg)) is not None:
-                    finished.append((_given(), result))
+                    keep(result)
 
         hydra_main = hydra.main(config_path=str(config_dir), config_name=config_name, **VERSION_BASE)(job)
 
@@ -90,11 +93,8 @@ def command(
             os.environ[_FULL_ERROR] = "1"
             with failing_plainly(_HINT, os.environ[_TRACEBACK] == "1"):
                 sys.argv = [sys.argv[0], *adopted(config_name, sys.argv[1:])]
-                finished.clear()
-                try:
+                with jobs.shown_at_end():
                     hydra_main()
-                finally:
-                    _show_jobs(finished)
 
         @functools.wraps(task)
         def main() -> None:
@@ -134,27 +134,6 @@ def completed(cfg: DictConfig, folder: Path | None = None) -> DictConfig:
     merged = OmegaConf.merge(cfg, {"paths": facts})
     assert isinstance(merged, DictConfig)
     return merged
-
-
-def is_first_process() -> bool:
-    """Return whether this is the only process, or the one of rank 0."""
-    from lightning.pytorch.utilities import rank_zero_only
-
-    return not getattr(rank_zero_only, "rank", 0)
-
-
-def _given() -> dict[str, str]:
-    """Return the settings of the job's command line."""
-    pairs = (override.lstrip("+").partition("=") for override in HydraConfig.get().overrides.task)
-    return {name: value for name, _, value in pairs}
-
-
-def _show_jobs(finished: "Sequence[tuple[Mapping[str, str], RunDocument]]") -> None:
-    """Print the table of a multirun's jobs."""
-    if len(finished) > 1 and is_first_process():
-        from mrcert_pl.views.jobs import Job, show_jobs
-
-        show_jobs([Job(settings, result) for settings, result in finished])
 
 
 def _log_plainly() -> None:

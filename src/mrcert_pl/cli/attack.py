@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.app import command, completed, is_first_process
+from mrcert_pl.cli.app import command, completed
 
 if TYPE_CHECKING:
     from mrcert_pl.results.schema import AttackResult
@@ -19,6 +19,7 @@ def main(cfg: DictConfig) -> "AttackResult | None":
     from mrcert_pl.cli.record import begun
     from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS
     from mrcert_pl.tasks.attack import attack
+    from mrcert_pl.tasks.runtime import is_first_process
     from mrcert_pl.views.figures import draw_attack
     from mrcert_pl.views.terminal import show_attack
     from mrcert_pl.views.wandb import MOST_EXAMPLES, log_attack

@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.app import command, completed, is_first_process
+from mrcert_pl.cli.app import command, completed
 
 if TYPE_CHECKING:
     from mrcert_pl.results.schema import EvaluationResult
@@ -18,6 +18,7 @@ def main(cfg: DictConfig) -> "EvaluationResult | None":
     from mrcert_pl.cli.record import begun
     from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS, VERDICTS
     from mrcert_pl.tasks.evaluate import evaluate
+    from mrcert_pl.tasks.runtime import is_first_process
     from mrcert_pl.views.figures import draw_defence, draw_verdicts
     from mrcert_pl.views.terminal import show_results
     from mrcert_pl.views.wandb import MOST_EXAMPLES, log_evaluation

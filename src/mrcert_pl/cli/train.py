@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 from omegaconf import DictConfig
 
-from mrcert_pl.cli.app import command, completed, is_first_process
+from mrcert_pl.cli.app import command, completed
 from mrcert_pl.cli.following import command_line
 from mrcert_pl.cli.slurm import requeued
 
@@ -20,6 +20,7 @@ def main(cfg: DictConfig) -> "TrainingResult | None":
     from mrcert_pl.cli.lineage import training_artifacts
     from mrcert_pl.cli.record import begun
     from mrcert_pl.tasks.resume import checkpoint_to_resume, own_checkpoint, run_of
+    from mrcert_pl.tasks.runtime import is_first_process
     from mrcert_pl.tasks.train import train
     from mrcert_pl.views.wandb import log_training
 

@@ -613,3 +613,17 @@ class VerificationReport(Document):
     completed: Count = 0
     differences: tuple[Difference, ...] = ()
     skipped: str | None = None
+
+
+RUN_DOCUMENTS: Mapping[str, type[RunDocument]] = {
+    document.KIND: document
+    for document in (
+        AttackResult,
+        CertificateAuditResult,
+        EvaluationResult,
+        NumericsResult,
+        ThresholdResult,
+        TrainingResult,
+    )
+}
+"""Results of the commands that run a model, by kind."""

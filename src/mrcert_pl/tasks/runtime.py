@@ -28,7 +28,7 @@ def opened(run: RunSettings, leaves: str | None = None) -> Iterator[None]:
     Raises:
         ResultsError: if another process writes to the folder, or it has such a result.
     """
-    first = not getattr(rank_zero_only, "rank", 0)
+    first = is_first_process()
     with run_lock(run.folder) if first else nullcontext():
         if first and leaves is not None:
             refuse_finished(run.folder / leaves)
@@ -36,6 +36,11 @@ def opened(run: RunSettings, leaves: str | None = None) -> Iterator[None]:
         yield
         for logger in run.loggers:
             logger.finalize("success")
+
+
+def is_first_process() -> bool:
+    """Return whether this is the only process, or the one of rank 0."""
+    return not getattr(rank_zero_only, "rank", 0)
 
 
 def _begin(run: RunSettings) -> None:

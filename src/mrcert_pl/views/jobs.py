@@ -21,26 +21,32 @@ from mrcert_pl.views.words import accuracy_text, percent, titles
 
 @dataclass(frozen=True)
 class Job:
-    """A finished job.
+    """A job of a multirun.
 
     Attributes:
         settings: Settings of its command line, by name.
-        result: Its result.
+        result: Its result; ``None`` without one.
+        state: ``finished``, ``failed`` or ``not finished`` (running or killed).
     """
 
     settings: Mapping[str, str]
-    result: RunDocument
+    result: RunDocument | None
+    state: str = "finished"
 
 
 def show_jobs(jobs: Sequence[Job], console: Console | None = None) -> None:
-    """Print one row per job, named by the settings in which the jobs differ."""
+    """Print one row per job, named by the settings in which the jobs differ, and by its state unless all finished."""
     every = dict.fromkeys(name for job in jobs for name in job.settings)
     telling = [name for name in every if len({job.settings.get(name) for job in jobs}) > 1]
-    found = [_figures(job.result) for job in jobs]
+    names = [[job.settings.get(name, "") for name in telling] for job in jobs]
+    if any(job.state != "finished" for job in jobs):
+        telling.append("state")
+        names = [[*texts, job.state] for texts, job in zip(names, jobs, strict=True)]
+    found = [{} if job.result is None else _figures(job.result) for job in jobs]
     headings = list(dict.fromkeys(heading for figures in found for heading in figures))
     rows = [
-        [*(job.settings.get(name, "") for name in telling), *(figures.get(heading, "") for heading in headings)]
-        for job, figures in zip(jobs, found, strict=True)
+        [*texts, *(figures.get(heading, "") for heading in headings)]
+        for texts, figures in zip(names, found, strict=True)
     ]
     title = f"{len(jobs)} jobs (accuracy in %)"
     show_table(console or Console(), title, [*telling, *headings], rows, len(telling))
