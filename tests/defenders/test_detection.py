@@ -7,7 +7,6 @@ import pytest
 import torch
 
 from mrcert_pl.defenders import HiCert, OutputLevel, PatchCensor, PatchGuardPlusPlus, build
-from mrcert_pl.defenders.detection import maximal_unions
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.models import ViTSRF
@@ -17,9 +16,9 @@ NESTED = UnionLattice((0b0001, 0b0011, 0b0100, 0b1000), 4, 2, allow_blind=True)
 
 
 def test_only_unions_inside_no_other_are_asked() -> None:
-    unions = [NESTED.unions[column] for column in maximal_unions(NESTED, 1)]
+    unions = [NESTED.unions[column] for column in NESTED.maximal(1)]
     assert unions == [0b0011, 0b0100, 0b1000]
-    pairs = [NESTED.unions[column] for column in maximal_unions(NESTED, 2)]
+    pairs = [NESTED.unions[column] for column in NESTED.maximal(2)]
     assert sorted(pairs) == [0b0111, 0b1011, 0b1100]
     queries = PatchCensor(at_once=2).next_queries(PredictionTable.empty(NESTED, 1))
     assert {NESTED.unions[column] for column in queries[0].nonzero()[:, 0]} == {0, *pairs}

@@ -210,6 +210,66 @@ def test_a_margin_holds_in_every_later_run(name: str) -> None:
     assert broken > 0, "without the margin later runs break certificates"
 
 
+def of_two_runs(name: str, threshold: float, shift: float) -> tuple[PredictionTable, PredictionTable]:
+    """Tables that agree in all labels, with log-odds near a distance of ``shift`` from the threshold, and moved by it.
+
+    HiCert certifies below the threshold, PatchGuard++ above. Log-odds are rounded to float32 in both.
+    """
+    lattice, limit = small_lattice("3 windows, masks of 2", 1), np.log(threshold / (1 - threshold))
+    side = -1 if name == "hicert" else 1
+    step = 2.0**-26 * (abs(limit) + shift)
+    odds = torch.from_numpy(limit + side * (shift + step * np.arange(-4, 400)))
+    first, second = (part[:, None].repeat(1, len(lattice)).float() for part in (odds, odds - side * shift))
+    labels, margins = torch.ones(first.shape, dtype=torch.long), torch.full(first.shape, 1e4)
+    tables = [PredictionTable(lattice, labels, margins, part) for part in (first, second)]
+    return tables[0], tables[1]
+
+
+@pytest.mark.parametrize("implementation", ["package", "second"])
+@pytest.mark.parametrize("threshold", [0.3, 0.8, 1 - 1e-12, 1e-9])
+@pytest.mark.parametrize("shift", [1e-9, 1e-6, 1e-3, 0.7])
+@pytest.mark.parametrize("name", ["hicert", "patchguardpp"])
+def test_a_margin_covers_the_rounding_of_log_odds(
+    name: str, shift: float, threshold: float, implementation: str
+) -> None:
+    """Theorem 22: what both runs lose in float32 is not in the margin."""
+    detector: Any = {"hicert": HiCert, "patchguardpp": PatchGuardPlusPlus}[name]
+
+    def detects(table: PredictionTable, margin: float) -> Tensor:
+        if implementation == "package":
+            return detector(threshold, margin=margin).decide(table).detects
+        assert table.log_odds is not None
+        rule: Any = getattr(second, name)
+        arrays = (part.double().numpy() for part in (table.margins, table.log_odds) if part is not None)
+        answers = rule(
+            table.mutants.identity(), table.labels.numpy(), *arrays, threshold=threshold, at_once=1, margin=margin
+        )
+        return torch.from_numpy(answers["detects"])
+
+    first, later = of_two_runs(name, threshold, shift)
+    promised = detects(first, shift)
+    certified = promised == (ANY_LABEL if name == "hicert" else 1)
+    assert certified.any()
+    assert not certified.all()
+    assert torch.equal(detects(later, 0.0)[certified], promised[certified])
+
+
+@pytest.mark.parametrize(("name", "threshold"), [("hicert", 0.7), ("patchguardpp", 0.8)])
+def test_a_confidence_at_the_threshold_is_compared_in_double_precision(name: str, threshold: float) -> None:
+    """The nearest number of float32 to the threshold is on the side that raises an alert."""
+    detector: Any = {"hicert": HiCert, "patchguardpp": PatchGuardPlusPlus}[name](threshold)
+    lattice, limit = small_lattice("3 windows, masks of 2", 1), detector.log_odds_threshold
+    odds = torch.full((1, len(lattice)), limit)
+    assert (float(odds[0, 0]) < limit) == (name == "hicert")
+    labels = torch.ones(1, len(lattice), dtype=torch.long)
+    labels[:, 0] = int(name == "hicert")
+    rule: Any = getattr(second, name)
+    answers = rule(lattice.identity(), labels.numpy(), np.ones(odds.shape), odds.double().numpy(), threshold=threshold)
+    assert (
+        detector.decide(PredictionTable(lattice, labels, None, odds)).alert.tolist() == answers["alert"].tolist() == [1]
+    )
+
+
 def holds(promised: Tensor, later: Tensor) -> Tensor:
     """Whether a later run still certifies what was promised."""
     return (promised == NO_LABEL) | (later == promised) | (later == ANY_LABEL)

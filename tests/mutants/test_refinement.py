@@ -1,16 +1,20 @@
 """Refined labels: the definition entry by entry, margins against other runs, and the order of queries."""
 
 import math
+from fractions import Fraction
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
 
+from mrcert_pl.errors import ConfigurationError, ResultsError
 from mrcert_pl.geometry import PatchSpec, covering_lattice
 from mrcert_pl.geometry.refined import RefinedUnions
 from mrcert_pl.mutants.confidence import log_odds
 from mrcert_pl.mutants.refinement import columns_to_query, further_columns, refined
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable, rounded_down
+from mrcert_pl.verification.refined import RefinedColumns, resolve
 
 THRESHOLD = 0.6
 LAMBDA = math.log(THRESHOLD / (1 - THRESHOLD))
@@ -121,6 +125,59 @@ def test_the_margin_of_the_chosen_mutant_is_not_enough() -> None:
     assert changed_by_rounding(unions, logits, margins, 0.03, 20)[0] == 0
     simple = table.margins[:, unions.path[:, 1]]  # type: ignore[index]
     assert changed_by_rounding(unions, logits, simple, 0.03, 20)[0] > 0
+
+
+def both_implementations(
+    unions: RefinedUnions, table: PredictionTable[RefinedUnions], margin: float = 0.0
+) -> list[np.ndarray]:
+    """Margins of both implementations."""
+    assert table.margins is not None
+    assert table.log_odds is not None
+    columns = RefinedColumns([level.masks for level in unions.levels], unions.order)
+    arrays = (part.double().numpy() for part in (table.margins, table.log_odds))
+    first = refined(table, margin).margins
+    assert first is not None
+    return [first.double().numpy(), resolve(columns, unions.threshold, margin, table.labels.numpy(), *arrays)[1]]
+
+
+@pytest.mark.parametrize("implementation", [0, 1])
+@pytest.mark.parametrize("threshold", [0.5, 0.6, 1 - 1e-9])
+def test_margins_are_rounded_down_once(threshold: float, implementation: int) -> None:
+    """An unsettled closure whose distance to the threshold is at or near a number of half precision (Theorem 25)."""
+    unions = mutants(4, 2).with_threshold(threshold)
+    limit = math.log(threshold / (1 - threshold))
+    near = torch.tensor([limit - 0.5, limit - 0.25]).float()
+    steps = (torch.arange(-12, 13)[:, None] * 2.0**-24 * near.abs().log2().ceil().exp2() + near).flatten()
+    images = len(steps)
+    odds = steps[:, None].repeat(1, len(unions))
+    labels = torch.where(unions.coarsest, 1, 2).repeat(images, 1)
+    table = PredictionTable(unions, labels, torch.full(odds.shape, 3.0), odds)
+    margins = both_implementations(unions, table)[implementation]
+    settled = Fraction(limit)
+    for image in range(images):
+        value = Fraction(float(odds[image, 0]))
+        exact = settled - value - (abs(value) + abs(settled)) / 2**22
+        for union, (above, own) in enumerate(unions.path.tolist()):
+            if above != own and not unions.coarsest[own]:
+                assert Fraction(margins[image, union]) <= exact
+
+
+def test_a_label_without_a_confidence_is_refused() -> None:
+    """No comparison with NaN holds: the closure would pass for unsettled."""
+    unions = mutants(4, 2)
+    table = table_of(unions, random_logits(unions, 2))
+    assert table.log_odds is not None
+    table.log_odds[1, 3] = torch.nan
+    columns = RefinedColumns([level.masks for level in unions.levels], unions.order)
+    with pytest.raises(ConfigurationError, match="refine= needs confidences, and 1 labels of the table have none"):
+        refined(table)
+    with pytest.raises(ConfigurationError, match=f"{2 * len(unions)} labels of the table have none"):
+        refined(PredictionTable(unions, table.labels, table.margins))
+    arrays = (part.double().numpy() for part in (table.margins, table.log_odds) if part is not None)
+    with pytest.raises(ResultsError, match="1 labels of the tables have no confidences"):
+        resolve(columns, THRESHOLD, 0.0, table.labels.numpy(), *arrays)
+    table.labels[1, 3] = NOT_EVALUATED
+    refined(table)
 
 
 @pytest.mark.parametrize("strides", [(4, 2), (4, 2, 1)])

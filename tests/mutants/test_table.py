@@ -57,6 +57,32 @@ def test_entries_above_a_margin():
         bare.above(0.5)
 
 
+def test_margins_are_compared_in_double_precision():
+    margins = torch.full((1, MUTANTS), 0.1)
+    table = PredictionTable(LATTICE, torch.zeros(1, MUTANTS, dtype=torch.long), margins)
+    assert float(margins[0, 0]) > 0.1
+    assert table.above(0.1).all()
+    assert not table.above(float(margins[0, 0])).any()
+
+
+def test_confidences_of_labels_must_be_known():
+    table = PredictionTable.empty(LATTICE, images=2)
+    assert table.confidences("a rule").isnan().all()
+    table.labels[:, 2] = 1
+    table.log_odds[0, 2] = 0.1
+    assert table.confidences("a rule", torch.tensor([0, 1])).shape == (2, 2)
+    with pytest.raises(ConfigurationError, match="a rule needs confidences, and 1 labels of the table have none"):
+        table.confidences("a rule")
+    table.log_odds[1, 2] = 3.0
+    odds = table.confidences("a rule", torch.tensor([2]))
+    assert odds.dtype == torch.float64
+    assert odds.tolist() == [[float(torch.tensor(0.1))], [3.0]]
+    bare = PredictionTable(LATTICE, table.labels)
+    assert bare.confidences("a rule", torch.tensor([0])).isnan().all()
+    with pytest.raises(ConfigurationError, match="2 labels of the table have none"):
+        bare.confidences("a rule")
+
+
 @pytest.mark.parametrize("dtype", [torch.int8, torch.int16, torch.int32, torch.int64])
 def test_labels_of_any_integer_type_do(dtype):
     table = PredictionTable(LATTICE, torch.zeros(2, MUTANTS, dtype=dtype))
@@ -99,3 +125,10 @@ def test_margins_are_rounded_down_to_half_precision() -> None:
     above = np.nextafter(rounded[finite].half().numpy(), np.float16(np.inf)).astype(np.float64)
     assert (above > margins[finite].double().numpy()).all()
     assert rounded[-6:-1].tolist() == [0.0, 0.0, 1.0, 65504.0, 65504.0]
+
+
+def test_margins_in_double_precision_are_rounded_once() -> None:
+    """Rounded to float32 first, they would be 1 and 65504."""
+    margins = torch.tensor([1 - 2.0**-40, 65504 - 2.0**-20, 1.0, torch.nan], dtype=torch.float64)
+    assert rounded_down(margins)[:3].tolist() == [1 - 2.0**-11, 65472.0, 1.0]
+    assert rounded_down(margins)[3].isnan()

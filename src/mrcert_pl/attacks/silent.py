@@ -10,7 +10,7 @@ from mrcert_pl.attacks.adaptive import WON, AdaptivePatch, mutant_logits
 from mrcert_pl.attacks.ascent import Objective
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.defenders import Defender
-from mrcert_pl.defenders.detection import Detector, maximal_unions
+from mrcert_pl.defenders.detection import Detector
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.models.protocols import BaseModel, DenseModel
 from mrcert_pl.mutants import MutantSet
@@ -66,7 +66,7 @@ def adaptive_attack(defender: Defender[Any], mutant_set: MutantSet, **settings: 
 
 def alerting(detector: Detector, unions: UnionLattice) -> Bool[Tensor, "mutant window"]:
     """Return the hidden windows of the entries that may raise an alert, after those of the unmasked image."""
-    return unions.hidden[[0, *maximal_unions(unions, detector.order).tolist()]]
+    return unions.hidden[[0, *unions.maximal(detector.order).tolist()]]
 
 
 def harmful_and_silent(

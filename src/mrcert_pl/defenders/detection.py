@@ -2,7 +2,6 @@
 
 import copy
 import math
-from weakref import WeakKeyDictionary
 
 import torch
 from jaxtyping import Bool, Float, Int
@@ -13,9 +12,8 @@ from mrcert_pl.defenders.masking import MaskingDefender
 from mrcert_pl.defenders.outputs import ANY_LABEL, NO_ALERT, NO_LABEL, OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
+from mrcert_pl.mutants.confidence import float32_rounding, log_odds_of
 from mrcert_pl.mutants.table import PredictionTable
-
-_MAXIMAL: "WeakKeyDictionary[UnionLattice, dict[int, Int[Tensor, ' entry']]]" = WeakKeyDictionary()
 
 
 class Detector(MaskingDefender):
@@ -31,7 +29,7 @@ class Detector(MaskingDefender):
     Args:
         at_once: number of patches at the same time.
         margin: entries of a certificate have a top-two logit margin above this, and log-odds at this distance from the
-            threshold (Theorem 22; 0: no condition).
+            threshold, beside the rounding of float32 (Theorem 22; 0: no condition).
 
     Raises:
         ConfigurationError: for less than one patch, a negative margin, or a table that lacks the margins or confidences
@@ -60,25 +58,33 @@ class Detector(MaskingDefender):
         return -math.inf
 
     def dissent_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
-        """Whether an entry raises an alert if it dissents; with a margin, whether it does in every other run too."""
-        return log_odds > self.dissent_above + margin
+        """Whether an entry raises an alert if it dissents; with a margin, whether it does in every other run too.
+
+        Args:
+            log_odds: log-odds in float64, in which they must be compared.
+            margin: margin of the certificate.
+        """
+        return log_odds > self.dissent_above + _distance(log_odds, self.dissent_above, margin)
 
     def agreement_alerts(self, log_odds: Float[Tensor, "image entry"], margin: float) -> Bool[Tensor, "image entry"]:
         """Whether an entry raises an alert if it agrees; with a margin, whether it does in every other run too."""
-        return log_odds < self.agreement_below - margin
+        return log_odds < self.agreement_below - _distance(log_odds, self.agreement_below, margin)
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
         self._check_order(table)
         wanted = torch.zeros_like(table.evaluated)
-        wanted[:, 0] = True
-        wanted[:, maximal_unions(table.mutants, self.order).to(wanted.device)] = True
+        wanted[:, self._columns(table)] = True
         return wanted & ~table.evaluated
 
     def decide_part(
         self, table: PredictionTable[UnionLattice], output: OutputLevel, optimistic: bool = False
     ) -> Verdicts:
-        entries = maximal_unions(table.mutants, self.order).to(table.labels.device)
-        labels, log_odds = table.labels[:, entries].long(), self._log_odds(table)[:, entries]
+        columns = self._columns(table)
+        entries, labels, log_odds = (
+            columns[1:],
+            table.labels[:, columns[1:]].long(),
+            self._log_odds(table, columns)[:, 1:],
+        )
         label = table.labels[:, 0].long()
         dissents = labels != label[:, None]
         alerting = torch.where(dissents, self.dissent_alerts(log_odds, 0.0), self.agreement_alerts(log_odds, 0.0))
@@ -111,16 +117,17 @@ class Detector(MaskingDefender):
         certified = torch.where(decided.any(1), one, ANY_LABEL)
         return torch.where(reliable.all(1), certified, NO_LABEL)
 
-    def _log_odds(self, table: PredictionTable[UnionLattice]) -> Float[Tensor, "image mutant"]:
+    def _columns(self, table: PredictionTable[UnionLattice]) -> Int[Tensor, " column"]:
+        """Columns that the rule reads: the unmasked image, then the entries that may raise an alert."""
+        entries = table.mutants.maximal(self.order)
+        return torch.cat([entries.new_zeros(1), entries]).to(table.labels.device)
+
+    def _log_odds(
+        self, table: PredictionTable[UnionLattice], columns: Int[Tensor, " column"]
+    ) -> Float[Tensor, "image column"]:
         if not self.needs_confidence:
-            return torch.zeros(table.labels.shape, device=table.labels.device)
-        needed = self.next_queries(PredictionTable.empty(table.mutants, len(table.labels), table.labels.device))
-        if table.log_odds is None or (table.log_odds.isnan() & needed).any():
-            raise ConfigurationError(
-                f"{type(self).__name__} needs confidences, and these tables have none: they were stored by an earlier "
-                "version; evaluate again with another folder as store="
-            )
-        return table.log_odds
+            return torch.zeros(len(table.labels), len(columns), dtype=torch.float64, device=table.labels.device)
+        return table.confidences(type(self).__name__, columns)
 
 
 class ThresholdDetector(Detector):
@@ -151,9 +158,7 @@ class ThresholdDetector(Detector):
     @property
     def log_odds_threshold(self) -> float:
         """The threshold as log-odds, infinite at 0 and 1."""
-        if self.threshold in (0, 1):
-            return math.copysign(math.inf, self.threshold - 0.5)
-        return math.log(self.threshold / (1 - self.threshold))
+        return log_odds_of(float(self.threshold))
 
 
 def _checked(threshold: float) -> float:
@@ -162,10 +167,6 @@ def _checked(threshold: float) -> float:
     return threshold
 
 
-def maximal_unions(lattice: UnionLattice, order: int) -> Int[Tensor, " entry"]:
-    """Columns of the unions of at most ``order`` masks that lie inside no other of them (Definition 14)."""
-    found = _MAXIMAL.setdefault(lattice, {})
-    if order not in found:
-        inside = lattice.containing(order)[:, : lattice.size(order)]
-        found[order] = (inside.sum(1) == 1).nonzero()[:, 0]
-    return found[order]
+def _distance(log_odds: Float[Tensor, "image entry"], threshold: float, margin: float) -> Float[Tensor, "image entry"]:
+    """Distance from the threshold at which a comparison holds in every other run (Theorem 22)."""
+    return float32_rounding(log_odds, threshold) + margin if margin else torch.zeros_like(log_odds)

@@ -79,6 +79,7 @@ class UnionLattice:
         self.visible: Int[Tensor, " mutant"] = windows - self.hidden.sum(1)
         self._joins: dict[tuple[int, int], Int[Tensor, "S T"]] = {}
         self._containing: dict[int, Bool[Tensor, "R mutant"]] = {}
+        self._maximal: dict[int, Int[Tensor, " entry"]] = {}
 
     def __len__(self) -> int:
         return len(self.unions)
@@ -127,6 +128,13 @@ class UnionLattice:
             inside, shown = self.hidden[: self.size(order)], ~self.hidden
             self._containing[order] = inside.float() @ shown.float().T == 0
         return self._containing[order]
+
+    def maximal(self, order: int) -> Int[Tensor, " entry"]:
+        """Columns of the unions of at most ``order`` masks that lie inside no other of them (Definition 14)."""
+        if order not in self._maximal:
+            inside = self.containing(order)[:, : self.size(order)]
+            self._maximal[order] = (inside.sum(1) == 1).nonzero()[:, 0]
+        return self._maximal[order]
 
 
 def hidden_windows(unions: tuple[int, ...], windows: int) -> Bool[Tensor, "union window"]:

@@ -8,10 +8,10 @@ from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrcert_pl.errors import ConfigurationError, NumericalError
-from mrcert_pl.mutants.confidence import log_odds
+from mrcert_pl.mutants.confidence import log_odds, top_two_margins
 from mrcert_pl.mutants.memory import fitting_budget, halved
 from mrcert_pl.mutants.precision import full_float32
-from mrcert_pl.mutants.table import MutantSet, PredictionTable, rounded_down
+from mrcert_pl.mutants.table import MutantSet, PredictionTable
 
 
 @runtime_checkable
@@ -140,9 +140,8 @@ class MutantEvaluator:
                     continue
                 _check_finite(logits, [ids[row] for row in rows.tolist()], hidden[columns])
                 self.labelled += len(rows)
-                best = logits.topk(min(2, logits.shape[1]), dim=1)
                 table.labels[rows, columns] = logits.argmax(1).to(table.labels.dtype)
-                table.margins[rows, columns] = rounded_down(best.values[:, 0] - best.values[:, -1])
+                table.margins[rows, columns] = top_two_margins(logits)
                 table.log_odds[rows, columns] = log_odds(logits).float()
                 left = left[len(part) :]
                 if self.on_progress is not None:

@@ -1,17 +1,14 @@
 """The labels of refined unions: that of the first closure that the model is sure of (docs/theory.md, section 15)."""
 
-import math
-
 import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.geometry.refined import RefinedUnions
+from mrcert_pl.mutants.confidence import float32_rounding, log_odds_of
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable, rounded_down
 
-# Log-odds are stored in float32: the relative rounding error of one.
-_ROUNDING = 2.0**-23
 # Smallest number of further entries of a query round; later rounds grow by a fraction of the entries so far.
 _ROUND, _GROWTH = 32, 4
 
@@ -25,15 +22,15 @@ def refined(table: PredictionTable[RefinedUnions], margin: float = 0.0) -> Predi
     Args:
         table: labels, margins and log-odds of the unions of all levels.
         margin: margin of the certificates. Entries are missing until a level is settled by twice as much.
+
+    Raises:
+        ConfigurationError: for a label without a confidence.
     """
     mutants, device = table.mutants, table.labels.device
     assert table.margins is not None
-    assert table.log_odds is not None
-    threshold = math.log(mutants.threshold / (1 - mutants.threshold))
+    threshold, confidences = log_odds_of(mutants.threshold), table.confidences("refine=")
     columns = mutants.path.to(device).T
-    levels = [
-        (table.labels[:, column], table.margins[:, column], table.log_odds[:, column].double()) for column in columns
-    ]
+    levels = [(table.labels[:, column], table.margins[:, column], confidences[:, column]) for column in columns]
     shape = (len(table.labels), len(mutants.finest))
     labels = torch.full(shape, NOT_EVALUATED, dtype=table.labels.dtype, device=device)
     log_odds = torch.full(shape, torch.nan, device=device)
@@ -57,19 +54,18 @@ def refined(table: PredictionTable[RefinedUnions], margin: float = 0.0) -> Predi
         last = level == len(levels) - 1
         # What it takes that this level is the first settled one, with another label.
         relabelled = level_margin.double().where(label == labels, 0.0)
-        settled = torch.zeros_like(odds) if last else _at_least(threshold - odds, odds)
+        settled = torch.zeros_like(odds) if last else _at_least(threshold - odds, odds, threshold)
         change = torch.maximum(unsettled, torch.maximum(settled, relabelled))
         least = torch.where(reached[level], torch.minimum(least, change), least)
         if not last:
-            unsettled = torch.where(
-                reached[level], torch.maximum(unsettled, _at_least(odds - threshold, odds)), unsettled
-            )
+            kept = _at_least(odds - threshold, odds, threshold)
+            unsettled = torch.where(reached[level], torch.maximum(unsettled, kept), unsettled)
     # Nothing is assumed of the levels below the last one that was reached.
     least = torch.where(reached[-1], least, torch.minimum(least, unsettled))
     return PredictionTable(
         mutants.finest,
         labels.masked_fill(~complete, NOT_EVALUATED),
-        rounded_down(least.float()).masked_fill(~complete, torch.nan),
+        rounded_down(least).masked_fill(~complete, torch.nan),
         log_odds.masked_fill(~complete, torch.nan),
     )
 
@@ -109,10 +105,10 @@ def further_columns(table: PredictionTable[RefinedUnions]) -> Int[Tensor, " imag
 
 
 def _at_least(
-    distance: Float[Tensor, "image union"], log_odds: Float[Tensor, "image union"]
+    distance: Float[Tensor, "image union"], log_odds: Float[Tensor, "image union"], threshold: float
 ) -> Float[Tensor, "image union"]:
-    """A positive distance of log-odds, less what they may have been rounded by, else 0."""
-    return (distance - log_odds.abs().nan_to_num(posinf=0.0) * _ROUNDING).clamp(min=0)
+    """A positive distance of log-odds from the threshold, less what both runs may round them by, else 0."""
+    return (distance - float32_rounding(log_odds, threshold)).clamp(min=0)
 
 
 def _fewest_visible(

@@ -46,7 +46,7 @@ class PredictionTable(Generic[Mutants]):
         labels: labels of the base model, integers ``[image, mutant]``; :data:`NOT_EVALUATED` (-1) for missing entries.
         margins: top-two logit margins ``[image, mutant]``, or ``None``.
         log_odds: log-odds of the confidences ``[image, mutant]`` (:func:`mrcert_pl.mutants.confidence.log_odds`), or
-            ``None``; NaN where unknown.
+            ``None``; NaN where unknown. Rules read them with :meth:`confidences`.
 
     Raises:
         ConfigurationError: for tensors of another shape or dtype.
@@ -107,11 +107,34 @@ class PredictionTable(Generic[Mutants]):
             return torch.ones_like(self.labels, dtype=torch.bool)
         if self.margins is None:
             raise ConfigurationError(f"a certificate with margin {margin} needs a table with margins")
-        return self.margins > margin
+        # PyTorch would round the margin to the precision of the tensor.
+        return self.margins.double() > margin
+
+    def confidences(self, reader: str, columns: Int[Tensor, " column"] | None = None) -> Float[Tensor, "image column"]:
+        """Return the log-odds of the confidences in float64, NaN for missing entries alone.
+
+        Args:
+            reader: what compares them, for the error message.
+            columns: columns to read; default: all.
+
+        Raises:
+            ConfigurationError: for an evaluated entry without a confidence, since no comparison with NaN holds.
+        """
+        labels = self.labels if columns is None else self.labels[:, columns]
+        if self.log_odds is None:
+            log_odds = torch.full(labels.shape, torch.nan, dtype=torch.float64, device=labels.device)
+        else:
+            log_odds = (self.log_odds if columns is None else self.log_odds[:, columns]).double()
+        if unknown := int((log_odds.isnan() & (labels != NOT_EVALUATED)).sum()):
+            raise ConfigurationError(
+                f"{reader} needs confidences, and {unknown} labels of the table have none: they were stored by an "
+                "earlier version; evaluate again with another folder as store="
+            )
+        return log_odds
 
 
 def rounded_down(margins: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
-    """Round margins down to half precision, in which they are stored; the result is float32.
+    """Round margins of any precision down to half precision, in which they are stored; the result is float32.
 
     A certificate needs large margins (docs/theory.md, Theorem 6), so a stored margin may be smaller than the true one,
     never larger.

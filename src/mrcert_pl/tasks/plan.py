@@ -8,7 +8,6 @@ from typing import Any
 
 import torch
 
-from mrcert_pl.defenders.detection import maximal_unions
 from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.patch import Shape
@@ -215,7 +214,7 @@ def _priced(
     """Return a row with its unions and the cost of those that are labelled while all labels agree."""
     orders = sorted({patches, patches + 1, 2 * patches})
     # Detection labels single masks, and is never refined.
-    hidden = [lattice.hidden[[0, *maximal_unions(lattice, 1).tolist()]]]
+    hidden = [lattice.hidden[[0, *lattice.maximal(1).tolist()]]]
     hidden += [labelled.hidden[: labelled.size(order)] for order in orders]
     flops = [TableFlops.known(model, rows) for rows in hidden]
     fractions = (~lattice.hidden).double() @ window_fractions(model.borders)

@@ -1,5 +1,6 @@
 """The rules of certified detection in NumPy, from their definitions (docs/theory.md, section 14)."""
 
+import math
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,6 +10,8 @@ from mrcert_pl.verification.masks import Unions
 
 # May an entry of this confidence raise an alert: if it dissents, if it agrees?
 Condition = Callable[[np.ndarray, float], np.ndarray]
+# Log-odds are float32 in both runs: what this takes of a number at most, with room for double precision.
+_ROUNDING = 2.0**-22
 
 
 def patchcensor(
@@ -31,9 +34,11 @@ def hicert(
 ) -> dict[str, np.ndarray]:
     """HiCert: entries without confidence raise an alert too."""
     bound = _log_odds_of(threshold)
-    return _detected(
-        mutants, labels, margins, log_odds, at_once, margin, _always, lambda odds, away: odds < bound - away
-    )
+
+    def doubtful(odds: np.ndarray, away: float) -> np.ndarray:
+        return odds < bound - _distance(odds, bound, away)
+
+    return _detected(mutants, labels, margins, log_odds, at_once, margin, _always, doubtful)
 
 
 def patchguardpp(
@@ -48,9 +53,11 @@ def patchguardpp(
 ) -> dict[str, np.ndarray]:
     """PatchGuard++: only entries with confidence raise an alert."""
     bound = _log_odds_of(threshold)
-    return _detected(
-        mutants, labels, margins, log_odds, at_once, margin, lambda odds, away: odds > bound + away, _never
-    )
+
+    def confident(odds: np.ndarray, away: float) -> np.ndarray:
+        return odds > bound + _distance(odds, bound, away)
+
+    return _detected(mutants, labels, margins, log_odds, at_once, margin, confident, _never)
 
 
 def _detected(
@@ -124,8 +131,16 @@ def _never(odds: np.ndarray, away: float) -> np.ndarray:
     return np.zeros(odds.shape, dtype=bool)
 
 
+def _distance(odds: np.ndarray, bound: float, away: float) -> np.ndarray:
+    """How far from the bound a comparison holds in every other run; infinite numbers are not rounded."""
+    sizes = np.where(np.isinf(odds), 0.0, np.abs(odds)) + (0.0 if math.isinf(bound) else abs(bound))
+    return np.where(away > 0, away + _ROUNDING * sizes, 0.0)
+
+
 def _log_odds_of(threshold: float) -> float:
     if not 0 <= threshold <= 1:
         raise ValueError(f"the threshold {threshold} is no confidence")
-    with np.errstate(divide="ignore"):
-        return float(np.log(threshold) - np.log1p(-threshold))
+    if threshold == 1:
+        return math.inf
+    # The last bit decides where a confidence equals the threshold, so this is the formula of the theory as it stands.
+    return math.log(threshold / (1 - threshold)) if threshold else -math.inf

@@ -13,8 +13,8 @@ from mrcert_pl.verification.masks import Unions
 _MISSING = -1
 # Pairs of unions that a header may ask to be compared.
 _MOST_PAIRS = 1_000_000_000
-# The relative rounding error of a number in float32.
-_ROUNDING = 2.0**-23
+# Log-odds are float32 in both runs: what this takes of a number at most, with room for double precision.
+_ROUNDING = 2.0**-22
 
 
 class RefinedColumns:
@@ -91,7 +91,12 @@ def resolve(
         labels: ``[image, column]``, and so are the others.
         margins: top-two margins.
         log_odds: log-odds of the confidences.
+
+    Raises:
+        ResultsError: for a label without a confidence.
     """
+    if unknown := int((np.isnan(log_odds) & (labels >= 0)).sum()):
+        raise ResultsError(f"{unknown} labels of the tables have no confidences, which refined labels are chosen by")
     limit = math.log(threshold / (1 - threshold))
     shape = (len(labels), len(columns.path))
     found, odds = np.full(shape, _MISSING, dtype=labels.dtype), np.full(shape, np.nan)
@@ -140,7 +145,7 @@ def _least_change(
     for level in range(reached + 1):
         theirs, margins, confidence = (part[group] for part in levels[level])
         lead = np.where(theirs == label, margins.astype(np.float64), 0.0)
-        slack = np.where(np.isinf(confidence), 0.0, np.abs(confidence)) * _ROUNDING
+        slack = (np.where(np.isinf(confidence), 0.0, np.abs(confidence)) + abs(limit)) * _ROUNDING
         last = level == len(levels) - 1
         rise = 0.0 if last else np.maximum(limit - confidence - slack, 0.0)
         changes.append(np.maximum.reduce([kept, np.broadcast_to(rise, kept.shape), lead]))
@@ -153,7 +158,7 @@ def _least_change(
 
 def _half_down(values: np.ndarray) -> np.ndarray:
     """The largest number of half precision that is not above a value."""
-    bounded = np.minimum(values.astype(np.float32), np.float32(65504))
+    bounded = np.minimum(values, 65504.0)
     near = bounded.astype(np.float16)
     below = np.nextafter(near, np.float16(-np.inf))
-    return np.where(near.astype(np.float32) > bounded, below, near).astype(np.float64)
+    return np.where(near.astype(np.float64) > bounded, below, near).astype(np.float64)
