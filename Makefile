@@ -43,8 +43,9 @@ bench: $(INSTALLED) ## time the methods to label all mutants against each other
 docs: $(INSTALLED) ## build the documentation site in site/; every warning is an error
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
-notebook: $(INSTALLED) ## run the quick start from its first cell to its last
-	$(BIN)/jupyter execute docs/quickstart.ipynb
+notebook: $(INSTALLED) ## run the quick start from its first cell to its last; `make docs` then shows its outputs
+	@mkdir -p build
+	$(BIN)/jupyter execute docs/quickstart.ipynb --output=../build/quickstart
 
 clean: ## remove the environment and caches; outputs and checkpoints stay
-	rm -rf $(VENV) dist site .pytest_cache .mypy_cache .ruff_cache
+	rm -rf $(VENV) build dist site .pytest_cache .mypy_cache .ruff_cache
