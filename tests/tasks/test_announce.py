@@ -1,16 +1,26 @@
 """The estimate before a long evaluation."""
 
+from collections.abc import Callable
+from itertools import cycle
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 import torch
 from small_tasks import CPU
 
+from mrcert_pl.attacks import AdaptivePatch, LocationSearch, PatchAttack, PatchIFGSM, placement_grid
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.tasks import announce
-from mrcert_pl.tasks.announce import announce_cost, announce_training, duration
+from mrcert_pl.tasks.announce import (
+    announce_attack,
+    announce_certificate_audit,
+    announce_cost,
+    announce_training,
+    duration,
+)
 from mrcert_pl.tasks.runtime import log
 
 
@@ -59,3 +69,61 @@ def test_a_long_training_on_a_cpu_is_announced(
     assert torch.equal(torch.get_rng_state(), state)
     assert len(announced) == len(lines)
     assert all(found.startswith(line) for found, line in zip(announced, lines, strict=True))
+
+
+PATCH = PatchSpec(32)
+
+
+def second_per_step() -> Callable[[Callable[[], Any], torch.device], tuple[float, Any]]:
+    """A clock by which a gradient step takes a second: first use, one start, its last iterate scored alone."""
+    seconds = cycle([0.0, 10.0, 11.0, 10.0])
+    return lambda work, device: (next(seconds), work())
+
+
+@pytest.mark.parametrize(
+    ("attack", "images", "processes", "line"),
+    [
+        (PatchIFGSM(PATCH, starts=4, steps=30), 100, 1, "100 images x at most 120 gradient steps: up to about 3.3 h"),
+        (PatchIFGSM(PATCH, starts=4, steps=30, early_stop=True), 100, 2, "100 images x at most 120 gradient steps: "),
+        # 49 placements, then 24 at each of three smaller strides, of ten steps each.
+        (LocationSearch(PATCH, starts=1, steps=5), 1, 1, "1 images x at most 1,215 gradient steps: up to about 20.2 "),
+        (PatchIFGSM(PATCH, starts=4, steps=24), 1, 1, None),
+        (PatchIFGSM(PATCH, starts=4, steps=30), 0, 1, None),
+    ],
+)
+def test_a_long_attack_is_announced(
+    attack: PatchAttack,
+    images: int,
+    processes: int,
+    line: str | None,
+    tiny_vit: ViTSRF,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    announced: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: announced.append(message % values))
+    monkeypatch.setattr(announce, "timed", second_per_step())
+    announce_attack(tiny_vit, attack, images, torch.device("cpu"), processes)
+    assert [found[: len(line or "")] for found in announced] == ([] if line is None else [line])
+
+
+def test_a_short_attack_is_not_announced(tiny_vit: ViTSRF, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(log, "info", lambda *_: pytest.fail("announced"))
+    monkeypatch.setattr(announce, "timed", lambda work, device: (0.0, work()))
+    announce_attack(tiny_vit, PatchIFGSM(PATCH, starts=4, steps=30), 100, torch.device("cpu"))
+
+
+def test_a_long_audit_is_announced(tiny_vit: ViTSRF, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: announced.append(message % values))
+    monkeypatch.setattr(announce, "Stopwatch", lambda *_: SimpleNamespace(encoding=0.5, seconds=torch.ones_like))
+    monkeypatch.setattr(announce, "timed", second_per_step())
+    unions = UnionLattice(tiny_vit.covering_masks(PATCH), tiny_vit.windows, 2)
+    placements = placement_grid(PATCH, tiny_vit.image_px, 96)
+    attack = AdaptivePatch(unions.hidden, starts=2, steps=15, mutants=2)
+    announce_certificate_audit(tiny_vit, unions, attack, placements, 20, 3, None, torch.device("cpu"))
+    attacks = 2 * 20 * 9
+    seconds = attacks * (2 * 15 + (1 + 3) * (0.5 + unions.hidden.numel()))
+    assert announced == [
+        "each certified image is attacked at 9 placements",
+        f"if all 20 images are certified: up to about {duration(seconds)}",
+    ]

@@ -28,6 +28,11 @@ class CheapPatches(PlacedAttack):
         self.exemplars = exemplars
         self.seed = seed
 
+    @property
+    def number(self) -> int:
+        """Number of patches at each placement."""
+        return 2 + len(self.exemplars)
+
     def patched(
         self,
         model: BaseModel,

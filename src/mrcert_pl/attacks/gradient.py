@@ -103,6 +103,14 @@ class GradientAttack(PatchAttack):
         plain = {**vars(self), "clip": None if self.clip is None else list(self.clip)}
         return {"attack": self.name, **plain, "patch": list(size) if isinstance(size, tuple) else size}
 
+    def gradient_steps(self, image_px: tuple[int, int]) -> int:
+        """Return the largest number of gradient steps per image, over all starts.
+
+        Args:
+            image_px: ``(height, width)`` of the images in pixels.
+        """
+        return self.starts * self.steps
+
     def climb(
         self,
         model: BaseModel,

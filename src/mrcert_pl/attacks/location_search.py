@@ -81,6 +81,13 @@ class LocationSearch(GradientAttack):
             found += self.climb(model, image, label, starts, self.steps)
         return worst(found)
 
+    def gradient_steps(self, image_px: tuple[int, int]) -> int:
+        strides = [self.coarse_px]
+        while strides[-1] > self.fine_px:
+            strides.append(max(strides[-1] // 2, self.fine_px))
+        tried = len(placement_grid(self.patch, image_px, self.coarse_px)) + 8 * self.keep * (len(strides) - 1)
+        return tried * self.coarse_steps + super().gradient_steps(image_px)
+
     def _start(self, image_id: int, number: int, placement: Placement) -> Start:
         return Start(number, placement, np.random.default_rng([self.seed, image_id, number, *placement]))
 

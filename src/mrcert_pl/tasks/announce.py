@@ -1,12 +1,16 @@
 """What a run is about and what it costs, logged before it begins."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from copy import copy
 from pathlib import Path
 from typing import Any
 
 import lightning as L
+import numpy as np
 import torch
 
+from mrcert_pl.attacks import AdaptivePatch, GradientAttack, PatchAttack, Placement, placement_grid
+from mrcert_pl.attacks.gradient import Start
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantSet
@@ -15,6 +19,8 @@ from mrcert_pl.tasks.runtime import log
 
 # Evaluations with fewer mutants, and in less time in seconds, start without an estimate.
 _FEW, _SHORT = 2_000, 10
+# Attacks with fewer gradient steps start without an estimate, and the time for which steps are timed in seconds.
+_FEW_STEPS, _TIMED = 100, 0.5
 # Trainings in seconds: shorter ones start without an estimate, longer ones with advice.
 _LONG_TRAINING, _TOO_LONG_TRAINING = 60, 3600
 
@@ -111,6 +117,100 @@ def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Tra
             "a smaller training: recipe=short model.backbone=deit_tiny_patch16_224.fb_in1k, "
             "fewer images (dataset.limit=) or a GPU (trainer=gpu)"
         )
+
+
+def announce_attack(
+    model: BaseModel, attack: PatchAttack, images: int, device: torch.device, processes: int = 1
+) -> None:
+    """Log the cost of a long gradient attack: the number of gradient steps, and the time measured on this device.
+
+    Args:
+        model: base model.
+        attack: attack; without an estimate unless it is a :class:`~mrcert_pl.attacks.GradientAttack`.
+        images: number of images to attack.
+        device: device of the attack.
+        processes: number of processes.
+    """
+    if not isinstance(attack, GradientAttack):
+        return
+    steps = attack.gradient_steps(model.image_px)
+    if images * steps < _FEW_STEPS:
+        return
+    image = torch.zeros(3, *model.image_px, device=device)
+    placement = placement_grid(attack.patch, model.image_px, max(model.image_px))[0]
+    whole = copy(attack)
+    whole.early_stop = False
+    model.to(device)
+
+    def climb(starts: int, steps: int) -> object:
+        begun = [Start(number, placement, np.random.default_rng(number)) for number in range(starts)]
+        return whole.climb(model, image, 0, begun, steps)
+
+    seconds = images * steps * _step_seconds(climb, attack.starts, device) / processes
+    if seconds >= _SHORT:
+        log.info(
+            "%s images x at most %s gradient steps: up to about %s", f"{images:,}", f"{steps:,}", duration(seconds)
+        )
+
+
+def announce_certificate_audit(
+    model: BaseModel,
+    mutants: MutantSet,
+    attack: AdaptivePatch,
+    placements: Sequence[Placement],
+    images: int,
+    cheap: int,
+    token_budget: int | None,
+    device: torch.device,
+) -> None:
+    """Log the number of placements of an audit, and for a long one the time measured on this device.
+
+    Args:
+        model: base model, on its device.
+        mutants: mutants of an image.
+        attack: gradient attack at each placement.
+        placements: placements of the patch.
+        images: number of images.
+        cheap: number of patches at each placement that need no gradient.
+        token_budget: token budget per batch; default: derived from free device memory.
+        device: device of the audit.
+    """
+    log.info("each certified image is attacked at %d placements", len(placements))
+    image = torch.zeros(3, *model.image_px, device=device)
+
+    def climb(starts: int, steps: int) -> object:
+        quick = copy(attack)
+        quick.starts, quick.steps = starts, steps
+        return list(quick.patched(model, image, 0, placements[0], 0))
+
+    # An image that is round-trip certified is attacked twice at each placement.
+    attacks = 2 * images * len(placements)
+    ascents = attacks * attack.starts * attack.steps
+    if ascents + attacks * len(mutants) < _FEW_STEPS:
+        return
+    seconds = ascents * _step_seconds(climb, attack.starts, device)
+    watch = Stopwatch(model, model.image_px, mutants.hidden, device, token_budget)
+    seconds += attacks * (1 + cheap) * (watch.encoding + float(watch.seconds(mutants.hidden).sum()))
+    if seconds >= _SHORT:
+        log.info("if all %s images are certified: up to about %s", f"{images:,}", duration(seconds))
+
+
+def _step_seconds(climb: Callable[[int, int], object], starts: int, device: torch.device) -> float:
+    """Time a gradient step of one start.
+
+    Args:
+        climb: attack on one image with a number of starts and a number of gradient steps.
+        starts: largest number of starts at the same time.
+        device: device of the attack.
+    """
+
+    def seconds(starts: int, steps: int) -> float:
+        return timed(lambda: climb(starts, steps), device)[0]
+
+    seconds(1, 1)
+    batch = min(starts, max(1, int(_TIMED / max(seconds(1, 1), 1e-9))))
+    # Every attack also scores its last iterate.
+    return max(seconds(batch, 1) - seconds(batch, 0), 0.0) / batch
 
 
 def _forward_seconds(model: BaseModel, device: torch.device) -> float:

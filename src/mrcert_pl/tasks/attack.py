@@ -15,7 +15,7 @@ from mrcert_pl.models.protocols import AttackableModel
 from mrcert_pl.results.examples import AttackExample
 from mrcert_pl.results.runs import RESULTS
 from mrcert_pl.results.schema import Accuracy, AttackResult, Environment
-from mrcert_pl.tasks.announce import announce_run
+from mrcert_pl.tasks.announce import announce_attack, announce_run
 from mrcert_pl.tasks.examples import attack_examples
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
@@ -114,6 +114,8 @@ def _attack(settings: AttackSettings) -> Attack:
         )
         if finished := len(attacked.ids()):
             log.info("%s has %d attacked images; they are not attacked again", attacked.folder, finished)
+        missing = len({*ids} - {*attacked.ids()})
+        announce_attack(subject.model, made, missing, trainer.strategy.root_device, trainer.world_size)
     try:
         trainer.test(PatchAttacking(subject.model, made, attacked), data, verbose=False)
     except BaseException:

@@ -24,8 +24,8 @@ from mrcert_pl.results.schema import (
     LogitDifference,
     NumericsResult,
 )
-from mrcert_pl.tasks.announce import announce_run
-from mrcert_pl.tasks.runtime import log, opened
+from mrcert_pl.tasks.announce import announce_certificate_audit, announce_run
+from mrcert_pl.tasks.runtime import opened
 from mrcert_pl.tasks.settings import check_number, within
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
 
@@ -101,13 +101,13 @@ def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditR
     data = settings.dataset.load(subject.model.image_px, run.seed)
     split = data.split("test")
     announce_run(data, {"test": len(split)}, subject.name, mutants, str(device), _PRECISION, run.folder)
-    log.info("each certified image is attacked at %d placements", len(placements))
     model = subject.model.requires_grad_(False).to(device)
-    attacks = [
-        adaptive_attack(defender, mutants, seed=run.seed, **settings.adaptive),
-        CheapPatches(_exemplars(split, settings.exemplars), run.seed),
-    ]
-    audit = CertificateAudit(model, mutants, defender, placements, attacks, settings.token_budget)
+    adaptive = adaptive_attack(defender, mutants, seed=run.seed, **settings.adaptive)
+    cheap = CheapPatches(_exemplars(split, settings.exemplars), run.seed)
+    announce_certificate_audit(
+        model, mutants, adaptive, placements, len(split), cheap.number, settings.token_budget, device
+    )
+    audit = CertificateAudit(model, mutants, defender, placements, [adaptive, cheap], settings.token_budget)
     audit.on_progress = within(run.track)
     started = time.perf_counter()
     with torch.no_grad():
