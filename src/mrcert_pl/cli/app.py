@@ -222,7 +222,7 @@ def failing_plainly(hint: str = "", traceback_requested: bool = False) -> Iterat
             sys.exit(_TERMINATED)
         raise
     except Exception as error:
-        if (ended := _ENDED_WORKER.match(str(error))) and ended["signal"] == "Terminated":
+        if (worker := _ENDED_WORKER.match(str(error))) and worker["signal"] == "Terminated":
             # SIGTERM went to all processes of the command, and a loading process ended first.
             sys.exit(_TERMINATED)
         message = explain(error)

@@ -100,10 +100,10 @@ def upright(image: Image.Image) -> Image.Image:
     Pillow's ``exif_transpose`` also encodes the other EXIF data again, and raises for values that it can't encode.
     """
     image.load()
-    orientation = None
+    orientation: int | None = None
     with suppress(Exception):  # damaged EXIF data raises exceptions of any type
         orientation = image.getexif().get(ExifTags.Base.Orientation)
-    method = _TRANSPOSITIONS.get(orientation)
+    method = None if orientation is None else _TRANSPOSITIONS.get(orientation)
     return image if method is None else image.transpose(method)
 
 
