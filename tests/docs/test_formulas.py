@@ -44,11 +44,11 @@ def symbols(text: str) -> str:
 def test_every_formula_of_a_page_converts(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
     page = built(text, path.name)
-    assert "arithmatex" not in page
+    assert not re.search(r'class="arithmatex">(?!<math)', page)
     plain = prose(text)
     inline = len(re.findall(r"(?<!\$)\$(?!\$)", plain)) / 2
-    assert page.count('display="inline"') == inline
-    assert page.count('display="block"') == plain.count("$$") / 2
+    assert page.count('<span class="arithmatex">') == inline
+    assert page.count('<div class="arithmatex">') == plain.count("$$") / 2
 
 
 @pytest.mark.parametrize(
@@ -65,6 +65,51 @@ def test_a_formula_is_drawn_in_its_line(tex: str, drawn: str) -> None:
     page = built(f"Let ${tex}$ hold for *all* of them.")
     assert symbols(re.findall(r"<math.*?</math>", page)[0]) == drawn
     assert page.endswith("hold for <em>all</em> of them.</p>")
+
+
+@pytest.mark.parametrize(
+    ("tex", "element"),
+    [
+        (r"p(\emptyset)", "<mi>&#x02205;</mi>"),
+        (r"\max(a, b)", "<mi>max</mi>"),
+        (r"\ln m", '<mi>ln</mi><mspace width="0.17em"/><mi>m</mi>'),
+        ("p'(S)", "<mrow><mi>p</mi><mi>&#x02032;</mi></mrow>"),
+        (r"\mathcal U_N", "<msub><mi>&#x1D4B0;</mi><mi>N</mi></msub>"),
+        (r"\mathbb M_r", "<msub><mi>&#x1D544;</mi><mi>r</mi></msub>"),
+    ],
+)
+def test_elements_that_browsers_draw_well(tex: str, element: str) -> None:
+    assert element in formulas.mathml(tex)
+
+
+@pytest.mark.parametrize(
+    ("tex", "parts"),
+    [
+        (r"p(S \cup T) = p(S)", ["p(S\u222aT)=p(S)"]),
+        (r"p(S) = p(S \cup S') = p(S')", ["p(S)=", "p(S\u222aS\u2032)=", "p(S\u2032)"]),
+        (
+            r"\log(s/(1-s)) = z_c - \log \sum_{k \ne c} \exp z_k",
+            ["log(s/(1\u2212s))=", "zc\u2212log\u2211k\u2260cexpzk"],
+        ),
+        (r"> m_A(c) + m_B(c) + m_C(c)", [">mA(c)+mB(c)+mC(c)"]),
+    ],
+)
+def test_a_long_formula_breaks_after_relations(tex: str, parts: list[str]) -> None:
+    assert [symbols(part) for part in re.findall(r"<math.*?</math>", formulas.breakable(tex))] == parts
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("for $n$, then", "for n\u2060, then"),
+        ("($n$) or ($n$ too)", "(\u2060n\u2060) or (\u2060n too)"),
+        ("an $n$-witness", "an n\u2060-witness"),
+        ("the $n$ votes", "the n votes"),
+        ("**$n$** votes", "n votes"),
+    ],
+)
+def test_punctuation_stays_in_the_line_of_its_formula(text: str, words: str) -> None:
+    assert re.sub("<[^>]+>", "", built(text)) == words
 
 
 def test_a_formula_between_two_dollars_has_a_line_of_its_own() -> None:
