@@ -153,25 +153,11 @@ def rewritten(folder: Path, image_id: int, text: str) -> None:
     ("changes", "message"),
     [
         ({"label": 2}, "label: must be less than 2, got 2"),
-        ({"label": -1}, "label: must be"),
-        ({"label": True}, "label: must be"),
-        ({"prediction": 1.0}, "prediction: must be"),
-        ({"clean_prediction": None}, "clean_prediction: must be"),
-        ({"id": 3}, "it is the image 3 under the id 7"),
         ({"path": "digits/3"}, "has the image digits/3 twice, under the ids 3 and 7"),
-        ({"path": "a\x1b[2Jb"}, "path: must be printable text"),
-        ({"placement": None}, "placement: must be an array or an object"),
         (
             {"placement": {"top": 5, "left": 5, "height": 2, "width": 3}},
             r"\(5, 5, 2, 3\) is not inside the image of 6 x 8",
         ),
-        ({"placement": {"top": 0, "left": 0, "height": 0, "width": 3}}, "placement.height: must be greater"),
-        ({"placement": {"top": -1, "left": 0, "height": 2, "width": 3}}, r"placement\.top: must be"),
-        ({"loss": "high"}, "loss: must be a valid number"),
-        ({"loss": float("nan")}, "loss: must be a finite number"),
-        ({"success": "yes"}, "success: must be a valid boolean"),
-        ({"success": False}, "contradicts label 1 and prediction 0"),
-        ({"start": 2**63}, "start: must be"),
     ],
 )
 def test_hostile_facts(changes: dict, message: str, tmp_path: Path) -> None:

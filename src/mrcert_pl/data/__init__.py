@@ -1,7 +1,8 @@
 """Data sets, their one preprocessing, and the LightningDataModule that loads them."""
 
 from mrcert_pl.data.attacked import AttackedImages, AttackedSet
-from mrcert_pl.data.attacked_header import AttackedFacts, AttackedSetHeader
+from mrcert_pl.data.attacked_facts import AttackedFacts
+from mrcert_pl.data.attacked_header import AttackedSetHeader
 from mrcert_pl.data.catalog import describe, names, register
 from mrcert_pl.data.datamodule import ImageDataModule
 from mrcert_pl.data.description import DatasetDescription

@@ -12,13 +12,8 @@ from safetensors.torch import save_file
 from torch import Tensor
 from torchvision.transforms.functional import to_pil_image
 
-from mrcert_pl.data.attacked_header import (
-    HEADER_FILE,
-    AttackedFacts,
-    AttackedSetHeader,
-    parse_facts,
-    read_header,
-)
+from mrcert_pl.data.attacked_facts import AttackedFacts, parse_facts
+from mrcert_pl.data.attacked_header import HEADER_FILE, AttackedSetHeader, read_header
 from mrcert_pl.data.description import DatasetDescription
 from mrcert_pl.data.images import ImageError, check_size
 from mrcert_pl.data.records import Record, Split
@@ -178,7 +173,7 @@ def read_facts(file: Path, header: AttackedSetHeader) -> AttackedFacts:
                 image_values = content.get_tensor("image")
                 if not image_values.is_floating_point() or not bool(image_values.isfinite().all()):
                     raise FieldError("", "its values must be finite floating-point numbers")
-        return parse_facts(text, int(file.stem), header, size)
+        return parse_facts(text, int(file.stem), len(header.classes), size)
     except FieldError as error:
         raise ImageError(f"{file}: {error}; do not use this set unless you know where it comes from") from error
     except (
