@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 from functools import lru_cache
+from typing import Any
 
 import pytest
 import torch
@@ -20,7 +21,14 @@ from mrcert_pl.defenders import (
 )
 from mrcert_pl.defenders.refined import Refined, lattice_of
 from mrcert_pl.errors import ConfigurationError
-from mrcert_pl.geometry import PatchSpec, UnionLattice, covering_lattice, covering_masks
+from mrcert_pl.geometry import (
+    Ablations,
+    PatchedAblations,
+    PatchSpec,
+    UnionLattice,
+    covering_lattice,
+    covering_masks,
+)
 from mrcert_pl.geometry.refined import RefinedUnions
 from mrcert_pl.mutants.refinement import further_columns, refined
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
@@ -256,6 +264,37 @@ def test_the_unions_that_defenders_decide_on() -> None:
 def test_settings_that_do_not_fit(make: Callable[[], object], message: str) -> None:
     with pytest.raises(ConfigurationError, match=message):
         make()
+
+
+@pytest.mark.parametrize(
+    ("defender", "mutants", "message"),
+    [
+        (
+            MRCert(1),
+            RefinedUnions([UnionLattice((3, 6), 3, 2, True), UnionLattice((1, 2, 4), 3, 2, True)], 0.5),
+            r"MRCert decides on unions of covering masks; the table has RefinedUnions\(",
+        ),
+        (
+            PatchCURE(),
+            PatchedAblations(Ablations((8, 8), 2, 2), PatchSpec(2)),
+            r"PatchCURE decides on .*; the table has PatchedAblations\(4 column votes of 2 px, stride 2 px\)",
+        ),
+        (AblationVote(), UnionLattice((1, 2), 3, 1), r"AblationVote needs votes .*, not a UnionLattice\(2 masks"),
+        (Refined(PatchCURE(), (4,)), UnionLattice((1, 2), 3, 2), r"refine=\[4\] decides on .*; the table has UnionLat"),
+        (
+            Refined(PatchCURE(), (4,), 0.8),
+            Game(2).unions,
+            r"of 2 levels with the threshold 0.8; the table has .* threshold 0.5\)",
+        ),
+        (Refined(PatchCURE(), (8, 4)), Game(2).unions, r"refined unions of 3 levels .*; the table has RefinedUnions\("),
+    ],
+)
+def test_tables_of_other_mutants_are_refused(defender: Defender, mutants: Any, message: str) -> None:
+    table = PredictionTable.empty(mutants, 1)
+    table.labels[:], table.margins[:], table.log_odds[:] = 0, 1.0, 1.0
+    for use in (defender.next_queries, defender.decide):
+        with pytest.raises(ConfigurationError, match=message):
+            use(table)
 
 
 def test_a_base_model_alone_may_be_refined() -> None:

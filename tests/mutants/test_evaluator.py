@@ -194,6 +194,27 @@ def test_mutants_are_counted_when_they_are_labelled(model, lattice, images):
     assert engine.labelled == int(table.evaluated.sum())
 
 
+def test_a_table_of_other_mutants_is_refused(model, lattice, images):
+    other = UnionLattice(lattice.masks[:-1], lattice.windows, lattice.order)
+    lower = UnionLattice(lattice.masks, lattice.windows, 1)
+    for own, given, message in (
+        (lattice, other, r"other mutants than those needed here:\n  masks: .* in the table, .* here"),
+        (lower, lattice, rf"the table has {len(lattice)} mutants, and there are {len(lower)} here"),
+    ):
+        with pytest.raises(ConfigurationError, match=message):
+            MutantEvaluator(model, own).evaluate(images, Everything(), table=PredictionTable.empty(given, len(images)))
+    table = PredictionTable.empty(lower, len(images))
+    assert MutantEvaluator(model, lattice).evaluate(images, Everything(), table=table).evaluated.all()
+
+
+def test_a_table_that_cannot_be_filled_is_refused(model, lattice, images):
+    with pytest.raises(ConfigurationError, match=f"{len(images)} images need a table of as many rows, not 1"):
+        MutantEvaluator(model, lattice).evaluate(images, Everything(), table=PredictionTable.empty(lattice, 1))
+    labels = torch.full((len(images), len(lattice)), NOT_EVALUATED)
+    with pytest.raises(ConfigurationError, match=r"take PredictionTable\.empty"):
+        MutantEvaluator(model, lattice).evaluate(images, Everything(), table=PredictionTable(lattice, labels))
+
+
 @pytest.mark.parametrize("token_budget", BUDGETS)
 def test_batches_are_dense_and_within_the_token_budget(model, lattice, images, token_budget):
     spy = Spy(model)

@@ -145,6 +145,19 @@ def test_tables_of_something_else_are_refused(tmp_path: Path) -> None:
         store.table(LATTICES[1], [1], images(2))
 
 
+def test_a_store_gives_and_takes_no_tables_of_other_mutants(tmp_path: Path) -> None:
+    store, other = TableStore(tmp_path, HEADER), UnionLattice(MASKS[::-1], windows=5, order=2)
+    keep(store, random_table(LATTICES[2], 1), 1)
+    store.flush()
+    for use in (
+        lambda: store.table(other, [1], images(1)),
+        lambda: list(store.batches(other)),
+        lambda: keep(store, random_table(other, 1), 2),
+    ):
+        with pytest.raises(ResultsError, match=r"have other mutants:\n  masks: .*'3'.* in the store, .*'c'.* here"):
+            use()
+
+
 def test_the_interval_between_writes_grows_with_their_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     clock, writes = [0.0], []
     monkeypatch.setattr("mrcert_pl.mutants.store.time.monotonic", lambda: clock[0])

@@ -71,7 +71,7 @@ class Detector(MaskingDefender):
         return log_odds < self.agreement_below - _distance(log_odds, self.agreement_below, margin)
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
-        self._check_order(table)
+        self._check_mutants(table)
         wanted = torch.zeros_like(table.evaluated)
         wanted[:, self._columns(table)] = True
         return wanted & ~table.evaluated

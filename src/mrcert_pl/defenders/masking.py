@@ -85,7 +85,7 @@ class MaskingDefender(Defender[UnionLattice]):
             raise ConfigurationError(f"{error}; {model.advice(patch, self.order, stride)}") from error
 
     def next_queries(self, table: PredictionTable[UnionLattice]) -> Bool[Tensor, "image mutant"]:
-        self._check_order(table)
+        self._check_mutants(table)
         if self.output == OutputLevel.TABLE:
             return _missing(table, self.order)
         return torch.cat([self._next(part) for part in in_parts(table, self.initial_order)])
@@ -93,7 +93,11 @@ class MaskingDefender(Defender[UnionLattice]):
     def decide_complete(self, table: PredictionTable[UnionLattice]) -> Verdicts:
         return Verdicts.cat([self.decide_part(part, self.output) for part in in_parts(table, self.initial_order)])
 
-    def _check_order(self, table: PredictionTable[UnionLattice]) -> None:
+    def _check_mutants(self, table: PredictionTable[UnionLattice]) -> None:
+        if not isinstance(table.mutants, UnionLattice):
+            raise ConfigurationError(
+                f"{type(self).__name__} decides on unions of covering masks; the table has {table.mutants!r}"
+            )
         if table.mutants.order < self.order:
             raise ConfigurationError(
                 f"{type(self).__name__} needs the labels of unions of up to {self.order} masks; "

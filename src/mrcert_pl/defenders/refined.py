@@ -106,6 +106,7 @@ class Refined(Defender[RefinedUnions]):
             ) from error
 
     def next_queries(self, table: PredictionTable[RefinedUnions]) -> Bool[Tensor, "image mutant"]:
+        self._check_mutants(table)
         labels = self.decided_on(table)
         wanted = self.defender.next_queries(labels)
         if self.limit is not None and self.output not in (OutputLevel.TABLE, OutputLevel.LABEL):
@@ -120,6 +121,17 @@ class Refined(Defender[RefinedUnions]):
 
     def decided_on(self, table: PredictionTable[RefinedUnions]) -> PredictionTable[UnionLattice]:
         return refined(table, self.margin or 0.0)
+
+    def _check_mutants(self, table: PredictionTable[RefinedUnions]) -> None:
+        mutants, levels = table.mutants, len(self.coarser) + 1
+        if not isinstance(mutants, RefinedUnions) or (len(mutants.levels), mutants.threshold) != (
+            levels,
+            self.threshold,
+        ):
+            raise ConfigurationError(
+                f"refine={list(self.coarser)} decides on refined unions of {levels} levels with the threshold "
+                f"{self.threshold}; the table has {mutants!r}"
+            )
 
 
 def lattice_of(mutants: object) -> UnionLattice | None:

@@ -85,16 +85,14 @@ class AblationVote(Defender[PatchedAblations]):
 
     def next_queries(self, table: PredictionTable[PatchedAblations]) -> Bool[Tensor, "image mutant"]:
         if not isinstance(table.mutants, PatchedAblations):
-            raise ConfigurationError(
-                f"{type(self).__name__} needs votes over ablations, not a {type(table.mutants).__name__}"
-            )
+            raise ConfigurationError(f"{type(self).__name__} needs votes over ablations, not a {table.mutants!r}")
         queries = ~table.evaluated
         if self.output == OutputLevel.TABLE:
             return queries
         missing = queries[:, 1:]
         votes = missing.shape[1]
         unknown_votes = missing.sum(1)
-        # A label is certain to win only if more than half of the votes agree.
+        # No label is certain before half of the votes agree; exactly half suffice for the label 0 alone.
         half = votes // 2 + 1
         quota = torch.clamp(half - (votes - unknown_votes), min=math.ceil(votes / _ROUNDS))
         halved = ((votes - unknown_votes >= half) & (unknown_votes > 0)).nonzero()[:, 0]

@@ -115,6 +115,10 @@ class PatchedAblations:
     def __len__(self) -> int:
         return len(self.ablations)
 
+    def __repr__(self) -> str:
+        votes = self.ablations
+        return f"PatchedAblations({votes.votes} {votes.kind} votes of {votes.width} px, stride {votes.stride} px)"
+
     @cached_property
     def touched(self) -> Bool[Tensor, "set vote"]:
         """The touched sets.

@@ -11,7 +11,7 @@ from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.mutants.confidence import log_odds, top_two_margins
 from mrcert_pl.mutants.memory import fitting_budget, halved
 from mrcert_pl.mutants.precision import full_float32
-from mrcert_pl.mutants.table import MutantSet, PredictionTable
+from mrcert_pl.mutants.table import MutantSet, PredictionTable, check_mutants
 
 
 @runtime_checkable
@@ -94,10 +94,11 @@ class MutantEvaluator:
             images: images with values in [0, 1].
             defender: source of query rounds.
             ids: names of the images in error messages; default: their positions in the batch.
-            table: partial table, filled in place; default: an empty one.
+            table: partial table of these mutants with margins and log-odds, filled in place; default: an empty one.
 
         Raises:
-            ConfigurationError: for a model in training mode, or another number of ids.
+            ConfigurationError: for a model in training mode, another number of ids, or a table of other mutants or of
+                another number of images.
             NumericalError: for logits that are NaN or infinite, with the image and the hidden windows.
         """
         if getattr(self.model, "training", False):
@@ -106,6 +107,11 @@ class MutantEvaluator:
             raise ConfigurationError(f"{len(images)} images need as many ids, not {len(ids)}")
         if table is None:
             table = PredictionTable.empty(self.mutants, len(images), device=images.device)
+        check_mutants(table, self.mutants)
+        if len(table.labels) != len(images):
+            raise ConfigurationError(f"{len(images)} images need a table of as many rows, not {len(table.labels)}")
+        if table.margins is None or table.log_odds is None:
+            raise ConfigurationError("an evaluation fills tables with margins and log-odds; take PredictionTable.empty")
         ids = range(len(images)) if ids is None else ids
         features = None
         while (queries := defender.next_queries(table)).any():

@@ -78,8 +78,9 @@ class TableStore:
             images: Pixels ``[image, ...]``, compared with those of the stored tables.
 
         Raises:
-            ResultsError: if the store has a table of an image with this id and other pixels.
+            ResultsError: if the store has a table of an image with this id and other pixels, or other mutants.
         """
+        self._check_mutants(mutants)
         table = PredictionTable.empty(mutants, len(ids), device=images.device)
         for number, (image_id, digest) in enumerate(zip(ids, image_digests(images), strict=True)):
             if image_id in self._index:
@@ -110,8 +111,9 @@ class TableStore:
             images: Pixels ``[image, ...]``.
 
         Raises:
-            ResultsError: if the folder can't be written.
+            ResultsError: if the folder can't be written, or the store has other mutants.
         """
+        self._check_mutants(table.mutants)
         assert table.margins is not None
         if table.labels.numel() and int(table.labels.max()) >= MOST_CLASSES:
             raise ResultsError(f"a store holds labels up to {MOST_CLASSES - 1}, got {int(table.labels.max())}")
@@ -157,7 +159,11 @@ class TableStore:
             mutants: Mutants of the columns.
             only: Ids of the images; those without a table are left out; default: all.
             size: Batch size.
+
+        Raises:
+            ResultsError: if the store has other mutants.
         """
+        self._check_mutants(mutants)
         ids = [image_id for image_id in self.ids() if only is None or image_id in only]
         for start in range(0, len(ids), size):
             rows = [self._row(image_id) for image_id in ids[start : start + size]]
@@ -175,6 +181,13 @@ class TableStore:
                 + "\n  ".join(found)
                 + "\ngive the settings that they were made with, or another folder as store="
             )
+
+    def _check_mutants(self, mutants: MutantSet) -> None:
+        stored = self.header.get("mutants")
+        if stored is None:
+            return
+        if found := differences(stored, json.loads(json.dumps(mutants.identity())), "in the store"):
+            raise ResultsError(f"the tables in {self.folder} have other mutants:\n  " + "\n  ".join(found))
 
     def _add_to_index(self, shard: Path, rows: Iterable[Row]) -> None:
         for number, row in enumerate(rows):

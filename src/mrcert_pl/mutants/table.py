@@ -8,7 +8,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import ConfigurationError, differences
 
 NOT_EVALUATED = -1
 
@@ -131,6 +131,20 @@ class PredictionTable(Generic[Mutants]):
                 "earlier version; evaluate again with another folder as store="
             )
         return log_odds
+
+
+def check_mutants(table: PredictionTable[Any], mutants: MutantSet) -> None:
+    """Check that the columns of a table are mutants of a set, or the first of them.
+
+    Raises:
+        ConfigurationError: for other mutants, with what differs, or for more of them.
+    """
+    if table.mutants is mutants:
+        return
+    if found := differences(table.mutants.identity(), mutants.identity(), "in the table"):
+        raise ConfigurationError("the table has other mutants than those needed here:\n  " + "\n  ".join(found))
+    if len(table.mutants) > len(mutants):
+        raise ConfigurationError(f"the table has {len(table.mutants)} mutants, and there are {len(mutants)} here")
 
 
 def rounded_down(margins: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:
