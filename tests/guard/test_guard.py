@@ -307,3 +307,9 @@ def test_importing_the_package_does_not_wait_for_torch(run_python: Callable[[str
     assert mrcert_pl.Guard is Guard
     with pytest.raises(AttributeError, match="has no attribute 'Gard'"):
         mrcert_pl.Gard  # noqa: B018
+
+
+def test_the_legend_of_a_detector_allows_an_alert() -> None:
+    model = KINDS["masked_vit"].model
+    assert "gets this label or raises an alert" in Guard(model, "patchcensor", PATCH).legend()
+    assert "alert" not in Guard(model, "mrcert", PATCH).legend()

@@ -69,8 +69,8 @@ FILE = b'Content-Disposition: form-data; name="image"; filename="a.png"\r\nConte
 @pytest.mark.parametrize(
     "header", ["multipart/form-data; boundary=xyz", 'multipart/form-data; boundary="xyz"; charset=x']
 )
-def test_the_first_file_of_a_form_is_returned_byte_for_byte(content: bytes, header: str) -> None:
-    assert file_in_form(form(FIELD, FILE + content, FILE + b"second"), header) == content
+def test_the_file_of_a_form_is_returned_byte_for_byte(content: bytes, header: str) -> None:
+    assert file_in_form(form(FIELD, FILE + content, FIELD), header) == content
 
 
 @pytest.mark.parametrize(
@@ -81,10 +81,11 @@ def test_the_first_file_of_a_form_is_returned_byte_for_byte(content: bytes, head
         (form(FILE), "multipart/form-data; boundary=other", 422, "the form has no file"),
         (b"--xyz\r\n" + FILE + b"cut", "multipart/form-data; boundary=xyz", 422, "the form has no file"),
         (b"", "multipart/form-data; boundary=xyz", 422, "the form has no file"),
+        (form(FILE, FIELD, FILE), "multipart/form-data; boundary=xyz", 422, "the form has 2 files; send one image"),
     ],
-    ids=["boundary", "field", "other boundary", "truncated", "empty"],
+    ids=["boundary", "field", "other boundary", "truncated", "empty", "two"],
 )
-def test_forms_without_a_file_are_refused(content: bytes, header: str, status: int, detail: str) -> None:
+def test_forms_without_one_file_are_refused(content: bytes, header: str, status: int, detail: str) -> None:
     with pytest.raises(UploadError, match=detail) as refused:
         file_in_form(content, header)
     assert refused.value.status == status

@@ -30,6 +30,14 @@ def test_witness_and_map() -> None:
     assert (second.hidden, third.maps) == (None, ())
 
 
+def test_an_alert_shows_the_mutant_that_raises_it() -> None:
+    rows = [row(1, alert=2, detects=1), row(2, alert=-1, detects=1)]
+    alert, silent = verdict_examples(rows, [1, 2], image_of, BORDERS, LATTICE, PATCH)
+    assert alert.hidden is not None
+    assert (alert.hidden[0, ::2] == LATTICE.hidden[2].numpy()).all()
+    assert silent.hidden is None
+
+
 def test_a_vote_has_neither() -> None:
     (example,) = verdict_examples([row(1, witness=1)], 5, image_of)
     assert (example.hidden, example.maps) == (None, ())

@@ -17,6 +17,11 @@ CERTIFIED = {"certified": True}
         ({}, "correct, not certified"),
         ({"base_prediction": 0}, "correct, not certified"),
         ({"prediction": 0, "certified": True, "round_trip": True}, "misclassified"),
+        ({"alert": 2, "detects": 1}, "alert"),
+        ({"alert": 0, "prediction": 0}, "alert"),
+        ({"alert": -1, "detects": 1}, "detection certified"),
+        ({"alert": -1, "detects": 0}, "correct, not certified"),
+        ({"alert": -1, "detects": 1, "prediction": 0}, "misclassified"),
     ],
 )
 def test_kinds(facts: dict, kind: str) -> None:

@@ -4,11 +4,13 @@ import io
 from pathlib import Path
 
 import pytest
+import torch
+from PIL import Image
 from predictions import BROKEN, prediction
 from rich.console import Console
 
 from mrcert_pl.results.predictions import Prediction
-from mrcert_pl.views.predictions import predictions_summary, predictions_table
+from mrcert_pl.views.predictions import draw_prediction, predictions_summary, predictions_table, show_predictions
 
 
 def text_of(rows: list[Prediction]) -> str:
@@ -35,6 +37,30 @@ def test_missing_fields_are_empty() -> None:
         *("─" * len(line) for line in text_of([prediction(**nothing)]).split() if line.startswith("─")),
         *("a.jpg", "crane", "[bird]", "-", "2"),
     ]
+
+
+def test_a_detector_has_columns_of_its_own(tmp_path: Path) -> None:
+    silent = {"certified": False, **dict.fromkeys(("certified_patches", "witness", "certified_fraction"))}
+    alert = prediction("photos/b.jpg", decision="alert", alert_px=((0, 16, 224, 48),), **silent)
+    rows = [prediction(decision="accept", **silent), alert, BROKEN]
+    words = " ".join(text_of(rows).split())
+    assert words.startswith("image label decision hidden in the alert ")
+    assert "a.jpg crane [bird] accept b.jpg crane [bird] alert 0, 16, 224, 48 b [1].jpg unreadable" in words
+    console = Console(width=200, record=True, file=io.StringIO())
+    show_predictions(rows, "accept: this label or an alert", console)
+    text = console.export_text()
+    assert "accept: this label or an alert\nhidden in the alert: " in text
+    assert "witness" not in text
+
+
+def test_the_drawing_of_an_alert_shows_the_mutant_that_raises_it(tmp_path: Path) -> None:
+    image = torch.full((3, 224, 224), 0.2)
+    widths = {}
+    for name, alert_px in {"silent": None, "alert": ((0, 16, 224, 48),)}.items():
+        path = draw_prediction(tmp_path / f"{name}.png", image, prediction(alert_px=alert_px))
+        with Image.open(path) as drawn:
+            widths[name] = drawn.width
+    assert widths["alert"] > 1.5 * widths["silent"]
 
 
 def test_relative_and_absolute_paths_stand_in_one_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

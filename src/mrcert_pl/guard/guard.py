@@ -11,7 +11,7 @@ from torch import Tensor
 from mrcert_pl.data import ImageError, Preprocessing
 from mrcert_pl.data.images import Exif
 from mrcert_pl.data.preprocessing import Resize
-from mrcert_pl.defenders import Defender, OutputLevel
+from mrcert_pl.defenders import Defender, Detector, OutputLevel
 from mrcert_pl.defenders import build as build_defender
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError, unknown
 from mrcert_pl.geometry import PatchSpec
@@ -23,7 +23,7 @@ from mrcert_pl.guard.model_card import MeasuredAccuracy
 from mrcert_pl.guard.origin import Origin
 from mrcert_pl.guard.policy import Policy
 from mrcert_pl.guard.sources import ImageInput, listed, photo_or_tensor
-from mrcert_pl.guard.verdict import GuardVerdict, meaning_of
+from mrcert_pl.guard.verdict import GuardVerdict, meaning_of, meaning_of_silence
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.mutants import MutantEvaluator
@@ -332,7 +332,9 @@ class Guard:
         return self.preprocessing(photo_or_tensor(source, self.exif))
 
     def legend(self) -> str:
-        """Meaning of a number of patches beside a verdict."""
+        """Meaning of a number of patches beside a verdict; of a detector, that of an accepted label."""
+        if isinstance(self.defender, Detector):
+            return f"accept: {meaning_of_silence(self.patch, self.model.image_px, self.defender.at_once)}"
         return f"n patches: {meaning_of(None, self.patch, self.model.image_px)}"
 
     def _verdicts(self, images: Sequence[Tensor], names: Sequence[str], defender: Defender[Any]) -> list[GuardVerdict]:

@@ -59,17 +59,22 @@ def image_in(content: bytes, formats: Sequence[str], max_pixels: int) -> Image.I
 
 
 def file_in_form(content: bytes, content_type: str) -> bytes:
-    """Return the first file in a ``multipart/form-data`` body (RFC 7578).
+    """Return the file in a ``multipart/form-data`` body (RFC 7578).
 
     Raises:
-        UploadError: for a body without boundaries or without a file.
+        UploadError: for a body without boundaries, without a file or with several.
     """
     boundary = re.search(r'boundary="?([^";]{1,70})"?', content_type)
     if boundary is None:
         raise UploadError(415, "the form has no boundary in its Content-Type")
     parts = (b"\r\n" + content).split(b"\r\n--" + boundary[1].encode())
+    files = []
     for part in parts[1:-1]:
         head, blank, body = part.partition(b"\r\n\r\n")
         if blank and re.search(rb"(?i)^content-disposition:[^\r\n]*filename", head, re.MULTILINE):
-            return body
+            files.append(body)
+    if len(files) > 1:
+        raise UploadError(422, f"the form has {len(files)} files; send one image per request")
+    if files:
+        return files[0]
     raise UploadError(422, "the form has no file; send the image as one: curl -F image=@photo.jpg")

@@ -34,7 +34,7 @@ class Example:
     Attributes:
         row: The verdict.
         image: ``[height, width, 3]`` in [0, 1].
-        hidden: Bool ``[height, width]``, pixels that the witness hides; ``None`` without a witness.
+        hidden: Bool ``[height, width]``, pixels that the witness or the mutant of an alert hides; ``None`` without.
         maps: For each shape of the patch bool ``[top, left]``, true where it cannot change the label.
     """
 
@@ -132,7 +132,8 @@ def _example(
 ) -> Example:
     if borders is None or mutants is None:
         return Example(row, image)
-    hidden = None if row.witness < 0 else _pixels(mutants.hidden[row.witness].cpu().numpy(), borders)
+    mutant = row.alert if row.alert is not None and row.alerted else row.witness
+    hidden = None if mutant < 0 else _pixels(mutants.hidden[mutant].cpu().numpy(), borders)
     if row.safe_masks is None or patch is None:
         return Example(row, image, hidden)
     safe: Any = torch.tensor([row.safe_masks])

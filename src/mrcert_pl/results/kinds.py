@@ -7,7 +7,14 @@ from mrcert_pl.results.schema import VerdictRow
 
 
 def kind_of(row: VerdictRow) -> str:
-    """Kind of a verdict: ``round trip``, ``certified``, ``correct, not certified`` or ``misclassified``."""
+    """Kind of a verdict: ``round trip``, ``certified``, ``correct, not certified`` or ``misclassified``.
+
+    Of a detector: ``alert``, ``detection certified``, or the last two.
+    """
+    if row.alerted:
+        return "alert"
+    if row.correct and row.detection_certified:
+        return "detection certified"
     if row.correct_and_round_trip:
         return "round trip"
     if row.correct_and_certified:

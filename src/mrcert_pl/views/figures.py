@@ -21,6 +21,8 @@ from mrcert_pl.views.drawing import BLUE, ORANGE
 
 _SAFE, _UNSAFE, _OUTLINE = BLUE, ORANGE, "#6a2fc4"
 _HIDDEN = 0.55
+WITNESSED, ALERTED = "visible to the witness", "mutant that raises the alert"
+"""Titles of the mutant that a verdict rests on."""
 _DPI = 110
 
 
@@ -54,6 +56,7 @@ def draw_verdicts(folder: Path, examples: Sequence[Example], classes: Sequence[s
             verdict_title(example, classes, patch),
             example.hidden,
             example.maps,
+            ALERTED if example.row.alerted else WITNESSED,
         )
         for example in examples
     ]
@@ -76,21 +79,23 @@ def draw_verdict(
     title: str,
     hidden: np.ndarray | None = None,
     maps: Sequence[np.ndarray] = (),
+    mutant: str = WITNESSED,
 ) -> Path:
-    """Draw an image, the visible part of its witness, and where a patch cannot change its label; write a PNG.
+    """Draw an image, the mutant that its verdict rests on, and where a patch cannot change its label; write a PNG.
 
-    What the witness hides is outlined on the image.
+    What the mutant hides is outlined on the image.
 
     Args:
         path: The PNG.
         image: ``[height, width, 3]`` in [0, 1].
         title: The verdict in words.
-        hidden: Bool ``[height, width]``, pixels that the witness hides; ``None`` without a witness.
+        hidden: Bool ``[height, width]``, pixels that the mutant hides; ``None`` without one.
         maps: For each shape of the patch bool ``[top, left]``, true where it cannot change the label.
+        mutant: Title of the mutant, a witness or one that raises an alert.
     """
     panels = [("image", image)]
     if hidden is not None:
-        panels.append(("visible to the witness", visible(image, hidden)))
+        panels.append((mutant, visible(image, hidden)))
     figure = Figure(figsize=(3 * (len(panels) + len(maps)), 4), layout="constrained")
     axes = np.atleast_1d(figure.subplots(1, len(panels) + len(maps)))
     figure.suptitle(fill(title, 42 * len(axes)), fontsize=10, parse_math=False)
@@ -131,17 +136,20 @@ def draw_defence(path: Path, examples: Sequence[DefenceExample], classes: Sequen
     """Draw attacked images above the verdicts on them as a contact sheet; below their originals where all have one."""
     # A vote has no witness at all.
     witnesses = any(each.example.hidden is not None for each in examples)
+    detector = any(each.example.row.alert is not None for each in examples)
     originals = all(each.original is not None for each in examples)
     columns = []
     for each in examples:
         row, hidden = each.example.row, each.example.hidden
         verdict = f"{_read(classes, row.prediction, row.label)}: {kind_of(row)}"
-        verdict += " (no witness)" if witnesses and hidden is None else ""
+        verdict += " (no witness)" if witnesses and hidden is None and not detector else ""
         seen = None if hidden is None else visible(each.example.image, hidden)
         attacked = Panel(_read(classes, row.base_prediction, row.label), each.attacked, each.patch)
         original = [Panel(classes[row.label], each.original)] if originals else []
         columns.append([*original, attacked, Panel(verdict, seen)])
-    verdict_name = "verdict, and what is visible to its witness" if witnesses else "verdict"
+    verdict_name = (
+        f"verdict, and {ALERTED if detector else 'what is visible to its witness'}" if witnesses else "verdict"
+    )
     names = ["attacked, and label by the base model", verdict_name]
     return draw_contact_sheet(path, columns, ["original and its label", *names] if originals else names)
 

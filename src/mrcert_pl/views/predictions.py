@@ -14,7 +14,7 @@ from torch import Tensor
 
 from mrcert_pl.results.examples import pixels_of
 from mrcert_pl.results.predictions import Prediction
-from mrcert_pl.views.figures import draw_verdict
+from mrcert_pl.views.figures import ALERTED, WITNESSED, draw_verdict
 
 # The files have all of them.
 _MOST_ROWS = 20
@@ -23,6 +23,7 @@ _UNREADABLE = "unreadable"
 
 
 _LEGEND = "hidden: windows that the witness hides, where a patch may be; safe: locations where one more has no effect"
+_ALERTS = "hidden in the alert: top, left, bottom, right in px of what the first mutant that raises it hides"
 
 
 def show_predictions(predictions: Sequence[Prediction], meaning: str, console: Console | None = None) -> None:
@@ -30,13 +31,14 @@ def show_predictions(predictions: Sequence[Prediction], meaning: str, console: C
     console = console or Console()
     console.print(predictions_table(predictions))
     console.print(predictions_summary(predictions), style="bold", highlight=False)
-    if any(each.verdict is not None and each.verdict.certified_patches is not None for each in predictions):
-        for line in (meaning, _LEGEND):
+    alerts = _of_detector(predictions)
+    if alerts or any(each.verdict is not None and each.verdict.certified_patches is not None for each in predictions):
+        for line in (meaning, _ALERTS if alerts else _LEGEND):
             console.print(line, style="dim", highlight=False, markup=False)
 
 
 def draw_prediction(path: Path, image: Tensor, prediction: Prediction) -> Path:
-    """Draw an image as the model sees it, with what its witness hides and where a further patch has no effect.
+    """Draw an image as the model sees it, with what its witness or alert hides and where a further patch has no effect.
 
     Args:
         path: PNG file.
@@ -46,12 +48,14 @@ def draw_prediction(path: Path, image: Tensor, prediction: Prediction) -> Path:
     verdict, pixels = prediction.verdict, pixels_of(image)
     assert verdict is not None
     hidden = np.zeros(pixels.shape[:2], dtype=bool)
-    for top, left, bottom, right in verdict.witness_px or ():
+    for top, left, bottom, right in verdict.alert_px or verdict.witness_px or ():
         hidden[top:bottom, left:right] = True
     title = f"{verdict.decision or 'label'}: {verdict.name}"
     if verdict.certified_patches is not None:
         title += f" (further patches that can't change it: {max(verdict.certified_patches, 0)})"
-    return draw_verdict(path, pixels, title, hidden if hidden.any() else None, [each.numpy() for each in verdict.maps])
+    maps = [each.numpy() for each in verdict.maps]
+    mutant = ALERTED if verdict.alert_px else WITNESSED
+    return draw_verdict(path, pixels, title, hidden if hidden.any() else None, maps, mutant)
 
 
 def predictions_table(predictions: Sequence[Prediction]) -> Table:
@@ -60,8 +64,9 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
     table.add_column("image", overflow="fold")
     table.add_column("label", overflow="fold")
     table.add_column("decision", no_wrap=True)
-    for heading in ("patches", "case", "hidden", "safe"):
-        table.add_column(heading, justify="right", no_wrap=heading != "hidden")
+    alerts = _of_detector(predictions)
+    for heading in ("hidden in the alert",) if alerts else ("patches", "case", "hidden", "safe"):
+        table.add_column(heading, justify="right", no_wrap=heading in ("patches", "case", "safe"))
     # Paths of one list may be relative and absolute.
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(each.image)) for each in predictions])
     for prediction in predictions[:_MOST_ROWS]:
@@ -69,10 +74,16 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
         if verdict is None:
             table.add_row(image, "", Text(_UNREADABLE, style="red"))
             continue
-        table.add_row(
+        facts = (
             image,
             Text(verdict.name),
             Text(_decision(prediction), style=_COLOURS.get(_decision(prediction), "")),
+        )
+        if alerts:
+            table.add_row(*facts, "; ".join(", ".join(map(str, box)) for box in verdict.alert_px or ()))
+            continue
+        table.add_row(
+            *facts,
             "" if verdict.certified_patches is None else str(max(verdict.certified_patches, 0)),
             str(verdict.case),
             "" if verdict.witness is None else _ranges(verdict.witness),
@@ -95,6 +106,12 @@ def predictions_summary(predictions: Sequence[Prediction]) -> str:
         seconds = sum(verdict.seconds for verdict in verdicts) / len(verdicts)
         text += f" ({mutants:.0f} mutants, {seconds:.2f} s per image)"
     return text
+
+
+def _of_detector(predictions: Sequence[Prediction]) -> bool:
+    """Whether the verdicts are those of a detector: an alert, or an accepted label without a recovery certificate."""
+    verdicts = [each.verdict for each in predictions if each.verdict is not None]
+    return any(v.decision == "alert" or (v.decision == "accept" and not v.certified) for v in verdicts)
 
 
 def _decision(prediction: Prediction) -> str:

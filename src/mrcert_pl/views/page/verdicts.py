@@ -79,7 +79,7 @@ def example_section(runs: Mapping[str, EvaluationRun], verdicts: Verdicts) -> Se
         rows = [row for row in verdicts[name] if row.id in files]
         images += [_example(files[row.id], name, row) for row in choose(rows, each)]
     shown = images[:_EXAMPLES]
-    text = ["What is visible to the witness of a verdict, and where a patch cannot change the label."]
+    text = ["The witness of a verdict, or the mutant that raises an alert, and where a patch cannot change the label."]
     if (available := sum(map(len, drawn.values()))) > len(shown):
         text.append(f"{len(shown)} of {available} images; the others lie in the folder of each run.")
     return Section("Examples", text, images=shown, size="own")

@@ -152,7 +152,9 @@ def _log_verdicts(run: WandbRun, examples: Sequence[Example], classes: Sequence[
     rows = []
     for example in examples:
         row, size = example.row, (example.image.shape[0], example.image.shape[1])
-        overlays = {} if example.hidden is None else {"witness": (example.hidden, _HIDDEN)}
+        overlays = {}
+        if example.hidden is not None:
+            overlays["alert" if row.alerted else "witness"] = (example.hidden, _HIDDEN)
         for number, safe in enumerate(example.maps, 1):
             name = "map" if len(example.maps) == 1 else f"map of shape {number}"
             overlays[name] = (charts.centred(safe, size), _SAFE)
