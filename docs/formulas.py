@@ -12,14 +12,14 @@ from mkdocs.exceptions import PluginError
 from plain_roles import linked
 
 _THEORY = "theory.md"
-_FORMULA = re.compile(r'([(\[]?)(<(span|div) class="arithmatex">)\\[(\[](.*?)\\[)\]](</\3>)(?=(\S?))', re.DOTALL)
+_BESIDE = r"([\w.,;:!?)\]\"'-]*)"  # punctuation, or the rest of a word
+_FORMULA = re.compile(rf'([(\["]*)<(span|div) class="arithmatex">\\[(\[](.*?)\\[)\]]</\2>{_BESIDE}', re.DOTALL)
 _RELATION = re.compile(r"[{}=<>]|\\(?:ne|le|ge|in|subseteq|supseteq|nsupseteq|mapsto)\b")
-_JOIN = "\u2060"  # no line break between a formula and the punctuation beside it
 _LONG = 16  # symbols; a longer formula may break after a relation
 
 # What browsers draw better than the converter's elements.
 _REWRITTEN = [
-    (re.compile(r"<mo>(&#x02205;|max|min)</mo>"), r"<mi>\1</mi>"),  # no space around them
+    (re.compile(r"<mo[^>]*>(&#x02205;|&#x02026;|&#x0007C;|max|min)</mo>"), r"<mi>\1</mi>"),  # no space around them
     (re.compile(r"(<mi>(?:log|ln|exp)</mi>)(?=<m(?:i|n|sub|sup)>)"), r'\1<mspace width="0.17em"/>'),
     (re.compile(r"<msup>(<mi>[^<]*</mi>)<mi>&#x02032;</mi></msup>"), r"<mrow>\1<mi>&#x02032;</mi></mrow>"),  # is raised
 ]
@@ -35,30 +35,31 @@ def on_page_content(content: str, page: Any, **_: Any) -> str:
     """Draw a page's formulas, as a hook of MkDocs."""
 
     def drawn(found: re.Match[str]) -> str:
-        before, opening, element, formula, closing, after = found.groups()
+        before, element, formula, after = found.groups()
         tex = html.unescape(formula).strip()
         try:
-            math = mathml(tex, "block") if element == "div" else breakable(tex)
+            parts = [mathml(tex, "block")] if element == "div" else breakable(tex)
         except ValueError as error:
             raise PluginError(f"{page.file.src_uri}: {error}") from None
-        joined = after not in ("", "<")
-        return f"{before}{_JOIN * bool(before)}{opening}{math}{closing}{_JOIN * joined}"
+        parts[0] = before + parts[0]
+        parts[-1] += after
+        return f'<{element} class="arithmatex">{"".join(f"<span>{part}</span>" for part in parts)}</{element}>'
 
     return _FORMULA.sub(drawn, content)
 
 
-def breakable(tex: str) -> str:
+def breakable(tex: str) -> list[str]:
     """Return a formula in a line of text as MathML, in several parts if it is long: browsers break none."""
     whole = mathml(tex)
     if len(re.sub(r"\\\w+|\S", "x", tex).replace(" ", "")) <= _LONG:
-        return whole
+        return [whole]
     parts, start, depth = [], 0, 0
     for found in _RELATION.finditer(tex):
         depth += {"{": 1, "}": -1}.get(found[0], 0)
         if depth == 0 and found[0] != "}" and tex[start : found.start()].strip():
             parts.append(tex[start : found.end()])
             start = found.end()
-    return "".join(map(mathml, [*parts, tex[start:]]))
+    return [mathml(part) for part in [*parts, tex[start:]]]
 
 
 def mathml(tex: str, display: str = "inline") -> str:
