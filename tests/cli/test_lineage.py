@@ -13,9 +13,9 @@ from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.results import Accuracy, AttackResult, TrainingResult
 from mrcert_pl.tasks.attack import Attack, AttackSettings
-from mrcert_pl.tasks.evaluate import Evaluation, EvaluationSettings
+from mrcert_pl.tasks.evaluation import Evaluation, EvaluationSettings
 from mrcert_pl.tasks.settings import DatasetSettings, RunSettings
-from mrcert_pl.tasks.train import TrainingSettings
+from mrcert_pl.tasks.training import TrainingSettings
 from mrcert_pl.views.wandb import Artifact
 
 DIGEST = "ab" * 32

@@ -22,7 +22,7 @@ from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.guard import Guard
 from mrcert_pl.results import write_verdicts
-from mrcert_pl.tasks.evaluate import Evaluation
+from mrcert_pl.tasks.evaluation import Evaluation
 from mrcert_pl.verification.verify import verify
 
 Run = Callable[..., RunSettings]

@@ -12,7 +12,7 @@ from mrcert_pl import DatasetSettings, EvaluationSettings, ModelSettings, RunSet
 from mrcert_pl.data import ImageSplit
 from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError, ResultsError
 from mrcert_pl.models import ViTSRF
-from mrcert_pl.tasks.evaluate import Evaluation
+from mrcert_pl.tasks.evaluation import Evaluation
 from mrcert_pl.tasks.stored import stored_subject
 
 Run = Callable[..., RunSettings]

@@ -11,12 +11,11 @@ from foreign_model import Grid
 from small_tasks import CPU, training
 from torch import nn
 
-from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, TrainingSettings, train
+from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, train
 from mrcert_pl.callbacks.whole_checkpoints import WholeCheckpointIO
 from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError, ResultsError
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.results import TrainingResult
-from mrcert_pl.tasks.train import _default_callbacks
 
 
 def test_a_training_leaves_its_checkpoints_and_its_result(trained: TrainingResult) -> None:
@@ -60,14 +59,6 @@ def test_a_training_is_resumed_in_its_folder(tmp_path: Path) -> None:
         train(training(tmp_path / "run", patch=16, resume="last"))
 
 
-def test_default_callbacks(tmp_path: Path) -> None:
-    made = _default_callbacks(training(tmp_path, callbacks=None))
-    assert set(made) == {"mutant_predictions", "checkpoint", "resume", "seeds"}
-    made = _default_callbacks(training(tmp_path, callbacks=None, stage="srf_vanilla"))
-    checkpoint: Any = made["checkpoint"]
-    assert checkpoint.monitor == "val/unmasked_accuracy"
-
-
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
@@ -103,14 +94,6 @@ def test_what_is_compiled_is_what_training_calls(tmp_path: Path, monkeypatch: py
     train(training(tmp_path / "run", compile=True))
     assert len(calls) == 2
     assert min(calls.values()) > 1
-
-
-def test_a_training_on_other_photos_is_not_resumed() -> None:
-    """Of data sets with a name of their own the images are the same wherever they are."""
-    photos = [TrainingSettings(dataset=DatasetSettings("folder", Path(root))).identity() for root in ("a", "b")]
-    assert photos[0] != photos[1]
-    digits = [TrainingSettings(dataset=DatasetSettings("digits", Path(root))).identity() for root in ("a", "b")]
-    assert digits[0] == digits[1]
 
 
 @pytest.mark.parametrize("lost", ["best.ckpt", "last.ckpt"])

@@ -20,7 +20,7 @@ from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
-from mrcert_pl.tasks.evaluate import EvaluationSettings
+from mrcert_pl.tasks.evaluation import EvaluationSettings
 from mrcert_pl.tasks.plan import PlanSettings
 from mrcert_pl.tasks.predict import PredictionSettings
 from mrcert_pl.tasks.push import PushSettings
@@ -34,7 +34,7 @@ from mrcert_pl.tasks.settings import (
 )
 from mrcert_pl.tasks.subject import SubjectSettings
 from mrcert_pl.tasks.thresholds import ThresholdSettings
-from mrcert_pl.tasks.train import STAGES, RecipeSettings, TrainingSettings
+from mrcert_pl.tasks.training import STAGES, RecipeSettings, TrainingSettings
 
 # Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")

@@ -9,10 +9,10 @@ from mrcert_pl.data.attacked_header import read_header
 from mrcert_pl.models.checkpoints import read_description
 from mrcert_pl.results.schema import TrainingResult
 from mrcert_pl.tasks.attack import Attack, AttackSettings
-from mrcert_pl.tasks.evaluate import Evaluation, EvaluationSettings
+from mrcert_pl.tasks.evaluation import Evaluation, EvaluationSettings
 from mrcert_pl.tasks.settings import DatasetSettings
 from mrcert_pl.tasks.subject import SubjectSettings
-from mrcert_pl.tasks.train import TrainingSettings
+from mrcert_pl.tasks.training import TrainingSettings
 from mrcert_pl.views.wandb import (
     Artifact,
     Artifacts,

@@ -1,5 +1,6 @@
-"""Decisions on stored tables: no weights, no images."""
+"""Evaluations on stored tables: no weights, no images."""
 
+import time
 from collections.abc import Callable, Collection, Mapping
 from pathlib import Path
 from typing import Any
@@ -11,11 +12,17 @@ from mrcert_pl.defenders import Defender, Verdicts
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import accuracy_of
+from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import geometry_of
-from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore
+from mrcert_pl.mutants import MutantSet, PredictionTable, TableStore, stored_header
+from mrcert_pl.results.runs import VERDICTS
+from mrcert_pl.results.schema import Environment
+from mrcert_pl.results.verdicts import VerdictWriter, merge_verdicts
+from mrcert_pl.tasks.evaluation import Evaluation, EvaluationSettings
+from mrcert_pl.tasks.evaluation_record import read_evaluation, row_writer, write_evaluation
 from mrcert_pl.tasks.settings import ModelSettings
-from mrcert_pl.tasks.subject import Subject, SubjectSettings
+from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of
 
 
 def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder: Path) -> Subject:
@@ -72,3 +79,31 @@ def decide_stored(
         metric.update(verdicts, label, base=table.labels[:, 0])
         keep(Sample(torch.empty(len(label), 0), label, torch.tensor(images["id"]), images["path"]), table, verdicts)
     return metric.counts()
+
+
+def evaluate_stored(settings: EvaluationSettings, folder: Path) -> Evaluation:
+    """Decide on the labels of an earlier evaluation: no weights, no images, seconds."""
+    run = settings.run
+    defender = defender_of(settings.defender, settings.patches).with_output("map")
+    stored = stored_header(folder)
+    subject = stored_subject(settings, stored, folder)
+    mutants = defender.mutants(subject.model, subject.patch, subject.stride)
+    here = {"dataset": settings.dataset.name, "model": describe_model(subject.model), "mutants": mutants.identity()}
+    store = TableStore(folder, {**stored, **here})
+    data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
+    # With a limit the data set determines the images; without a limit its files are not needed.
+    only = None if settings.dataset.limit is None else {record.id for record in data.split("test").records}
+    attacked = subject.description.attacked is not None
+    started = time.perf_counter()
+    part = run.folder / ".verdicts.0.parquet"
+    with VerdictWriter(part) as writer:
+        counts = decide_stored(store, mutants, defender, attacked, only, row_writer(writer, subject, mutants))
+    rows = merge_verdicts([part], run.folder / VERDICTS)
+    facts = {
+        "table": str(folder.absolute()),
+        "delta": settings.deltas(subject.weights_sha256),
+        "seconds": round(time.perf_counter() - started, 3),
+        "environment": Environment.here("stored tables", stored["precision"]),
+    }
+    write_evaluation(settings, subject, defender, mutants, counts, rows, facts)
+    return read_evaluation(settings, subject, mutants, data, folder)
