@@ -30,7 +30,8 @@ from mrcert_pl.geometry import (
     covering_masks,
 )
 from mrcert_pl.geometry.refined import RefinedUnions
-from mrcert_pl.mutants.refinement import further_columns, refined
+from mrcert_pl.mutants.queries import further_columns
+from mrcert_pl.mutants.refinement import refined
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable
 
 # Single windows inside pairs of neighbours, by the order of the unions; one window is never hidden.

@@ -12,7 +12,8 @@ from mrcert_pl.errors import ConfigurationError, ResultsError
 from mrcert_pl.geometry import PatchSpec, covering_lattice
 from mrcert_pl.geometry.refined import RefinedUnions
 from mrcert_pl.mutants.confidence import log_odds
-from mrcert_pl.mutants.refinement import columns_to_query, further_columns, refined
+from mrcert_pl.mutants.queries import columns_to_query, further_columns
+from mrcert_pl.mutants.refinement import refined
 from mrcert_pl.mutants.table import NOT_EVALUATED, PredictionTable, rounded_down
 from mrcert_pl.verification.refined import RefinedColumns, resolve
 

@@ -1,5 +1,7 @@
-"""Small evaluations on disk, without a model: real masks, real defenders, tables at random."""
+"""Small evaluations on disk, without a model: real masks, real defenders, tables at random; and changes of them."""
 
+import json
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -10,6 +12,7 @@ import pyarrow.parquet as pq
 import torch
 
 from mrcert_pl.defenders import OutputLevel, build
+from mrcert_pl.errors import ResultsError
 from mrcert_pl.geometry import (
     Ablations,
     PatchedAblations,
@@ -24,6 +27,7 @@ from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.mutants import PredictionTable, TableStore, store_header
 from mrcert_pl.mutants.table import rounded_down
 from mrcert_pl.results.schema import Accuracy, Environment, EvaluationResult, MutantFacts, VerdictRow
+from mrcert_pl.verification import verify
 
 GRID, WINDOW_PX, PATCH, CLASSES = (1, 6), (8, 8), 8, 4
 BORDERS = window_borders(GRID, WINDOW_PX)
@@ -181,3 +185,35 @@ def evaluation(folder: Path, name: str = "mrcert_sharp", images: int = 12, lazil
         }
     ).write(folder / "results.json")
     return folder
+
+
+def found(run: Path, **arguments: Any) -> str:
+    """What verification finds: the fields that differ, or the error."""
+    try:
+        report = verify(run, **arguments)
+    except ResultsError as error:
+        return str(error)
+    assert report.skipped is None
+    return ", ".join(f"{difference.image_id} {difference.field}" for difference in report.differences)
+
+
+def rewrite(run: Path, change: Callable[[dict[str, Any]], Any]) -> None:
+    content = json.loads((run / "results.json").read_text())
+    change(content)
+    (run / "results.json").write_text(json.dumps(content))
+
+
+def leaves(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[tuple[Any, ...], Any]]:
+    """Every plain value of nested objects and lists, with its place."""
+    parts = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else None
+    if parts is None:
+        yield path, value
+    else:
+        for name, part in parts:
+            yield from leaves(part, (*path, name))
+
+
+def put(content: Any, path: tuple[Any, ...], value: Any) -> None:
+    for name in path[:-1]:
+        content = content[name]
+    content[path[-1]] = value

@@ -9,10 +9,6 @@ from mrcert_pl.defenders.witnesses import certain, covered, trusted
 from mrcert_pl.geometry import UnionLattice
 from mrcert_pl.mutants.table import PredictionTable
 
-# The first query round around open candidates takes this fraction of the mutants, each further one doubles the total.
-# Rounds cost time, and large rounds query entries that the answers of small ones would have made superfluous.
-_FRACTION = 16
-
 
 def optimistic_completion(
     table: PredictionTable[UnionLattice], label: Int[Tensor, " image"]
@@ -72,19 +68,3 @@ def around_open_locations(
     locations = fewest_masks(covered(possible, inside) & ~covered(sure, inside), lattice)
     over = locations.float() @ inside[:, : len(join)].float() > 0
     return entries_of(possible & ~sure & over, join, lattice)
-
-
-def heaviest(
-    useful: Bool[Tensor, "image mutant"], evaluated: Int[Tensor, " image"], lattice: UnionLattice
-) -> Bool[Tensor, "image mutant"]:
-    """Limit a query round to the useful entries with the fewest visible windows, which dissent most often.
-
-    Args:
-        useful: entries to choose from.
-        evaluated: number of entries of earlier query rounds; the same number is chosen.
-        lattice: lattice of the mutants.
-    """
-    order = lattice.visible.argsort(stable=True).to(useful.device)
-    ranked = useful[:, order]
-    ranked &= ranked.cumsum(1) <= evaluated.clamp(min=-(-len(lattice) // _FRACTION))[:, None]
-    return torch.zeros_like(useful).scatter_(1, order.expand_as(ranked), ranked)

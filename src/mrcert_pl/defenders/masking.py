@@ -8,12 +8,17 @@ from jaxtyping import Bool, Int
 from torch import Tensor
 
 from mrcert_pl.defenders.base import Defender
-from mrcert_pl.defenders.lazy import differ, heaviest
+from mrcert_pl.defenders.lazy import differ
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.defenders.witnesses import in_parts
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
+from mrcert_pl.mutants.queries import fewest_visible
 from mrcert_pl.mutants.table import PredictionTable
+
+# The first query round around open candidates takes this fraction of the mutants, each further one doubles the total.
+# Rounds cost time, and large rounds query entries that the answers of small ones would have made superfluous.
+_FRACTION = 16
 
 
 @runtime_checkable
@@ -123,7 +128,8 @@ class MaskingDefender(Defender[UnionLattice]):
         useful = self.useful_entries(table, output, label) & missing
         useful = torch.where(useful.any(1, keepdim=True), useful, missing)
         evaluated = table.evaluated.sum(1) - table.mutants.size(self.initial_order)
-        return heaviest(useful, evaluated, table.mutants)
+        most = evaluated.clamp(min=-(-len(table.mutants) // _FRACTION))
+        return fewest_visible(useful, most, table.mutants.visible)
 
 
 def _missing(table: PredictionTable[UnionLattice], order: int) -> Bool[Tensor, "image mutant"]:

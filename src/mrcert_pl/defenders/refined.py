@@ -14,7 +14,8 @@ from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
 from mrcert_pl.geometry.refined import RefinedUnions, nested_strides
-from mrcert_pl.mutants.refinement import columns_to_query, further_columns, refined
+from mrcert_pl.mutants.queries import columns_to_query, further_columns
+from mrcert_pl.mutants.refinement import refined
 from mrcert_pl.mutants.table import PredictionTable
 
 # More levels settle nothing more, and each has a lattice to enumerate.

@@ -1,20 +1,17 @@
 """Certified detection accuracy, certified ratio and alerts."""
 
-from typing import Any
-
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
-from torchmetrics import Metric
 
 from mrcert_pl.defenders import ANY_LABEL, Verdicts
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.metrics.counting import CountingMetric
 
 DETECTIONS = ("base", "clean", "certified_detection", "certified_ratio", "alerts")
 HARMFUL_ALERTS = "harmful_alerts"
 
 
-class CertifiedDetectionAccuracy(Metric):
+class CertifiedDetectionAccuracy(CountingMetric):
     """Accuracies of a detector (docs/theory.md, section 14).
 
     - ``base``, ``clean``: the label of the unmasked image is correct (the detector's label is the base model's);
@@ -24,15 +21,13 @@ class CertifiedDetectionAccuracy(Metric):
     - ``harmful_alerts``, for attacked images, relative to those that are misclassified: the detector raises an alert;
       the others are harmful and silent.
 
-    All states are integer counts, summed over processes.
-
     Args:
         attacked: whether to include ``harmful_alerts``.
         kwargs: arguments of torchmetrics' ``Metric``.
     """
 
-    full_state_update = False
-    higher_is_better = True
+    states = ("base", "certified_detection", "certified_ratio", "alerts", "harmful_alerts", "counted")
+    of_harmful = HARMFUL_ALERTS
 
     base: Tensor
     certified_detection: Tensor
@@ -40,12 +35,6 @@ class CertifiedDetectionAccuracy(Metric):
     alerts: Tensor
     harmful_alerts: Tensor
     counted: Tensor
-
-    def __init__(self, attacked: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.attacked = attacked
-        for name in ("base", "certified_detection", "certified_ratio", "alerts", "harmful_alerts", "counted"):
-            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
 
     def update(
         self, verdicts: Verdicts, target: Int[Tensor, "*images"], base: Int[Tensor, "*others"] | None = None
@@ -77,22 +66,6 @@ class CertifiedDetectionAccuracy(Metric):
         self.certified_ratio += certified.sum()
         self.alerts += alerts.sum()
         self.harmful_alerts += (alerts & ~correct).sum()
-
-    def counts(self) -> dict[str, int]:
-        """Return the numerators and ``n`` over all processes; call it on every process.
-
-        The denominator of ``harmful_alerts`` is ``n - base``.
-        """
-        with self.sync_context():
-            return self._counts()
-
-    def compute(self) -> dict[str, Float[Tensor, ""]]:
-        """Return the accuracies and ``n``, each a float scalar; an accuracy with the denominator 0 is NaN."""
-        counts = self._counts()
-        n = counts.pop("n")
-        totals = {name: n - counts["base"] if name == HARMFUL_ALERTS else n for name in counts}
-        values = {name: count / totals[name] if totals[name] else float("nan") for name, count in counts.items()}
-        return {name: torch.tensor(value, device=self.device) for name, value in {**values, "n": float(n)}.items()}
 
     def _counts(self) -> dict[str, int]:
         names = (*DETECTIONS, HARMFUL_ALERTS) if self.attacked else DETECTIONS

@@ -1,21 +1,17 @@
 """Clean, certified and round-trip certified accuracy."""
 
-from typing import Any
-
-import torch
-from jaxtyping import Float, Int
+from jaxtyping import Int
 from torch import Tensor
-from torchmetrics import Metric
 
 from mrcert_pl.defenders import Verdicts
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.metrics.counting import CountingMetric
 
 ACCURACIES = ("base", "clean", "certified", "round_trip")
 ADVERSARIAL = "adversarial_certified"
-_STATES = (*ACCURACIES, ADVERSARIAL, "counted", "with_base")
 
 
-class CertifiedRecoveryAccuracy(Metric):
+class CertifiedRecoveryAccuracy(CountingMetric):
     """Accuracies of a base model and a defender.
 
     - ``base``: the base model's label of the unmasked image is correct;
@@ -25,15 +21,13 @@ class CertifiedRecoveryAccuracy(Metric):
     - ``adversarial_certified``, for attacked images, relative to those that the base model misclassifies: the
       defender's label is correct and certified.
 
-    All states are integer counts, summed over processes, so the result depends on neither batches nor devices.
-
     Args:
         attacked: whether to include ``adversarial_certified``.
         kwargs: arguments of torchmetrics' ``Metric``.
     """
 
-    full_state_update = False
-    higher_is_better = True
+    states = (*ACCURACIES, ADVERSARIAL, "counted", "with_base")
+    of_harmful = ADVERSARIAL
 
     base: Tensor
     clean: Tensor
@@ -43,12 +37,6 @@ class CertifiedRecoveryAccuracy(Metric):
     counted: Tensor
     with_base: Tensor
 
-    def __init__(self, attacked: bool = False, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        self.attacked = attacked
-        for name in _STATES:
-            self.add_state(name, torch.tensor(0), dist_reduce_fx="sum")
-
     def update(
         self, verdicts: Verdicts, target: Int[Tensor, "*images"], base: Int[Tensor, "*others"] | None = None
     ) -> None:
@@ -57,8 +45,8 @@ class CertifiedRecoveryAccuracy(Metric):
         Args:
             verdicts: verdicts of the defender.
             target: true labels ``[image]``.
-            base: labels of the base model ``[image]``; without them, ``base`` and ``adversarial_certified`` are left
-                out.
+            base: labels of the base model ``[image]``, for every image or for none; without them, ``base`` and
+                ``adversarial_certified`` are left out.
 
         Raises:
             ConfigurationError: for labels of another shape, or verdicts without certificates or round trips.
@@ -83,29 +71,8 @@ class CertifiedRecoveryAccuracy(Metric):
             self.base += (base == target).sum()
             self.adversarial_certified += (correct & certified & (base != target)).sum()
 
-    def counts(self) -> dict[str, int]:
-        """Return the numerators and their common denominator ``n`` over all processes; call it on every process.
-
-        ``base`` is included if it was given; it must be given for every image or for none. The denominator of
-        ``adversarial_certified`` is ``n - base``.
-        """
-        with self.sync_context():
-            return self._counts()
-
-    def compute(self) -> dict[str, Float[Tensor, ""]]:
-        """Return the accuracies and ``n``, each a float scalar; an accuracy with the denominator 0 is NaN."""
-        counts = self._counts()
-        n = counts.pop("n")
-        denominators = dict.fromkeys(counts, n)
-        if ADVERSARIAL in denominators:
-            denominators[ADVERSARIAL] -= counts["base"]
-        accuracies = {
-            name: count / denominators[name] if denominators[name] else float("nan") for name, count in counts.items()
-        }
-        return {name: torch.tensor(value, device=self.device) for name, value in {**accuracies, "n": float(n)}.items()}
-
     def _counts(self) -> dict[str, int]:
-        sums = {name: int(getattr(self, name)) for name in _STATES}
+        sums = {name: int(getattr(self, name)) for name in self.states}
         n, with_base = sums["counted"], sums["with_base"]
         if with_base not in (0, n):
             raise ConfigurationError(f"base labels were given for {with_base} of {n} images; give all or none")
