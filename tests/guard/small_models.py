@@ -10,6 +10,7 @@ from torch import Tensor
 
 from mrcert_pl.defenders import AblationVote, Defender, MRCert, MRCertCascade, PatchCURE, Undefended
 from mrcert_pl.geometry import PatchSpec
+from mrcert_pl.guard import GuardVerdict
 from mrcert_pl.models import AblatedViT, BlackBox, MaskedViT, ViTSRF
 from mrcert_pl.models.checkpoints import describe_model, write_weights
 from mrcert_pl.mutants import PredictionTable
@@ -89,3 +90,9 @@ def save(kind: Kind, path: Path, **changes: Any) -> Path:
     else:
         torch.save({"state_dict": {f"model.{name}": w for name, w in weights.items()}, "mrcert": origin}, path)
     return path
+
+
+def comparable(verdict: GuardVerdict) -> dict[str, Any]:
+    """All but the time, and the margin without what other batches change in it."""
+    margin = None if verdict.margin is None else round(verdict.margin, 3)
+    return verdict.to_json() | {"seconds": None, "margin": margin}

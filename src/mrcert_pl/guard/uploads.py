@@ -64,7 +64,7 @@ def file_in_form(content: bytes, content_type: str) -> bytes:
     Raises:
         UploadError: for a body without boundaries, without a file or with several.
     """
-    boundary = re.search(r'boundary="?([^";]{1,70})"?', content_type)
+    boundary = re.search(r'(?i)boundary="?([^";]{1,70})"?', content_type)
     if boundary is None:
         raise UploadError(415, "the form has no boundary in its Content-Type")
     parts = (b"\r\n" + content).split(b"\r\n--" + boundary[1].encode())
