@@ -256,7 +256,7 @@ def test_another_kind_of_model_is_refused(path):
         pass
 
     other = Other("vit_tiny_patch16_224", num_classes=5, window=(4, 1), split=1, backbone_args=SMALL)
-    with pytest.raises(CheckpointError, match="holds a ViTSRF, and the configuration asks for Other") as error:
+    with pytest.raises(CheckpointError, match="holds a ViTSRF, and the configuration names Other") as error:
         restore(other, read_checkpoint(path))
     assert f"mrcert convert {path} converted.safetensors" in str(error.value)
 

@@ -189,7 +189,7 @@ def normalised_range(images: Iterable[Float[Tensor, "3 height width"]], model: A
 
     Args:
         images: Images with values in [0, 1].
-        model: Model whose normalisation counts.
+        model: Model whose normalisation is used.
     """
     mean, std = (value[0].cpu() for value in model.normalisation)
     low, high = math.inf, -math.inf

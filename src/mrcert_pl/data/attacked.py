@@ -152,10 +152,10 @@ def describe_attacked(root: str | Path | None = None, labels: str | Path | None 
 
 
 def read_facts(file: Path, header: AttackedSetHeader) -> AttackedFacts:
-    """Read what a file of an attacked set says about its image.
+    """Read and validate the facts in a file of an attacked set.
 
     Raises:
-        ImageError: for a damaged file, or facts that can't be true of the image.
+        ImageError: for a damaged file, or facts that contradict the image.
     """
     try:
         if file.suffix == ".png":

@@ -1,4 +1,4 @@
-"""What an attack recorded about an image: checked against the image and the set before it is used."""
+"""Record of the attack on an image: validated against the image and the set before it is used."""
 
 from dataclasses import asdict, dataclass
 from typing import Any, NamedTuple
@@ -51,7 +51,7 @@ class AttackedFacts(Record):
 
 
 def parse_facts(text: object, file_id: int, num_classes: int, size: tuple[int, int]) -> AttackedFacts:
-    """Check what a file of an attacked set says about its image.
+    """Parse and validate the facts about an image of an attacked set.
 
     Args:
         text: JSON.
@@ -60,7 +60,7 @@ def parse_facts(text: object, file_id: int, num_classes: int, size: tuple[int, i
         size: Height and width of the image in px.
 
     Raises:
-        ValueError: for malformed JSON, or a value that is not what it must be.
+        ValueError: for malformed JSON, or an invalid value.
     """
     if not isinstance(text, str):
         raise FieldError("", "it has no facts about its image")

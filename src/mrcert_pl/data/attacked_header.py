@@ -1,6 +1,6 @@
 """Header of an attacked set: how it was made, checked before anything is used of it.
 
-An attacked set may come from anybody. Its header (``attack.json``) and the facts in its images are data: values of
+An attacked set is untrusted input. Its header (``attack.json``) and the facts in its images are data: values of
 checked types and ranges, which name nothing that is imported, fetched or opened without the user's confirmation.
 """
 
@@ -53,7 +53,7 @@ class AttackedSetHeader:
         model_settings: Arguments of the model: plain values, none of which loads or fetches anything.
         checkpoint: Checkpoint of the attacked weights as the attack was given it, see :func:`trusted_path`.
         attack: Settings of the attack.
-        model: What the model says about itself.
+        model: Description of the model.
         weights_sha256: Digest of the attacked weights.
         precision: Precision of the attack.
         device: Type of the device of the attack.
@@ -212,10 +212,10 @@ class _Content(Record):
 
 
 def read_header(folder: Path) -> AttackedSetHeader:
-    """Read what an attacked set was made by.
+    """Read the header of an attacked set.
 
     Raises:
-        DataError: if there is no attacked set of this version, or a value is not what it must be.
+        DataError: if there is no attacked set of this version, or a value is invalid.
     """
     path = folder / HEADER_FILE
     try:

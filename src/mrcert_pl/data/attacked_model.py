@@ -1,4 +1,4 @@
-"""The attacked model as a header describes it: one of ours, built without a file and without the network."""
+"""The attacked model in a header: a class of this package, built without files and without the network."""
 
 import re
 from collections.abc import Mapping
@@ -23,7 +23,7 @@ def target_of(kind: str) -> str:
 
 
 def model_of(model: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
-    """Return kind and settings of a model; nothing of one that is not ours or would open files or the network."""
+    """Return kind and settings of a model; both empty for another class or settings that open files or the network."""
     settings = plain({key: value for key, value in model.items() if key not in ("name", "_target_")})
     settings |= {key: value for key, value in _START.items() if key in settings}
     kinds = {kind: kind for kind in MODEL_KINDS} | {target_of(kind): kind for kind in MODEL_KINDS}
@@ -34,7 +34,7 @@ def model_of(model: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
 def _is_closed(settings: Mapping[str, Any]) -> bool:
     """Whether settings build a model without a file and without the network."""
     backbone = settings.get("backbone")
-    # A tag of timm's: with a scheme ("hf-hub:", "local-dir:") timm asks the network or opens a folder.
+    # A tag of timm's: with a scheme ("hf-hub:", "local-dir:") timm opens the network or a folder.
     if backbone is not None and not (isinstance(backbone, str) and _NAME.fullmatch(backbone)):
         return False
     return not any(_opens(value) for key, value in settings.items() if key not in _START)

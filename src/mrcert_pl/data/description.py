@@ -50,7 +50,7 @@ class DatasetDescription:
         """Open the data set.
 
         Raises:
-            DataError: if files are missing, damaged or not what they should be; says what is expected where.
+            DataError: if files are missing, damaged or malformed; the message lists the expected files.
         """
         folder = self.folder(root)
         try:
@@ -63,10 +63,10 @@ class DatasetDescription:
     def fetch(self, root: str | Path | None = None) -> None:
         """Download the data set unless it is there: completely or not at all.
 
-        Processes that want the same data set wait for the first one.
+        Further processes that fetch the same data set wait for the first one.
 
         Raises:
-            DataError: if that is not possible; says what is expected where.
+            DataError: if that is not possible; the message lists the expected files.
         """
         folder = self.folder(root)
         if self._is_complete(folder):
@@ -110,7 +110,7 @@ class DatasetDescription:
 
 
 def _marked(folder: Path, entry: str) -> str:
-    """Return a line of the layout with its full path; it says whether that is missing."""
+    """Return a line of the layout with its full path; marked if it is missing."""
     if entry.startswith("("):
         return entry
     fixed = re.split(r"[^/]*[*<]", entry.split("  ")[0])[0]

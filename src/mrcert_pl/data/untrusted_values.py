@@ -1,4 +1,4 @@
-"""Types of values in files that may come from anybody: plain values of checked ranges, which nothing executes."""
+"""Types of values in files from untrusted input: plain values of checked ranges, which nothing executes."""
 
 import math
 from collections.abc import Mapping

@@ -54,14 +54,14 @@ class Guard(CertifiedClassifier):
             CheckpointError: for a file that is missing, damaged or not a checkpoint of this project.
             ConfigurationError: for an unknown defender or device, no patch at all, and as the class does.
         """
-        place = device_named(device)
+        target = device_named(device)
         content = read_checkpoint(checkpoint)
         trained = Origin.of(content.origin, content.path)
         patch = trained.patch if patch is None else patch
         if patch is None:
             raise ConfigurationError(f"{checkpoint} does not state the patch of its training: give patch=")
         return cls(
-            rebuild(content).to(place),
+            rebuild(content).to(target),
             defender,
             patch,
             trained.classes if class_names is None else class_names,
@@ -113,8 +113,8 @@ class Guard(CertifiedClassifier):
             ConfigurationError: for a module that does not map such images to logits, a missing mean or standard
                 deviation, and as the class does.
         """
-        place = device_named(device)
-        model = wrapped(module, patch, mean, std, image_px, masks_per_axis, fill).to(place)
+        target = device_named(device)
+        model = wrapped(module, patch, mean, std, image_px, masks_per_axis, fill).to(target)
         return cls(
             model,
             defender,

@@ -218,7 +218,7 @@ def _refined(defender: Defender[Any], refinement: _Refinement | None) -> Defende
 
 
 def _fields(defender: Defender[Any]) -> dict[str, Any]:
-    """Attributes of a defender, except those that say how it was built."""
+    """Attributes of a defender, except the settings that it was built with."""
     return {name: value for name, value in vars(defender).items() if name != "settings"}
 
 

@@ -63,11 +63,11 @@ def serve(
         raise ConfigurationError(f"port must be a number from 1024 to 65535, got {port}")
     if log_level not in _LOG_LEVELS:
         raise unknown("log_level", log_level, _LOG_LEVELS)
-    limits, level, place = limits or Limits(), OutputLevel(output), device_named(device)
+    limits, level, target = limits or Limits(), OutputLevel(output), device_named(device)
     # Invalid settings must fail here, not in the worker.
     guard = make_guard("cpu")
     guard.defender.with_output(level)
-    server = guard_server(guard, make_guard, level, limits, "cuda" if place.type == "cuda" else "cpu")
+    server = guard_server(guard, make_guard, level, limits, "cuda" if target.type == "cuda" else "cpu")
     del guard
     _log.info(
         "Once /health says ok (Ctrl-C stops the server):\n"
@@ -82,7 +82,9 @@ def serve(
             for process in multiprocessing.active_children():
                 process.terminate()
     if server.failure:
-        raise MRCertError(f"the server has stopped: {server.failure}; the log above may say why (out of memory?)")
+        raise MRCertError(
+            f"the server has stopped: {server.failure}; the log above may state the cause (out of memory?)"
+        )
 
 
 def guard_server(

@@ -30,16 +30,16 @@ class AblatedViT(MirroringModel):
     Args:
         backbone: A timm model by its full tag, of a family that docs/backbones.md lists. The tag also decides the mean
             and standard deviation that images are normalised with; without one it is timm's default tag.
-        pretrained: Start from the tag's weights, from the hub.
-        num_classes: Outputs of the head.
+        pretrained: Whether to start from the tag's weights on the hub.
+        num_classes: Number of classes.
         kind: What a vote shows.
         width: Width of the bands in px. The stride of the votes is a setting of the defender.
         token_mode: ``drop`` (S-ViT) or ``mask`` (CrossCert).
         fill: Colour of hidden pixels: ``black`` (zero, then normalised: S-ViT) or ``mean`` (normalised, then zero:
             CrossCert).
         backbone_args: Further arguments of the timm model, e.g. ``global_pool``.
-        weights: Start from the weights in this local file, whatever ``pretrained`` says.
-        head_rows: For each class its row in the head of these weights, if the new classes are a subset of the old.
+        weights: Local file to start from; it takes precedence over ``pretrained``.
+        head_rows: Row of each class in the head of these weights, if the classes are a subset of the old ones.
         views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
 
     Attributes:
@@ -49,7 +49,7 @@ class AblatedViT(MirroringModel):
 
     Raises:
         ConfigurationError: for an unknown mode, fill or kind, a width that doesn't fit, a backbone without a grid of
-            tokens, weights that can't be had, or unfit ``head_rows``.
+            tokens, unavailable weights, or unfit ``head_rows``.
         CheckpointError: for a weights file that can't be read or was made for another model.
     """
 

@@ -85,14 +85,14 @@ def token_vit(
     /,
     **arguments: Any,
 ) -> tuple[Any, tuple[int, int]]:
-    """A ViT whose tokens can be dropped, pooled as the tag (or ``global_pool``) says, and the size of its images.
+    """Return a ViT whose tokens can be dropped, with the pooling of its tag (or ``global_pool``), and its image size.
 
     A token must be a function of its own patch until the first block, and must meet others in attention alone
     (docs/theory.md, Theorem 14). docs/backbones.md lists the families.
 
     Args:
         name: timm model name with its tag, e.g. ``vit_base_patch16_224.mae``.
-        num_classes: Outputs of the head.
+        num_classes: Number of classes.
         pretrained: Load the tag's weights from the hub (needs a network, or timm's cache); without a tag those of
             timm's default tag.
         weights: Local file to take the weights from instead of the hub.
@@ -105,7 +105,7 @@ def token_vit(
 
     Raises:
         ConfigurationError: for an unknown name, arguments that timm refuses, a model without such tokens, or
-            weights that can't be had; for ``head_rows`` that don't fit the weights, or without any.
+            unavailable weights; for ``head_rows`` that don't fit the weights, or without any.
         CheckpointError: for a file that can't be read, or weights of another model.
     """
 

@@ -38,7 +38,7 @@ _OTHER_WEIGHTS = (
     "Other weights are what a training starts from:  mrcert train model.weights=FILE\n"
     "or those of a classifier with masks of pixels:  model=blackbox model.backbone=TAG model.weights=FILE patch=32"
 )
-# Settings that a checkpoint may be evaluated with in another way: the weights don't depend on them.
+# Settings in which an evaluation may differ from its checkpoint: the weights don't depend on them.
 FREE_SETTINGS = {"views"}
 
 
@@ -92,7 +92,7 @@ def read_checkpoint(path: str | Path, made_by: str | None = None) -> Checkpoint:
 
 
 def read_description(path: str | Path) -> dict[str, Any]:
-    """Read what a checkpoint says of its model, without its weights: fast, and no proof that these are intact.
+    """Read the description of a model in a checkpoint, without the weights: fast, but the weights may be damaged.
 
     Args:
         path: The file.
@@ -154,7 +154,7 @@ def _read_safetensors(path: Path, weights: bool = True) -> tuple[dict[str, Any],
         # A damaged header makes the reader raise anything, its descriptions of types included.
         raise CheckpointError(f"{path} can't be read as safetensors, it is truncated or damaged: {error}") from error
     strange = (
-        "a safetensors file, but says nothing about its model: expected one that was made by:  "
+        "a safetensors file without a description of its model: expected one that was made by:  "
         f"mrcert convert CHECKPOINT {shlex.quote(str(path))}\n{_OTHER_WEIGHTS}"
     )
     return _checked_origin(origin, path, strange), tensors
@@ -202,7 +202,7 @@ def restore(model: SavedModel, checkpoint: Checkpoint) -> None:
     ours, theirs = describe_model(model), upgraded(checkpoint.origin)
     if theirs["model"] != ours["model"]:
         raise CheckpointError(
-            f"{checkpoint.path} holds a {theirs['model']}, and the configuration asks for {ours['model']}; "
+            f"{checkpoint.path} holds a {theirs['model']}, and the configuration names {ours['model']}; "
             f"give its own model=, or another checkpoint. What evaluates it is printed by:  {_convert(checkpoint.path)}"
         )
     names = {*ours["config"], *theirs["config"]} - FREE_SETTINGS

@@ -23,17 +23,17 @@ class MaskedViT(WindowedViT):
         backbone: A timm model by its full tag, of a family that docs/backbones.md lists. The tag also
             decides the mean and standard deviation that images are normalised with; without one it is timm's
             default tag.
-        pretrained: Start from the tag's weights, from the hub.
-        num_classes: Outputs of the head.
+        pretrained: Whether to start from the tag's weights on the hub.
+        num_classes: Number of classes.
         window: ``(height, width)`` of a window in tokens; must divide the token grid.
         backbone_args: Further arguments of the timm model, e.g. ``img_size`` or ``global_pool``.
-        weights: Start from the weights in this local file, whatever ``pretrained`` says.
-        head_rows: For each class its row in the head of these weights, if the new classes are a subset of the old.
+        weights: Local file to start from; it takes precedence over ``pretrained``.
+        head_rows: Row of each class in the head of these weights, if the classes are a subset of the old ones.
         views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
 
     Raises:
-        ConfigurationError: for a window that doesn't divide the token grid, a backbone without such a grid, weights
-            that can't be had, or unfit ``head_rows``.
+        ConfigurationError: for a window that doesn't divide the token grid, a backbone without such a grid, unavailable
+            weights, or unfit ``head_rows``.
         CheckpointError: for a weights file that can't be read or was made for another model.
     """
 

@@ -1,8 +1,7 @@
-"""What the engine, the defenders, the guard, the attacks and training ask of a base model, role by role.
+"""Requirements of the engine, the defenders, the guard, the attacks and training on a base model, role by role.
 
-A base model is a ``torch.nn.Module`` with the attributes and methods of the roles that it plays. None of our classes
-has to be inherited from. Every model promises that its logits are a function of the visible pixels alone
-(docs/theory.md, section 1).
+A base model is a ``torch.nn.Module`` with the attributes and methods of the roles that it plays. Inheritance is
+not required. The logits of every model must be a function of the visible pixels alone (docs/theory.md, section 1).
 
 A runtime check (``isinstance``) looks for names, not for types. It does not find parameters, buffers and submodules of
 a module, so every member here is a method, a property or a plain attribute.
@@ -47,7 +46,7 @@ class Weighted(Protocol):
 
 @runtime_checkable
 class SavedModel(Weighted, Protocol):
-    """What checkpoints ask."""
+    """Requirements of checkpoints."""
 
     @property
     def config(self) -> Mapping[str, Any]:
@@ -57,7 +56,7 @@ class SavedModel(Weighted, Protocol):
 
 @runtime_checkable
 class BaseModel(MaskableModel, SavedModel, Protocol):
-    """What evaluation and the guard ask of every model, beside the engine's :class:`MaskableModel`.
+    """Requirements of evaluation and the guard on every model, beside the engine's :class:`MaskableModel`.
 
     ``training``, ``eval``, ``parameters`` and the call come with ``torch.nn.Module``.
     """
@@ -97,7 +96,7 @@ class BaseModel(MaskableModel, SavedModel, Protocol):
 
 @runtime_checkable
 class GridModel(BaseModel, Protocol):
-    """What defenders that hide masks ask: windows that lie in rows and columns, numbered row by row."""
+    """Requirements of defenders that hide masks: windows in rows and columns, numbered row by row."""
 
     @property
     def borders(self) -> Borders:
@@ -122,7 +121,7 @@ class GridModel(BaseModel, Protocol):
 
 @runtime_checkable
 class AblatableModel(BaseModel, Protocol):
-    """What votes ask. The windows are the image's pixel rows, then its pixel columns."""
+    """Requirements of votes. The windows are the image's pixel rows, then its pixel columns."""
 
     def ablations(self, stride: int = 1) -> Ablations:
         """The ablations that the model is made for, at every ``stride``-th px."""
@@ -131,7 +130,7 @@ class AblatableModel(BaseModel, Protocol):
 
 @runtime_checkable
 class DenseModel(BaseModel, Protocol):
-    """What the audits and the benchmark ask: mutants of any cost in one call, by the reference path."""
+    """Requirements of the audits and the benchmark: mutants of any cost in one call, by the reference path."""
 
     def classify(self, features: Any, hidden: Bool[Tensor, "image window"]) -> Float[Tensor, "image class"]:
         """Logits with the windows ``hidden`` hidden; differentiable in the images."""
@@ -140,7 +139,7 @@ class DenseModel(BaseModel, Protocol):
 
 @runtime_checkable
 class AttackableModel(BaseModel, Protocol):
-    """What attacks in the authors' normalised space ask."""
+    """Requirements of attacks in the authors' normalised space."""
 
     @property
     def normalisation(self) -> tuple[Float[Tensor, "1 3 1 1"], Float[Tensor, "1 3 1 1"]]:
@@ -150,7 +149,7 @@ class AttackableModel(BaseModel, Protocol):
 
 @runtime_checkable
 class TrainableModel(BaseModel, Protocol):
-    """What masked fine-tuning asks."""
+    """Requirements of masked fine-tuning."""
 
     def classify_visible(self, features: Any, hidden: Bool[Tensor, "image window"]) -> Float[Tensor, "image class"]:
         """Logits with the windows ``hidden`` hidden, for rows of any cost; differentiable in the weights."""
@@ -172,7 +171,7 @@ class TrainableModel(BaseModel, Protocol):
 
 @runtime_checkable
 class CountingModel(BaseModel, Protocol):
-    """What plans and results ask to state costs; without it they leave the operations out."""
+    """Requirements for stated costs; without it plans and results leave the operations out."""
 
     def encode_flops(self) -> int:
         """Floating point operations of ``encode``, for one image."""

@@ -1,4 +1,4 @@
-"""State dicts of other people: read from a file without running code, and compared with what a model needs."""
+"""State dicts of other projects: read from a file without running code, and compared with what a model needs."""
 
 import argparse
 import re
@@ -13,8 +13,8 @@ from torch import Tensor
 
 from mrcert_pl.errors import CheckpointError
 
-# Where training scripts keep the weights beside other things, the averaged ones first, as timm does.
-_PLACES = ("state_dict_ema", "model_ema", "state_dict", "model")
+# Entries in which training scripts save weights, the averaged ones first, as in timm.
+_ENTRIES = ("state_dict_ema", "model_ema", "state_dict", "model")
 _WRAPPERS = re.compile(r"^((module|_orig_mod)\.)+")
 _MOST_LISTED = 10
 
@@ -23,8 +23,8 @@ def read_state_dict(path: str | Path) -> dict[str, Tensor]:
     """The tensors of a weights file by name.
 
     Reads safetensors and PyTorch files: bare state dicts, those of MAE and DeiT (``model``), of timm's training
-    script (``state_dict``, ``state_dict_ema``) and checkpoints of ours. Averaged weights (EMA) are preferred. The
-    prefixes of ``DataParallel`` and ``torch.compile`` are removed.
+    script (``state_dict``, ``state_dict_ema``) and checkpoints of this project. Averaged weights (EMA) are preferred.
+    The prefixes of ``DataParallel`` and ``torch.compile`` are removed.
 
     Raises:
         CheckpointError: if the file is missing, truncated, something else, holds Python objects, or no state dict.
@@ -50,10 +50,10 @@ def tensors_of(content: Any, source: str) -> dict[str, Tensor]:
     """
     ours = isinstance(content, Mapping) and "mrcert" in content
     if isinstance(content, Mapping):
-        content = next((content[place] for place in _PLACES if isinstance(content.get(place), Mapping)), content)
+        content = next((content[entry] for entry in _ENTRIES if isinstance(content.get(entry), Mapping)), content)
     if not isinstance(content, Mapping) or not any(isinstance(value, Tensor) for value in content.values()):
         raise CheckpointError(
-            f"{source} holds no state dict: expected tensors by name, at the top or under {', '.join(_PLACES)}; "
+            f"{source} holds no state dict: expected tensors by name, at the top or under {', '.join(_ENTRIES)}; "
             f"found {_summary(content)}"
         )
     if strange := [str(name) for name, value in content.items() if not isinstance(value, Tensor)]:
@@ -118,7 +118,7 @@ def _unpickled(path: Path) -> Any:
             "code that the file's maker chose, so it is refused. Where you trust the file, keep its tensors alone with "
             "the two lines below, and give the new file:\n"
             f"  import torch; content = torch.load({str(path)!r}, map_location='cpu', weights_only=False)\n"
-            f"  torch.save({{key: content[key] for key in {_PLACES} if key in content}} or content, "
+            f"  torch.save({{key: content[key] for key in {_ENTRIES} if key in content}} or content, "
             f"{str(tensors_only)!r})"
         ) from error
 

@@ -39,14 +39,14 @@ class ViTSRF(WindowedViT):
         backbone: A timm model by its full tag, of a family that docs/backbones.md lists. The tag also decides the mean
             and standard deviation that images are normalised with, wherever the weights come from; without one it is
             timm's default tag.
-        pretrained: Start from the tag's weights, from the hub.
-        num_classes: Outputs of the head.
+        pretrained: Whether to start from the tag's weights on the hub.
+        num_classes: Number of classes.
         window: ``(height, width)`` of a window in tokens; must divide the token grid.
         split: Number of SRF blocks, 0 to the depth of the backbone.
         head_order: ``pool_norm`` (average, then norm: timm and MAE) or ``norm_pool`` (PatchCURE's checkpoints).
         backbone_args: Further arguments of the timm model.
-        weights: Start from the weights in this local file, whatever ``pretrained`` says.
-        head_rows: For each class its row in the head of these weights, if the new classes are a subset of the old.
+        weights: Local file to start from; it takes precedence over ``pretrained``.
+        head_rows: Row of each class in the head of these weights, if the classes are a subset of the old ones.
         hidden_tokens: What replaces the tokens of hidden windows: ``zero`` (the paper), or nothing (``drop``).
         views: Views of each mutant: ``one``, or ``flip`` for the average with the mirror image.
         hidden: Earlier name of ``hidden_tokens``; refused.
@@ -54,7 +54,7 @@ class ViTSRF(WindowedViT):
     Raises:
         ConfigurationError: for a window that doesn't divide the token grid, a split out of range, an unknown head
             order or ``hidden_tokens``, ``hidden_tokens="zero"`` with positions in the blocks, a backbone without a
-            grid of tokens, weights that can't be had, or unfit ``head_rows``.
+            grid of tokens, unavailable weights, or unfit ``head_rows``.
         CheckpointError: for a weights file that can't be read or was made for another model.
     """
 

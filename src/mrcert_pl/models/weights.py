@@ -55,10 +55,10 @@ def check_start(
 
 
 def hub_weights(name: str) -> dict[str, Tensor]:
-    """The weights that timm has under a tag, with their own head; needs a network, or timm's cache.
+    """Return the weights of a timm tag, head included; needs a network or timm's cache.
 
     Raises:
-        ConfigurationError: if they can't be had, with the other ways to start.
+        ConfigurationError: if they are unavailable; the message names the alternatives.
     """
     try:
         # As the tag has it, pooling and head included: load_weights alone makes of it what our models need.
@@ -136,7 +136,7 @@ def _renamed(weights: Mapping[str, Tensor], last_norm: str) -> dict[str, Tensor]
 
 
 def _check_normalisation(weights: dict[str, Tensor], vit: Any, source: str) -> None:
-    """Our own models keep mean and std with their weights; those of others say nothing, and the tag decides."""
+    """Compare mean and std with those of the tag; only models of this package store theirs with the weights."""
     for name in ("mean", "std"):
         theirs, ours = weights.pop(name, None), torch.tensor(vit.pretrained_cfg[name])
         if theirs is not None and not torch.allclose(theirs.float().flatten(), ours, atol=1e-3):

@@ -216,7 +216,7 @@ class WindowedViT(MirroringModel, TokenViT):
     def _sequence(
         self, seen: Float[Tensor, "row visible token dim"], shown: Bool[Tensor, "row visible"] | None
     ) -> tuple[Float[Tensor, "row sequence dim"], Float[Tensor, "_ sequence"] | None]:
-        """The sequences that enter the later blocks, and how many tokens each of theirs stands for."""
+        """The sequences that enter the later blocks, and the number of equal tokens that each token stands for."""
         if shown is not None:
             # Not a product: a hidden window may hold numbers that are not finite.
             seen = seen.masked_fill(~shown[:, :, None, None], 0.0)

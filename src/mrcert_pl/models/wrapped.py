@@ -69,7 +69,7 @@ class WrappedClassifier(HidingModel):
                 f"mean and std must have one value per colour channel, std above 0; got {mean} and {std}"
             )
         size = (int(image_px[0]), int(image_px[1]))
-        # Of a foreign module there is no more to say: its weights and code are not plain values.
+        # The weights and the code of a foreign module are not plain values.
         about = {"classifier": type(net).__name__, "mean": list(mean), "std": list(std)} if config is None else config
         described = {"patch": patch, "masks_per_axis": masks_per_axis, "image_px": list(size), "fill": fill}
         super().__init__(size, num_classes, {"mean": mean, "std": std}, {**about, **described}, views)
@@ -119,7 +119,7 @@ class WrappedClassifier(HidingModel):
         return ()
 
     def no_weight_decay(self) -> set[str]:
-        """Parameters that an optimiser shouldn't decay (asked for by timm)."""
+        """Names of the parameters without weight decay (timm's name)."""
         return {f"net.{name}" for name in getattr(self.net, "no_weight_decay", set)()}
 
     def group_matcher(self, coarse: bool = False) -> dict[str, Any]:

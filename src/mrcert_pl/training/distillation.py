@@ -1,4 +1,4 @@
-"""Self-distillation: a student that sees part of an image learns what the model says of all of it."""
+"""Self-distillation: on mutants, the student learns the predictions that the model had for whole images."""
 
 import copy
 import math
