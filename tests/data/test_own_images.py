@@ -192,6 +192,21 @@ def test_a_broken_table_is_named(columns: tuple[str, ...], row: tuple[str, ...],
     assert str(error.value).startswith(str(file))
 
 
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"path;label\nstop/0.jpg;s\n", r"needs the columns path and label .*, separated by commas, got"),
+        (b"path,label\nstop/0.jpg,s\xe4ge\n", r"can't read .*labels\.csv: it is not in UTF-8; save it as CSV UTF-8"),
+    ],
+    ids=["semicolons", "latin-1"],
+)
+def test_tables_of_other_programs(content: bytes, message: str, photos: Path) -> None:
+    file = photos / "labels.csv"
+    file.write_bytes(content)
+    with pytest.raises(DataError, match=message):
+        describe("folder", photos, file)
+
+
 def test_missing_images_of_a_table_are_named(photos: Path) -> None:
     file = table(photos, [("stop/0.jpg", "s"), ("stop/none.jpg", "t")])
     with pytest.raises(DataError, match=r"1 of the 2 listed images are missing, the first is .*stop/none\.jpg"):

@@ -158,6 +158,12 @@ def test_a_base_model_in_another_precision_is_refused() -> None:
         Guard(model.double(), "patchcure", PATCH)
 
 
+def test_a_missing_gpu_is_not_offered(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
+    with pytest.raises(ConfigurationError, match=r"no device 'cuda' here: PyTorch finds no GPU; choose auto or cpu$"):
+        device_named("cuda")
+
+
 def test_devices() -> None:
     assert device_named("cpu").type == "cpu"
     assert device_named("auto").type == ("cuda" if torch.cuda.is_available() else "cpu")

@@ -82,7 +82,7 @@ def closed() -> Image.Image:
     [
         (closed(), "the image can't be decoded"),
         (b"", r"the image can't be decoded: it is empty \(0 bytes\)"),
-        (b"text", "the image can't be decoded"),
+        (b"text", "the image can't be decoded: it is in no format that Pillow reads$"),
         (png(Image.fromarray(PIXELS))[:-200], "the image can't be decoded"),
         ("missing.png", "missing.png is missing"),
         (

@@ -72,7 +72,9 @@ def test_defenders_without_a_second_implementation_are_skipped(run: Path) -> Non
     rewrite(run, outside)
     report = verify(run)
     assert report.images == 0
-    assert report.skipped == "outside has no second implementation; register it with one to verify its verdicts"
+    assert (
+        report.skipped == "outside has no second implementation here; --import MODULE names a module that registers one"
+    )
 
 
 @pytest.mark.parametrize("file", ["results.json", "verdicts.parquet", "locations.npz"])

@@ -134,9 +134,14 @@ def _table(file: Path, root: Path) -> tuple[list[str], _Parts]:
             reader = csv.DictReader(lines)
             columns = reader.fieldnames or []
             if not {"path", "label"} <= set(columns):
-                raise DataError(f"{file} needs the columns path and label (and optionally split), got {list(columns)}")
+                commas = ", separated by commas" if len(columns) == 1 else ""
+                raise DataError(
+                    f"{file} needs the columns path and label (and optionally split){commas}, got {list(columns)}"
+                )
             rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
+    except UnicodeDecodeError as error:
+        raise DataError(f"can't read {file}: it is not in UTF-8; save it as CSV UTF-8") from error
+    except (OSError, csv.Error) as error:
         raise DataError(f"can't read {file}: {error}") from error
     names = sorted({row["label"] for _, row in rows if row["label"]})
     parts: dict[str, list[tuple[int, str]]] = {}

@@ -148,4 +148,6 @@ def _name(model: object) -> str:
 
 
 def _no_device(name: object) -> ConfigurationError:
+    if str(name).startswith("cuda") and not torch.cuda.is_available():
+        return ConfigurationError(f"there is no device {name!r} here: PyTorch finds no GPU; choose auto or cpu")
     return ConfigurationError(f"there is no device {name!r} here; choose one of: auto, cpu, cuda")

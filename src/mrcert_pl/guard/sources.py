@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from PIL import Image
+from PIL import Image, UnidentifiedImageError
 from torch import Tensor
 
 from mrcert_pl.data import ImageError
@@ -62,6 +62,9 @@ def photo_or_tensor(source: object, exif: Exif) -> Image.Image | Tensor:
         raise
     except Exception as error:  # decoders raise errors of any type; a closed image raises ValueError
         reason = "it is empty (0 bytes)" if source == b"" else str(error)
+        if isinstance(error, UnidentifiedImageError) and source:
+            # Pillow's message has the address of the bytes in memory.
+            reason = "it is in no format that Pillow reads"
         raise ImageError(f"the image can't be decoded: {reason}") from error
 
 

@@ -47,7 +47,7 @@ def verify(
     claim = Claim.read(run.parent if run.name == "results.json" else run)
     defender = _defender_of(claim)
     if defender not in names() or (rule := rule_of(defender)) is None:
-        reason = f"{defender} has no second implementation; register it with one to verify its verdicts"
+        reason = f"{defender} has no second implementation here; --import MODULE names a module that registers one"
         return VerificationReport(str(claim.folder), defender, 0, skipped=reason)
     evaluation = Evaluation(claim, Evidence.read(tables or tables_of(claim)), rule)
     found = Differences()
