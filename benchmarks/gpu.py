@@ -26,6 +26,7 @@ from typing import Any
 import torch
 
 from benchmarks.machine import Machine
+from benchmarks.options import add_sources
 from benchmarks.processes import begun
 from benchmarks.protocol import FULL, TINY, Base, Images, Job, Protocol, jobs
 from benchmarks.results import is_done, located, run
@@ -313,8 +314,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
         prog="python -m benchmarks.gpu", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--out", type=Path, default=Path("outputs/gpu"), help="folder of gpu.json (%(default)s)")
-    parser.add_argument("--root", type=Path, help="folder that holds imagenette/ (default: data)")
-    parser.add_argument("--weights", type=Path, help="file of DeiT-Ti's weights (default: from the hub)")
+    add_sources(parser, "imagenette/")
     parser.add_argument("--only", default="", metavar="PATTERN", help="regular expression of the steps to do")
     parser.add_argument("--workers", type=int, default=min(16, os.cpu_count() or 1), help="processes that load images")
     parser.add_argument("--tiny", action="store_true", help="digits and tiny models on a CPU, to try the programme")

@@ -1,13 +1,12 @@
-"""What lengthens the reach of the training: one change at a time, token grid, 32 px, stride 4, on validation images.
+"""Ablations of the training recipe: one change at a time, token grid, 32 px, stride 4, on validation images.
 
     python -m benchmarks.levers --list
     python -m benchmarks.levers --root data --weights deit_tiny_patch16_224.safetensors --at-once 8
 
 Every training is a command of ``mrcert train`` that certifies all 475 validation images with MRCert after its last
-epoch; no test image is used. One that has ended is skipped. The table goes to ``levers.md`` in the folder of the runs.
+epoch; no test image is used. A finished training is skipped. The table goes to ``levers.md`` in the folder of the runs.
 """
 
-import argparse
 import csv
 import statistics
 import sys
@@ -16,6 +15,7 @@ from dataclasses import dataclass
 from fnmatch import fnmatch
 from pathlib import Path
 
+from benchmarks.options import jobs_parser
 from benchmarks.protocol import IMAGENETTE_ROWS, Job
 from benchmarks.results import is_done, run
 from mrcert_pl.cli.overrides import override
@@ -46,8 +46,8 @@ class Lever:
 
     Attributes:
         name: Name of the runs.
-        overrides: What it changes.
-        epochs: Epochs.
+        overrides: Changed settings.
+        epochs: Number of epochs.
         seeds: Number of seeds.
         model: Base model.
     """
@@ -139,7 +139,7 @@ def accuracies(folder: Path) -> dict[str, float] | None:
 
 
 def table(out: Path, levers: Sequence[Lever] = LEVERS) -> str:
-    """Return the table of all levers that are there: numbers of validation images, mean and deviation over seeds."""
+    """Return the table of all finished changes: numbers of validation images, mean and deviation over seeds."""
     return "\n".join(
         [
             "| change | epochs | seeds | base | certified | round trip |",
@@ -167,16 +167,7 @@ def _figure(counts: Sequence[float]) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line."""
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.levers", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--list", action="store_true", help="print the trainings; run nothing")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of the trainings to run (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/results"), help="folder of the runs (%(default)s)")
-    parser.add_argument("--root", type=Path, help="folder that holds imagenette/ (default: data)")
-    parser.add_argument("--weights", type=Path, help="file of DeiT-Ti's weights (default: from the hub)")
-    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="trainings at once (default: 1)")
-    options = parser.parse_args(arguments)
+    options = jobs_parser("benchmarks.levers", __doc__, "trainings", "imagenette/").parse_args(arguments)
     out: Path = options.out.absolute()
     planned = [job for job in lever_jobs(out, options.root, options.weights) if fnmatch(job.name, options.only)]
     if options.list:

@@ -1,11 +1,11 @@
-"""Run what is missing of the protocol of docs/results.md, and write its tables.
+"""Run the missing jobs of the protocol of docs/results.md, and write its tables.
 
     python -m benchmarks.results --list                            what is missing, and its estimated cost
     python -m benchmarks.results --root data --weights deit_tiny_patch16_224.safetensors
-    python -m benchmarks.results --only 'imagenette/masked_vit/*'  a part of it, with all that it needs
+    python -m benchmarks.results --only 'imagenette/masked_vit/*'  some jobs, with those that they need
     python -m benchmarks.results --tiny --out outputs/try          digits and tiny models, in minutes
 
-Every job is a command of ``mrcert`` with a folder of its own. A job whose result is there is skipped; a killed one
+Every job is a command of ``mrcert`` with a folder of its own. A job that has left its result is skipped; a killed one
 continues after its last epoch, or with its first unlabelled image: start the script again with the same arguments.
 The tables go to ``tables.md`` in the folder of the runs.
 """
@@ -19,6 +19,7 @@ from fnmatch import fnmatch
 from itertools import groupby
 from pathlib import Path
 
+from benchmarks.options import jobs_parser
 from benchmarks.pool import run_at_once
 from benchmarks.protocol import FULL, TINY, Cell, Job, Protocol, cells, jobs, needed
 from mrcert_pl.callbacks.whole_checkpoints import LAST
@@ -64,42 +65,32 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
 
 def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m benchmarks.results",
-        description=__doc__,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("--list", action="store_true", help="print the jobs with state and cost; run nothing")
-    parser.add_argument("--only", default="*", metavar="PATTERN", help="names of the jobs to run (default: all)")
-    parser.add_argument("--out", type=Path, default=Path("outputs/results"), help="folder of the runs (%(default)s)")
-    parser.add_argument("--root", type=Path, help="folder that holds imagenette/ and cifar10/ (default: data)")
-    parser.add_argument("--weights", type=Path, help="file of DeiT-Ti's weights (default: from the hub)")
+    parser = jobs_parser("benchmarks.results", __doc__, "jobs", "imagenette/ and cifar10/")
     parser.add_argument("--seeds", type=int, nargs="+", default=[0], help="seeds (default: 0)")
-    parser.add_argument("--at-once", type=int, default=1, metavar="N", help="jobs at once, for a GPU (default: 1)")
     parser.add_argument("--page", type=Path, help="page whose block of tables is replaced: docs/results.md")
     parser.add_argument("--tiny", action="store_true", help="digits and tiny models, to try the script")
     return parser
 
 
 def located(protocol: Protocol, root: Path | None, weights: Path | None) -> Protocol:
-    """Add the places of images and weights on this machine."""
+    """Add the paths of images and weights on this machine."""
     images = protocol.images
     if root is not None:
-        places = [override("dataset.root", str(root.absolute() / each.name)) for each in images]
         images = tuple(
-            replace(each, overrides=(*each.overrides, place)) for each, place in zip(images, places, strict=True)
+            replace(each, overrides=(*each.overrides, override("dataset.root", str(root.absolute() / each.name))))
+            for each in images
         )
     start = () if weights is None else (override("model.weights", str(weights.absolute())),)
     return replace(protocol, images=images, training=(*protocol.training, *start))
 
 
 def is_done(job: Job, out: Path) -> bool:
-    """Whether the result of a job is there; results are complete files."""
+    """Whether a job has left its result; results are complete files."""
     return (out / job.name / job.leaves).is_file()
 
 
 def listing(planned: Sequence[Job], out: Path) -> str:
-    """Return one line per job: state, estimated hours and name; the last line has the sum of what is missing."""
+    """Return one line per job: state, estimated hours and name; the last line has the hours of all missing jobs."""
     lines, total, computed = [], 0.0, {job.shares for job in planned if job.shares and is_done(job, out)}
     for job in planned:
         done = is_done(job, out)
@@ -164,7 +155,7 @@ def _mrcert(job: Job, folder: Path) -> int:
 
 
 def tables(protocol: Protocol, out: Path) -> str:
-    """Return the tables of all results that are there, and the number of rows that are not run.
+    """Return the tables of all results, and the number of rows without one.
 
     Raises:
         ResultsError: If a result is damaged.
@@ -224,7 +215,7 @@ def _figures(results: Sequence[EvaluationResult], names: Collection[str]) -> lis
 
 
 def write_block(page: Path, text: str) -> None:
-    """Replace what stands between the two comments of a page."""
+    """Replace the text between the two comments of a page."""
     content = page.read_text(encoding="utf-8")
     if START not in content or END not in content:
         sys.exit(f"error: {page} has no block of tables; it starts with {START.strip()} and ends with {END.strip()}")

@@ -40,7 +40,10 @@ def checkpoint(tmp_path: Path, tiny_vit: ViTSRF) -> str:
     return f"checkpoint={save(tiny_vit, tmp_path / 'best.ckpt', **ORIGIN)}"
 
 
-@pytest.mark.parametrize("command", ["eval", "attack", "audit_certificates", "audit_numerics", "thresholds"])
+ABOUT_A_MODEL = ["eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "labelling"]
+
+
+@pytest.mark.parametrize("command", ABOUT_A_MODEL)
 def test_all_that_a_checkpoint_says_is_taken(command: str, checkpoint: str) -> None:
     assert adopted(command, [checkpoint, "batch_size=2"]) == [checkpoint, "batch_size=2", *IMPLIED]
 

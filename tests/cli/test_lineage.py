@@ -7,14 +7,21 @@ import pytest
 import torch
 from result_files import ENVIRONMENT, result_of, row
 
-from mrcert_pl.cli.lineage import attack_artifacts, audit_artifacts, evaluation_artifacts, training_artifacts
+from mrcert_pl.cli.lineage import (
+    attack_artifacts,
+    audit_artifacts,
+    evaluation_artifacts,
+    threshold_artifacts,
+    training_artifacts,
+)
 from mrcert_pl.data import AttackedSet, AttackedSetHeader
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.models.checkpoints import describe_model
-from mrcert_pl.results import Accuracy, AttackResult, TrainingResult
+from mrcert_pl.results import Accuracy, AttackResult, ThresholdResult, ThresholdRow, TrainingResult
 from mrcert_pl.tasks.attack import Attack, AttackSettings
 from mrcert_pl.tasks.evaluation import Evaluation, EvaluationSettings
 from mrcert_pl.tasks.settings import DatasetSettings, RunSettings
+from mrcert_pl.tasks.thresholds import ThresholdSettings
 from mrcert_pl.tasks.training import TrainingSettings
 from mrcert_pl.views.wandb import Artifact
 
@@ -108,3 +115,13 @@ def test_an_attacked_set_is_made_once_and_used_later(tmp_path: Path) -> None:
     assert (used[0].name, used[0].facts) == (made.made[0].name, made.made[0].facts)
     audit = audit_artifacts(attacked, "audit-numerics", result)
     assert kinds(audit.made) == [("results", "audit-numerics-attacked-vit_srf-p32")]
+
+
+def test_thresholds_are_compared_on_validation_images(tmp_path: Path, checkpoint: Path) -> None:
+    accuracy = {"certified": Accuracy(1, 2), "round_trip": Accuracy(1, 2)}
+    row = ThresholdRow(0.5, accuracy, 9.0)
+    result = ThresholdResult(**FACTS, weights_sha256=DIGEST, defender="mrcert", n=2, rows=(row,))
+    lineage = threshold_artifacts(ThresholdSettings(checkpoint, run=RunSettings(tmp_path)), result)
+    assert kinds(lineage.used) == [("dataset", "digits-val"), ("model", "digits-vit_srf-p32")]
+    assert kinds(lineage.made) == [("results", "thresholds-digits-vit_srf-p32-mrcert")]
+    assert lineage.made[0].facts["best"] == 0.5

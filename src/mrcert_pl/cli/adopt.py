@@ -21,8 +21,8 @@ _RENAMED = {
     "recipe.finetuning.worst_of": "it was removed",
     "recipe.finetuning.consistency": "it was removed",
 }
-# Commands about a trained model.
-_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "plan", "bench")
+# Configurations of commands about a trained model; labelling is that of the benchmark.
+_ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "plan", "labelling")
 # Data sets whose images all have one size.
 _WITHOUT_RESIZE = (None, "digits", "attacked")
 

@@ -4,14 +4,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mrcert_pl.data import Record
+from mrcert_pl.data import Record, Split
 from mrcert_pl.data.attacked_header import read_header
 from mrcert_pl.models.checkpoints import read_description
-from mrcert_pl.results.schema import TrainingResult
+from mrcert_pl.results.schema import ThresholdResult, TrainingResult
 from mrcert_pl.tasks.attack import Attack, AttackSettings
 from mrcert_pl.tasks.evaluation import Evaluation, EvaluationSettings
 from mrcert_pl.tasks.settings import DatasetSettings
 from mrcert_pl.tasks.subject import SubjectSettings
+from mrcert_pl.tasks.thresholds import ThresholdSettings
 from mrcert_pl.tasks.training import TrainingSettings
 from mrcert_pl.views.wandb import (
     Artifact,
@@ -27,7 +28,8 @@ from mrcert_pl.views.wandb.charts import accuracies
 
 def training_artifacts(settings: TrainingSettings, result: TrainingResult) -> Artifacts:
     """Return inputs and outputs of a training as artifacts."""
-    images = [record for split in ("train", "val") for record in _records(settings.dataset, settings.run.seed, split)]
+    splits: tuple[Split, ...] = ("train", "val")
+    images = [record for split in splits for record in _records(settings.dataset, settings.run.seed, split)]
     first = [_checkpoint(settings.srf_checkpoint)] if settings.stage == "split" and settings.srf_checkpoint else []
     made = [_checkpoint(result.checkpoint, result.weights_sha256)] if result.checkpoint else []
     used = (dataset_artifact(result.dataset, "train-val", images), *first)
@@ -60,17 +62,25 @@ def audit_artifacts(settings: SubjectSettings, audit: str, result: Any) -> Artif
     return Artifacts(_used(settings, result.weights_sha256), (outcome_artifact(settings.run.folder, name, {}),))
 
 
-def _used(settings: SubjectSettings, weights_sha256: str) -> tuple[Artifact, ...]:
+def threshold_artifacts(settings: ThresholdSettings, result: ThresholdResult) -> Artifacts:
+    """Return inputs and outputs of a comparison of thresholds as artifacts."""
+    name = f"thresholds-{_name(settings, result.model, result.patch)}-{result.defender}"
+    facts = {} if result.best is None else {"best": result.best.threshold}
+    outcome = outcome_artifact(settings.run.folder, name, facts)
+    return Artifacts(_used(settings, result.weights_sha256, "val"), (outcome,))
+
+
+def _used(settings: SubjectSettings, weights_sha256: str, split: Split = "test") -> tuple[Artifact, ...]:
     """Return the images and the checkpoint of a command."""
     dataset = settings.dataset
     if dataset.name == "attacked" and dataset.root is not None:
         images = attacked_artifact(dataset.root, read_header(dataset.root).to_json())
     else:
-        images = dataset_artifact(dataset.name, "test", _records(dataset, settings.run.seed, "test"))
+        images = dataset_artifact(dataset.name, split, _records(dataset, settings.run.seed, split))
     return (images, *([_checkpoint(settings.checkpoint, weights_sha256)] if settings.checkpoint else []))
 
 
-def _records(dataset: DatasetSettings, seed: int, split: Any) -> Sequence[Record]:
+def _records(dataset: DatasetSettings, seed: int, split: Split) -> Sequence[Record]:
     # No image is opened, so the image size does not matter.
     return dataset.load((224, 224), seed).split(split).records
 

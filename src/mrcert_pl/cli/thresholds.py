@@ -14,7 +14,9 @@ if TYPE_CHECKING:
 def main(cfg: DictConfig) -> "ThresholdResult":
     """Evaluate validation images with every threshold; write a table, ``thresholds.json`` and the curve."""
     from mrcert_pl.cli.instantiate import threshold_settings
+    from mrcert_pl.cli.lineage import threshold_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.results.runs import THRESHOLDS
     from mrcert_pl.tasks.thresholds import compare_thresholds
     from mrcert_pl.views.terminal import show_thresholds
     from mrcert_pl.views.threshold_curve import draw_thresholds
@@ -25,9 +27,9 @@ def main(cfg: DictConfig) -> "ThresholdResult":
     run = begun(cfg, settings.run)
     result = compare_thresholds(settings)
     show_thresholds(result)
-    print(draw_thresholds(settings.run.folder / "thresholds.svg", result))
+    print(f"{settings.run.folder / THRESHOLDS}\n{draw_thresholds(settings.run.folder / 'thresholds.svg', result)}")
     if run:
-        log_thresholds(run, result)
+        log_thresholds(run, result, threshold_artifacts(settings, result))
     return result
 
 

@@ -63,8 +63,17 @@ class PlanSettings:
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
         PatchSpec(self.patch)
-        for stride in self.refine:
-            check_number("refine", stride, 1)
+        for name, strides in (("strides", self.strides), ("refine", self.refine)):
+            _check_list(name, strides)
+            for stride in strides:
+                check_number(name, stride, 1)
+        for name, values in self.variants.items():
+            _check_list(f"values of model.{name}", values)
+            if not values:
+                raise ConfigurationError(f"values of model.{name} must be at least one, got none")
+            for value in values:
+                _check_variant(name, value)
+        check_number("token_budget", self.token_budget, 1, optional=True)
         check_number("budget.seconds", self.seconds, 0, whole=False, optional=True)
         check_number("budget.gflops", self.gflops, 0, whole=False, optional=True)
 
@@ -134,6 +143,22 @@ def plan(settings: PlanSettings) -> Plan:
     ]
     best = max(affordable, key=lambda row: row.visible[-1], default=None)
     return Plan(rows, best, min(working, key=lambda row: row.seconds[-1]))
+
+
+def _check_list(name: str, values: object) -> None:
+    if isinstance(values, str) or not isinstance(values, Sequence):
+        raise ConfigurationError(f"{name} must be a list, got {values!r}")
+
+
+def _check_variant(name: str, value: object) -> None:
+    """Validate a value of an argument that the base models of the package have."""
+    if name == "window":
+        if not isinstance(value, Sequence) or len(value) != 2 or not all(type(side) is int for side in value):
+            raise ConfigurationError(
+                f"model.window must be a height and a width in tokens, such as [14,1], got {value!r}"
+            )
+    elif name in ("split", "masks_per_axis"):
+        check_number(f"model.{name}", value, 0)
 
 
 def _model(settings: PlanSettings) -> tuple[ModelSettings, int]:

@@ -142,7 +142,9 @@ def test_thresholds(logged: Callable[..., OfflineRun]) -> None:
         for threshold, found in counts.items()
     )
     result = ThresholdResult(**SUBJECT, weights_sha256="ab", defender="hicert", n=4, rows=rows)
-    table = logged(log_thresholds, result).table("thresholds")
+    run = logged(log_thresholds, result, LINEAGE)
+    assert (run.used()["dataset"].name, run.made()["results"].name) == ("digits-test", "eval")
+    table = run.table("thresholds")
     assert table["columns"] == ["threshold", "clean", "alerts", "mutants_per_image"]
     assert table["data"] == [[0, 0.75, 0.25, 10], [1, 0.75, 1, 10]]
 

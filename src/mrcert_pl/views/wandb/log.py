@@ -114,13 +114,14 @@ def log_audit(run: WandbRun, result: CertificateAuditResult | NumericsResult, ar
     run.log_artifacts(artifacts)
 
 
-def log_thresholds(run: WandbRun, result: ThresholdResult) -> None:
-    """Log the accuracies of every threshold."""
+def log_thresholds(run: WandbRun, result: ThresholdResult, artifacts: Artifacts) -> None:
+    """Log the accuracies of every threshold, and the lineage."""
     names = list(result.rows[0].accuracy)
     rows = [
         [row.threshold, *(row.accuracy[name].measured for name in names), row.mutants_per_image] for row in result.rows
     ]
     run.table("thresholds", ["threshold", *names, "mutants_per_image"], rows)
+    run.log_artifacts(artifacts)
 
 
 def log_overview(run: WandbRun, results: Sequence[EvaluationResult]) -> None:
