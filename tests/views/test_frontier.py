@@ -1,6 +1,7 @@
 """Figures of accuracy against cost: whole, the same each time, and readable where points are close."""
 
 import base64
+import re
 from pathlib import Path
 from typing import Any
 
@@ -38,6 +39,16 @@ def test_what_it_shows_is_in_its_alternative_text(results: list[Any]) -> None:
     key = svg.replace("\N{NO-BREAK SPACE}", " ")
     assert "1 patchcure," in key
     assert "2 mrcert<" in key
+
+
+def test_all_numbers_have_the_colour_of_the_page_s_text(tmp_path: Path, results: list[Any]) -> None:
+    dominated = priced_result(tmp_path / "dominated", 20.0, 1, defender="mrcert_sharp", patch=16)
+    first, _ = priced([*results, dominated])
+    svg = base64.b64decode(against_cost(first).source.split(",")[1]).decode()
+    texts = re.findall(r"<text ([^>]*)>([^<]*)</text>", svg)
+    assert [text for style, text in texts if "currentColor" not in style] == []
+    numbers = {text for _, text in texts if text in ("1", "2", "3")}
+    assert numbers == {"1", "2", "3"}
 
 
 def test_detection_has_a_panel_of_its_own(tmp_path: Path, results: list[Any]) -> None:

@@ -139,8 +139,8 @@ def _draw_panel(axis: Axes, group: Sequence[Point], name: str, looks: Mapping[st
         axis.errorbar(x_here, y_here, bars, color=colour, lw=1, alpha=0.45, zorder=2)
         fill: Any = {"mfc": colour, "ms": 6.5} if on else {"mfc": "none", "ms": 5.5}
         axis.plot(x_here, y_here, marker, color=colour, zorder=3, clip_on=False, **fill)
-        style: Any = {"color": INK, "fontweight": "bold"} if on else {"color": colour}
-        number = axis.text(x_here, y_here, str(point.number), fontsize=7.5, **style)
+        # In the colour of the text: on a dark page small numbers in blue are hard to read.
+        number = axis.text(x_here, y_here, str(point.number), fontsize=7.5, fontweight="bold" if on else "normal")
         number.set_in_layout(False)
         numbers.append(number)
     return numbers
