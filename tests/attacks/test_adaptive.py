@@ -102,5 +102,5 @@ def test_it_turns_mutants_against_the_label(model: ViTSRF) -> None:
 
 @pytest.mark.parametrize("settings", [{"starts": 0}, {"steps": -1}, {"mutants": 0}, {"step_size": -0.1}])
 def test_bad_settings(model: ViTSRF, settings: dict) -> None:
-    with pytest.raises(ConfigurationError, match=r"must be (at least|positive)"):
+    with pytest.raises(ConfigurationError, match=r"must be (a whole number of at least|positive)"):
         AdaptivePatch(hidden_of(model), **settings)

@@ -1,8 +1,10 @@
+from typing import Any
+
 import pytest
 import torch
 
-from mrcert_pl.attacks.ascent import Bounds, ascend, on_grid
-from mrcert_pl.errors import NumericalError
+from mrcert_pl.attacks.ascent import Bounds, ascend, check_ascents, on_grid
+from mrcert_pl.errors import ConfigurationError, NumericalError
 
 ALL = torch.ones(2, 1, 4, 4, dtype=torch.bool)
 UNIT = Bounds(torch.zeros(1), torch.ones(1), torch.tensor(0.1))
@@ -78,3 +80,22 @@ def test_it_works_where_lightning_evaluates() -> None:
     with torch.inference_mode():
         best = ascend(towards(1.0), torch.zeros(2, 3, 4, 4), ALL, UNIT, 2, False)
     assert best.steps.tolist() == [2, 2]
+
+
+@pytest.mark.unchecked_shapes
+@pytest.mark.parametrize(
+    ("starts", "steps", "step_size", "message"),
+    [
+        ("8", 1, 0.1, "the starts of an attack must be a whole number of at least 1, got '8'"),
+        (None, 1, 0.1, "the starts of an attack must be a whole number of at least 1, got None"),
+        (2.5, 1, 0.1, "the starts of an attack must be a whole number of at least 1, got 2.5"),
+        (True, 1, 0.1, "the starts of an attack must be a whole number of at least 1, got True"),
+        (1, None, 0.1, "the steps of an attack must be a whole number of at least 0, got None"),
+        (1, 1, "small", "the step size of an attack must be positive, got 'small'"),
+        (1, 1, 0, "the step size of an attack must be positive, got 0"),
+        (1, 1, float("nan"), "the step size of an attack must be positive, got nan"),
+    ],
+)
+def test_numbers_of_another_type_or_range(starts: Any, steps: Any, step_size: Any, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        check_ascents(starts, steps, step_size)

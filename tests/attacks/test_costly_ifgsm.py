@@ -73,7 +73,7 @@ def test_settings_are_plain() -> None:
         ({"threshold": 0.0}, r"attack\.threshold must be between 0 and 1, got 0"),
         ({"stride": 0}, r"attack\.stride must be a whole number of at least 1, got 0"),
         ({"order": 0}, r"attack\.order must be a whole number of at least 1, got 0"),
-        ({"starts": 0}, "must be at least 1, got 0"),
+        ({"starts": 0}, "must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

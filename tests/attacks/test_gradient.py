@@ -41,12 +41,14 @@ def test_the_authors_space_needs_its_range(model: ViTSRF) -> None:
         attack.attack(model, IMAGES[0], LABEL, 0)
 
 
+@pytest.mark.unchecked_shapes
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
         ({"space": "normalised"}, "unknown space of an attack 'normalised'; choose one of: authors, pixel"),
-        ({"starts": 0}, "the starts of an attack must be at least 1"),
-        ({"steps": -1}, "the steps of an attack must be at least 0"),
+        ({"starts": 0}, "the starts of an attack must be a whole number of at least 1, got 0"),
+        ({"steps": -1}, "the steps of an attack must be a whole number of at least 0, got -1"),
+        ({"token_budget": None}, "the token budget of an attack must be a whole number of at least 1, got None"),
         ({"token_budget": 0}, "token budget"),
         ({"step_size": 0.0}, "must be positive"),
         ({"clip": (-1.0, 1.0)}, "clip= belongs to space=authors"),

@@ -74,7 +74,11 @@ def test_neighbours_stay_inside() -> None:
     assert {(place.top, place.left) for place in near} == {(top, left) for top in (0, 4) for left in (50, 54, 56)}
 
 
-@pytest.mark.parametrize("settings", [{"fine_px": 0}, {"coarse_px": 2}, {"keep": 0}, {"coarse_steps": -1}])
+@pytest.mark.unchecked_shapes
+@pytest.mark.parametrize(
+    "settings",
+    [{"fine_px": 0}, {"coarse_px": 2}, {"keep": 0}, {"keep": 1.5}, {"coarse_px": None}, {"coarse_steps": -1}],
+)
 def test_bad_settings(settings: dict) -> None:
     with pytest.raises(ConfigurationError):
         LocationSearch(PatchSpec(8), **settings)

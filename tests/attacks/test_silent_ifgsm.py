@@ -60,7 +60,7 @@ def test_settings_are_plain() -> None:
         ({"detector": "nothing"}, "unknown defender 'nothing'; choose one of"),
         ({"detector": "patchcensor", "threshold": 0.5}, "patchcensor has no threshold; leave attack.threshold out"),
         ({"detector": "hicert", "threshold": 1.5}, "must be from 0 to 1, got 1.5"),
-        ({"starts": 0}, "must be at least 1, got 0"),
+        ({"starts": 0}, "must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

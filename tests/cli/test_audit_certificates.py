@@ -91,8 +91,8 @@ def test_the_help_lists_its_settings(command: Command, capsys: pytest.CaptureFix
         (["images=0"], "images must be a whole number of at least 1, got 0"),
         (["step=3"], "there is no setting step; did you mean "),
         (["device=tpu"], "there is no device 'tpu'"),
-        (["adaptive.steps=-1"], "the steps of an attack must be at least 0, got -1"),
-        (["adaptive.starts=0"], "the starts of an attack must be at least 1, got 0"),
+        (["adaptive.steps=-1"], "the steps of an attack must be a whole number of at least 0, got -1"),
+        (["adaptive.starts=0"], "the starts of an attack must be a whole number of at least 1, got 0"),
     ],
 )
 def test_bad_settings(untrained: Command, refused: Callable[..., str], arguments: list[str], message: str) -> None:

@@ -78,3 +78,11 @@ def test_augmented_images_are_not_normalised() -> None:
 def test_arguments_that_the_transform_lacks_are_refused() -> None:
     with pytest.raises(ConfigurationError, match=r"recipe\.augmentation has arguments that timm's .* 'sclae'"):
         Augmentation((16, 16), {"sclae": (0.3, 0.5)})
+
+
+@pytest.mark.parametrize(
+    "arguments", [{"auto_augment": "foo"}, {"interpolation": "x"}, {"scale": "a"}, {"color_jitter": "x"}], ids=str
+)
+def test_values_that_the_transform_does_not_take_are_refused(arguments: dict[str, str]) -> None:
+    with pytest.raises(ConfigurationError, match=r"recipe\.augmentation has a value that timm's create_transform"):
+        Augmentation((16, 16), arguments)

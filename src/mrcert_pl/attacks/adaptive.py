@@ -7,7 +7,7 @@ import torch
 from jaxtyping import Bool, Float, Int
 from torch import Tensor
 
-from mrcert_pl.attacks.ascent import Bounds, Objective, ascend, check_ascents, on_grid
+from mrcert_pl.attacks.ascent import Bounds, Objective, ascend, check_ascents, check_whole, on_grid
 from mrcert_pl.attacks.base import PlacedAttack
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.errors import ConfigurationError
@@ -50,8 +50,7 @@ class AdaptivePatch(PlacedAttack):
         seed: int = 0,
     ) -> None:
         check_ascents(starts, steps, step_size)
-        if mutants < 1:
-            raise ConfigurationError(f"the mutants of an attack must be at least 1, got {mutants}")
+        check_whole("the mutants of an attack", mutants, 1)
         self.hidden = hidden
         self.starts = starts
         self.steps = steps

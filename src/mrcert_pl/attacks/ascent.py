@@ -102,11 +102,20 @@ def check_ascents(starts: int, steps: int, step_size: float) -> None:
     Raises:
         ConfigurationError: For numbers out of range.
     """
-    for name, value, least in (("starts", starts, 1), ("steps", steps, 0)):
-        if value < least:
-            raise ConfigurationError(f"the {name} of an attack must be at least {least}, got {value}")
-    if not step_size > 0:
-        raise ConfigurationError(f"the step size of an attack must be positive, got {step_size}")
+    check_whole("the starts of an attack", starts, 1)
+    check_whole("the steps of an attack", steps, 0)
+    if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not step_size > 0:
+        raise ConfigurationError(f"the step size of an attack must be positive, got {step_size!r}")
+
+
+def check_whole(name: str, value: object, least: int) -> None:
+    """Validate a setting that is a whole number.
+
+    Raises:
+        ConfigurationError: For another type, or a value below ``least``.
+    """
+    if isinstance(value, bool) or not isinstance(value, int) or value < least:
+        raise ConfigurationError(f"{name} must be a whole number of at least {least}, got {value!r}")
 
 
 def on_grid(images: Float[Tensor, "*shape"]) -> Float[Tensor, "*shape"]:

@@ -7,7 +7,7 @@ from jaxtyping import Bool
 from torch import Tensor
 
 from mrcert_pl.attacks.adaptive import WON, mutant_logits
-from mrcert_pl.attacks.ascent import Objective
+from mrcert_pl.attacks.ascent import Objective, check_whole
 from mrcert_pl.attacks.mutant_ifgsm import MutantIFGSM
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import UnionLattice
@@ -43,8 +43,7 @@ class CostlyIFGSM(MutantIFGSM):
         if isinstance(threshold, bool) or not isinstance(threshold, int | float) or not 0 < threshold < 1:
             raise ConfigurationError(f"attack.threshold must be between 0 and 1, got {threshold!r}")
         for setting, number in (("stride", stride), ("order", order)):
-            if type(number) is not int or number < 1:
-                raise ConfigurationError(f"attack.{setting} must be a whole number of at least 1, got {number!r}")
+            check_whole(f"attack.{setting}", number, 1)
         self.stride = stride
         self.threshold = threshold
         self.order = order

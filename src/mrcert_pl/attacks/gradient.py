@@ -10,7 +10,7 @@ import torch.nn.functional as F
 from jaxtyping import Float
 from torch import Tensor
 
-from mrcert_pl.attacks.ascent import Best, Bounds, Objective, ascend, check_ascents
+from mrcert_pl.attacks.ascent import Best, Bounds, Objective, ascend, check_ascents, check_whole
 from mrcert_pl.attacks.base import AttackedImage, PatchAttack
 from mrcert_pl.attacks.placement import Placement
 from mrcert_pl.errors import ConfigurationError, unknown
@@ -77,8 +77,7 @@ class GradientAttack(PatchAttack):
         if space not in SPACES:
             raise unknown("space of an attack", space, SPACES)
         check_ascents(starts, steps, step_size)
-        if token_budget < 1:
-            raise ConfigurationError(f"the token budget of an attack must be at least 1, got {token_budget}")
+        check_whole("the token budget of an attack", token_budget, 1)
         if clip is not None and space != "authors":
             raise ConfigurationError(f"clip= belongs to space=authors, got {list(clip)} with space={space}")
         if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):

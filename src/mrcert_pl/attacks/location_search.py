@@ -7,6 +7,7 @@ import numpy as np
 from jaxtyping import Float
 from torch import Tensor
 
+from mrcert_pl.attacks.ascent import check_whole
 from mrcert_pl.attacks.base import AttackedImage
 from mrcert_pl.attacks.gradient import GradientAttack, Start, worst
 from mrcert_pl.attacks.placement import Placement, placement_grid
@@ -45,10 +46,13 @@ class LocationSearch(GradientAttack):
         **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
-        if not 1 <= fine_px <= coarse_px:
+        for name, value, least in (
+            *(("coarse_px", coarse_px, 1), ("fine_px", fine_px, 1)),
+            *(("coarse_steps", coarse_steps, 0), ("keep", keep, 1)),
+        ):
+            check_whole(f"attack.{name}", value, least)
+        if fine_px > coarse_px:
             raise ConfigurationError(f"fine_px must be from 1 to coarse_px={coarse_px}, got {fine_px}")
-        if keep < 1 or coarse_steps < 0:
-            raise ConfigurationError(f"keep must be at least 1 and coarse_steps 0, got {keep} and {coarse_steps}")
         self.coarse_px = coarse_px
         self.fine_px = fine_px
         self.coarse_steps = coarse_steps

@@ -88,6 +88,10 @@ class Augmentation:
             raise ConfigurationError(
                 f"recipe.augmentation has arguments that timm's create_transform doesn't take: {error}"
             ) from error
+        except (ValueError, LookupError, AssertionError) as error:
+            raise ConfigurationError(
+                f"recipe.augmentation has a value that timm's create_transform doesn't take: {error!r}"
+            ) from error
         self.mean = torch.tensor(IMAGENET_DEFAULT_MEAN).view(3, 1, 1)
         self.std = torch.tensor(IMAGENET_DEFAULT_STD).view(3, 1, 1)
 

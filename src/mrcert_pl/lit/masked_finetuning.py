@@ -75,6 +75,17 @@ class MaskedFinetuning(L.LightningModule):
         super().__init__()
         if mixup and batch_size % 2:
             raise ConfigurationError(f"mixup pairs the images of a batch: batch_size must be even, got {batch_size}")
+        numbers = {
+            "label_smoothing": label_smoothing,
+            "warmup_epochs": warmup_epochs,
+            "warmup_lr": warmup_lr,
+            "min_lr": min_lr,
+            "step_epochs": 1 if step_epochs is None else step_epochs,
+            "step_factor": step_factor,
+        }
+        for name, value in numbers.items():
+            if isinstance(value, bool) or not isinstance(value, int | float):
+                raise ConfigurationError(f"recipe.finetuning.{name} must be a number, got {value!r}")
         if not 0 <= label_smoothing < 1:
             raise ConfigurationError(f"label_smoothing must be from 0 to below 1, got {label_smoothing}")
         if min(warmup_epochs, warmup_lr, min_lr, step_factor) < 0 or (step_epochs is not None and step_epochs <= 0):
@@ -210,6 +221,8 @@ def _mixup(settings: Mapping[str, Any], label_smoothing: float, num_classes: int
         return Mixup(**settings, label_smoothing=label_smoothing, num_classes=num_classes)
     except TypeError as error:
         raise ConfigurationError(f"recipe.finetuning.mixup has an argument that timm's Mixup lacks: {error}") from error
+    except (ValueError, AssertionError) as error:
+        raise ConfigurationError(f"timm's Mixup does not accept recipe.finetuning.mixup={dict(settings)}") from error
 
 
 def _distillation(model: nn.Module, settings: Mapping[str, Any]) -> Distillation:
