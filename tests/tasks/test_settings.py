@@ -8,6 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import timm
+import torch
 
 from mrcert_pl import (
     AttackSettings,
@@ -128,6 +130,18 @@ def test_numbers() -> None:
     with pytest.raises(ConfigurationError, match="unknown a 'c'; choose one of: b"):
         check_choice("a", "c", ["b"])
     assert list(untracked([1, 2], "Counting", 2)) == [1, 2]
+
+
+def test_a_random_head_gives_no_verdicts(tmp_path: Path) -> None:
+    small = {"embed_dim": 32, "depth": 1, "num_heads": 2}
+    name, file = "vit_tiny_patch16_224", tmp_path / "weights.pth"
+    torch.save(timm.create_model(name, num_classes=9, **small).state_dict(), file)
+    arguments = {"backbone": name, "pretrained": False, "patch": 32, "masks_per_axis": 3, "backbone_args": small}
+    loaded = {**arguments, "weights": file}
+    with pytest.raises(ConfigurationError, match="not one of 2 classes, and a new one would give random labels; name"):
+        ModelSettings("blackbox", loaded).make_without_training(2)
+    for settings, classes in ((loaded, 9), ({**loaded, "head_rows": [3, 4]}, 2), (arguments, 2)):
+        assert ModelSettings("blackbox", settings).make_without_training(classes).num_classes == classes
 
 
 @pytest.mark.parametrize(

@@ -96,7 +96,7 @@ def guard_of(settings: PredictionSettings) -> Guard:
     names = settings.class_names
     classes = settings.model.arguments.get("num_classes", 1000) if names is None else len(names)
     arguments = {name: value for name, value in settings.model.arguments.items() if name != "num_classes"}
-    model = ModelSettings(settings.model.name, arguments, settings.model.build).make(classes).eval()
+    model = ModelSettings(settings.model.name, arguments, settings.model.build).make_without_training(classes).eval()
     stride = 1 if settings.stride is None else settings.stride
     return Guard(model.to(device), resize=settings.resize or "crop", stride=stride, **shared)
 

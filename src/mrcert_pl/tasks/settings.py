@@ -172,6 +172,20 @@ class ModelSettings:
             return registry.build(self.name, **self.arguments, num_classes=num_classes)
         return self.build(**self.arguments, num_classes=num_classes)
 
+    def make_without_training(self, num_classes: int) -> BaseModel:
+        """Build the model for verdicts with the weights named in its arguments.
+
+        Raises:
+            ConfigurationError: as :meth:`make`, and for weights whose head is replaced by a new, random one.
+        """
+        model = self.make(num_classes)
+        if self.loads_weights and getattr(model, "new_head", False):
+            raise ConfigurationError(
+                f"the head of these weights is not one of {num_classes} classes, and a new one would give random "
+                "labels; name the row of each class in model.head_rows, or give a checkpoint of a training"
+            )
+        return model
+
 
 @dataclass(frozen=True)
 class TrainerSettings:

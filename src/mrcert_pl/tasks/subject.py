@@ -175,8 +175,9 @@ def _check_geometry(settings: SubjectSettings, classes: int, defender: Defender[
 def _model_without_checkpoint(settings: SubjectSettings, classes: int) -> BaseModel:
     if settings.model is None:
         raise ConfigurationError("give a checkpoint, or a model whose weights are known without one")
-    model = settings.model.make(classes) if isinstance(settings.model, ModelSettings) else settings.model
-    return model.eval()
+    if isinstance(settings.model, ModelSettings):
+        return settings.model.make_without_training(classes).eval()
+    return settings.model.eval()
 
 
 def _model_of(checkpoint: Checkpoint, settings: SubjectSettings, classes: int) -> BaseModel:
