@@ -261,7 +261,7 @@ def _run(planned: Sequence[Job], out: Path) -> None:
 
 
 def perform(planned: Sequence[Step], out: Path, seconds: float = WHOLE_SECONDS) -> dict[str, Any]:
-    """Do the steps one after the other; return their states and figures by name, as they stand in ``gpu.json``.
+    """Do the steps one after the other; return their states and figures by name, as in ``gpu.json``.
 
     Args:
         planned: Steps.

@@ -17,7 +17,7 @@ register_resolver("conf_dir", lambda: str(CONF_DIR))
 
 @command("labelling", Path(__file__).parent)
 def main(cfg: DictConfig) -> None:
-    """Print the tables; leave ``bench.json`` and ``bench.png``."""
+    """Print the tables; write ``bench.json`` and ``bench.png``."""
     import torch
     from rich.console import Console
     from rich.progress import Progress

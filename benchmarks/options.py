@@ -10,7 +10,7 @@ def jobs_parser(module: str, description: str | None, jobs: str, images: str) ->
     Args:
         module: Name of the script's module.
         description: Its description.
-        jobs: What its jobs are called, in the plural.
+        jobs: Noun for its jobs, in the plural.
         images: Folders of the data sets.
     """
     parser = argparse.ArgumentParser(
@@ -28,7 +28,7 @@ def add_sources(parser: argparse.ArgumentParser, images: str) -> None:
     """Add the options that locate images and weights.
 
     Args:
-        parser: Parser that gets them.
+        parser: Parser to extend.
         images: Folders of the data sets.
     """
     parser.add_argument("--root", type=Path, help=f"folder that holds {images} (default: data)")

@@ -73,7 +73,7 @@ def run_at_once(
 
 
 def _begun(job: Job, work: Callable[[Job], int], logs: Path, count: int) -> int:
-    """Begin a job with its share of the cores; return the number of its process."""
+    """Begin a job with its part of the cores; return the number of its process."""
 
     def share() -> int:
         torch.set_num_threads(max(1, (os.cpu_count() or 1) // count))

@@ -87,7 +87,7 @@ class Protocol:
 
 @dataclass(frozen=True)
 class Job:
-    """One command and the file that it leaves.
+    """One command and its result file.
 
     Attributes:
         name: Folder of the run, below that of the protocol.
@@ -182,7 +182,7 @@ def _evaluation(folder: str, defender: str, attacked: bool) -> str:
 def _of_base(protocol: Protocol, out: Path, images: Images, base: Base, seed: int) -> Iterator[Job]:
     folder = _folder(images, base, seed)
     train, checkpoint = f"{folder}/train", override("checkpoint", str(out / folder / "best.ckpt"))
-    # Data set and model of an attacked set stand in the set.
+    # An attacked set states its data set and model.
     common = (*protocol.overrides, override("seed", seed))
     subject = (override("dataset", images.name), *images.overrides, *base.overrides, *common)
     epochs = protocol.epochs[images.name]

@@ -15,7 +15,7 @@ class Method:
 
     Attributes:
         name: Name in tables.
-        work: Does the work, or a sample of it; returns the number of mutants and of floating point operations.
+        work: Function that does the work or a sample of it; returns the numbers of mutants and of operations.
         items: Number of images (or gradient steps) in ``work``.
         scale: Whole work divided by the sample.
         sample: Number of forward passes in the sample; ``None`` if all of the work is done.
@@ -38,7 +38,7 @@ def compare(
         methods: Methods; the first one is the reference.
         machine: Device and precision.
         rounds: Number of rounds, at least 1.
-        finished: Called after every piece of work.
+        finished: Callback after each timed work.
     """
     peak = machine.peak_flops
     measured: list[list[float]] = [[] for _ in methods]

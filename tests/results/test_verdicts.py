@@ -69,7 +69,7 @@ def test_a_file_with_a_changed_byte_is_read_or_refused(tmp_path: Path) -> None:
         ({"gflops": [float("nan"), None]}, "gflops: must be a finite number"),
         ({"certified": [None, True]}, "certified: must be a valid boolean, got None"),
         ({"path": [None, "x"]}, "path: must be a valid string, got None"),
-        ({"id": [3, 3]}, "id: an image stands twice"),
+        ({"id": [3, 3]}, "id: an image is repeated"),
         ({"safe_masks": [[True, None], None]}, r"safe_masks\[1\]: must be a valid boolean, got None"),
     ],
 )

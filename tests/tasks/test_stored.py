@@ -55,7 +55,7 @@ def test_every_defender_decides_on_stored_labels(
 @pytest.mark.parametrize(
     ("changed", "error", "message"),
     [
-        ({"patch": None}, ResultsError, "do not say for which patch they were made; give patch="),
+        ({"patch": None}, ResultsError, "the tables state no patch; give patch="),
         ({"patch": 16}, ResultsError, "made by something else|masks"),
         ({"dataset": DatasetSettings("cifar10")}, ResultsError, "dataset: digits in the store, cifar10 here"),
         ({"defender": "vot"}, ConfigurationError, "votes over ablations"),

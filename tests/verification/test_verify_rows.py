@@ -54,7 +54,7 @@ def test_removed_and_repeated_rows_are_found(run: Path) -> None:
     assert "10 number of rows" in found(run)
     (run / "results.json").write_text(honest)
     write_rows(run / "verdicts.parquet", [*rows, rows[3]])
-    assert "id: an image stands twice" in found(run)
+    assert "id: an image is repeated" in found(run)
     write_rows(run / "verdicts.parquet", [*rows, rows[3] | {"id": 99}])
     assert "there are tables of 12 of the 13 images" in found(run)
 

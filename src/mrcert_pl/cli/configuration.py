@@ -23,7 +23,7 @@ HYDRA_1_3 = version("hydra-core").startswith("1.3.")
 """Whether Hydra is older than 1.4, whose ``instantiate`` takes the classes that a configuration may name."""
 
 VERSION_BASE: Mapping[str, Any] = {"version_base": "1.3"} if HYDRA_1_3 else {}
-"""Argument of Hydra's functions that compose: Hydra 1.3 asks for it, 1.4 warns of it and composes the same."""
+"""Argument of Hydra's functions that compose: Hydra 1.3 requires it, 1.4 warns of it and composes the same."""
 
 
 def register_resolver(name: str, resolver: Callable[..., str]) -> None:

@@ -39,7 +39,7 @@ from mrcert_pl.tasks.training import STAGES, RecipeSettings, TrainingSettings
 # Settings that are not arguments of the model class.
 _ABOUT_THE_MODEL = ("name", "stride", "_target_")
 _TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
-# Packages whose classes may stand inside the arguments of another class.
+# Packages whose classes may be arguments of another class.
 _INSIDE = ("mrcert_pl.*", "lightning.pytorch.*")
 # Images in a table of W&B.
 _LOGGED_IMAGES = 32

@@ -55,7 +55,7 @@ def recorded() -> "Iterator[Callable[[RunDocument], None]]":
     def keep(result: "RunDocument") -> None:
         record["result"] = json.loads(result.to_json())
 
-    # A killed job leaves this state.
+    # The state of a killed job.
     write_json(file, {**record, "state": "not finished"})
     try:
         yield keep

@@ -53,7 +53,7 @@ def _run() -> None:
 
 
 def _complete(flag: str, argument: str = "", *others: str) -> None:
-    """Print the script of ``--completion SHELL``, or the candidates that it asks for."""
+    """Print the script of ``--completion SHELL``, or the candidates that it requests."""
     from mrcert_pl.cli import completion
 
     if flag == "--complete":

@@ -1,4 +1,4 @@
-"""Name of one's own images in the paths of checkpoints."""
+"""Name of own images in the paths of checkpoints."""
 
 import re
 from pathlib import Path
@@ -7,7 +7,7 @@ from mrcert_pl.cli.configuration import register_resolver
 
 
 def images_title(dataset: str, root: str | None) -> str:
-    """Return the name of a data set; ``folder_<name>`` for one's own images, as each folder has its own checkpoints.
+    """Return the name of a data set; ``folder_<name>`` for own images, as each folder has its own checkpoints.
 
     Args:
         dataset: name of the data set.

@@ -12,7 +12,7 @@ _SIGPIPE = 141
 
 @contextmanager
 def closing_quietly() -> Iterator[None]:
-    """End the process without a traceback if nobody reads its standard output any more."""
+    """End the process without a traceback if its standard output is closed."""
     try:
         yield
         sys.stdout.flush()

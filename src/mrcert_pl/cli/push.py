@@ -7,7 +7,7 @@ from mrcert_pl.cli.app import command
 
 @command("push")
 def main(cfg: DictConfig) -> None:
-    """Upload a guard, or write its folder; say what the model card states."""
+    """Upload a guard, or write its folder; print the facts of the model card."""
     from mrcert_pl.cli.instantiate import push_settings
     from mrcert_pl.tasks.push import push
 

@@ -37,7 +37,7 @@ def main(cfg: DictConfig) -> "TrainingResult | None":
         log_training(run, result, training_artifacts(settings, result))
     if result.published is None or result.best_score is None or not is_first_process():
         return result
-    replaced = " (in place of an earlier one, which its own run in outputs keeps)" if result.replaced else ""
+    replaced = " (replaces an earlier one, which is kept in its own run in outputs)" if result.replaced else ""
     if settings.stage == "srf_vanilla":
         following = f"Train the second stage with:  {command_line(cfg, 'train')} stage=split"
     else:

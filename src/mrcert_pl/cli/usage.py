@@ -168,7 +168,7 @@ def settings_in(file: Path) -> Iterator[Setting]:
 
 
 def _header(text: str) -> Iterator[str]:
-    """Yield the lines of paragraphs and of examples; a description that does not fit stands below its command."""
+    """Yield the lines of paragraphs and of examples; a description that does not fit is below its command."""
     for block in text.strip("\n").split("\n\n"):
         if not block.startswith("  "):
             yield from wrapped(" ".join(block.split()))

@@ -1,4 +1,4 @@
-"""Typed results: what commands leave, as frozen dataclasses, JSON and Parquet; statistics and comparisons of them.
+"""Typed results of the commands: frozen dataclasses, JSON and Parquet; statistics and comparisons of them.
 
 Imported from their own modules, which import torch: ``rows`` (verdict rows, location counts), ``examples`` (images with
 their verdicts) and ``predictions`` (verdicts of the guard).

@@ -86,7 +86,7 @@ def _telling(facts: Sequence[Mapping[str, str]]) -> list[list[str]]:
     """For each result the facts in which they differ, in words."""
     names = dict.fromkeys(name for fact in facts for name in fact)
     telling = [name for name in names if len({fact.get(name) for fact in facts}) > 1]
-    # Other settings make other weights: then the digests of these say nothing more.
+    # Other settings make other weights, whose digests add nothing.
     settings = [name for name in telling if name != "weights"]
     if _different(facts, settings) == _different(facts, telling):
         telling = settings

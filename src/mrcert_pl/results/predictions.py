@@ -59,7 +59,7 @@ class PredictionFiles:
         self._table.close()
 
     def add(self, prediction: Prediction) -> None:
-        """Write a prediction; lists stand in the CSV as JSON."""
+        """Write a prediction; lists are JSON in the CSV."""
         row = prediction.row()
         self._lines.write(json.dumps(row, ensure_ascii=False) + "\n")
         self._writer.writerow({name: _cell(value) for name, value in row.items()})

@@ -38,7 +38,7 @@ def attack(content: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def certificate_audit(content: Mapping[str, Any]) -> dict[str, Any]:
-    """Translate ``certificates.json``; it says what broke in sum alone."""
+    """Translate ``certificates.json``; it has the sums of the breaks alone."""
     broken = {name: None if content[name] else 0 for name in ("labels_broken", "certificates_broken")}
     return {
         **_environment(content),

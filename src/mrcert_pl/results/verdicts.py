@@ -137,11 +137,11 @@ def read_verdicts(path: Path) -> list[VerdictRow]:
             table = file.read()
         names = [*table.column_names, *(_LATER if _LATER.isdisjoint(table.column_names) else ())]
         if sorted(names) != sorted(SCHEMA.names):
-            other = sorted(set(names) ^ set(SCHEMA.names)) or ["one stands twice"]
+            other = sorted(set(names) ^ set(SCHEMA.names)) or ["one is repeated"]
             raise FieldError("columns", f"missing or unknown: {', '.join(other)}")
         rows: list[VerdictRow] = checked(list[VerdictRow], table.to_pylist(), "row ")
         if len({row.id for row in rows}) != len(rows):
-            raise FieldError("id", "an image stands twice")
+            raise FieldError("id", "an image is repeated")
     except (OSError, ValueError, MemoryError, pa.ArrowException) as error:
         raise ResultsError(f"can't read the verdicts in {path} ({error}); run its evaluation again") from error
     return rows

@@ -1,4 +1,4 @@
-"""What a run is about and what it costs, logged before it begins."""
+"""Header of a run: subject, device, folder and estimated cost."""
 
 from collections.abc import Callable, Mapping, Sequence
 from copy import copy
@@ -34,7 +34,7 @@ def announce_run(
     precision: str,
     folder: Path,
 ) -> None:
-    """Log data set, numbers of images, model, mutants, device, precision and folder, and what was decided for the user.
+    """Log data set, numbers of images, model, mutants, device, precision and folder, and automatic choices.
 
     Args:
         data: images.
@@ -53,12 +53,12 @@ def announce_run(
 
 
 def announce(about: Sequence[str], device: str, precision: str, folder: Path) -> None:
-    """Log what a run is about, its device, precision and folder."""
+    """Log the subject of a run, its device, precision and folder."""
     log.info("%s\n%s, %s, in %s", "; ".join(about), device, precision, folder)
 
 
 def described(model: str, mutants: MutantSet | None) -> list[str]:
-    """Return a model and its mutants in words."""
+    """Describe a model and its mutants."""
     if mutants is None:
         return [model]
     return [model, ", ".join(f"{name} {value}" for name, value in mutants.summary().items())]
@@ -94,7 +94,7 @@ def announce_cost(
 
 
 def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Trainer) -> None:
-    """Log how long a training takes on a CPU, and for a long one what is smaller.
+    """Log the duration of a training on a CPU, and for a long one smaller settings.
 
     One forward pass of an unmasked image is timed; a training step costs about three. The random numbers of the
     training are the same.

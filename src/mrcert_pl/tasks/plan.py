@@ -229,7 +229,7 @@ def _strides(settings: PlanSettings) -> list[dict[str, Any]]:
 
 
 def _unions(model: GridModel, patch: PatchSpec, stride: int) -> UnionLattice:
-    """Return the unions that a round trip asks for."""
+    """Return the unions that round-trip certification needs."""
     return UnionLattice(model.covering_masks(patch, stride), model.windows, 2 * patch.count)
 
 

@@ -97,7 +97,7 @@ def push(settings: PushSettings) -> Pushed:
 
 
 def _check_folder(folder: Path) -> None:
-    """Refuse a folder with other files, such as somebody's README.md."""
+    """Refuse a folder with other files, such as a README.md."""
     if folder.is_dir() and any(folder.iterdir()) and not (folder / CONFIG).is_file():
         raise ConfigurationError(f"{folder} has other files than those of a guard; choose another folder=")
 

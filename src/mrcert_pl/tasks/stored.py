@@ -45,7 +45,7 @@ def stored_subject(settings: SubjectSettings, stored: Mapping[str, Any], folder:
         model = geometry_of(stored["model"], folder, given.build if isinstance(given, ModelSettings) else None)
     name = given.name if isinstance(given, ModelSettings) else type(model).__name__
     if settings.patch is None:
-        raise ResultsError("the tables do not say for which patch they were made; give patch=")
+        raise ResultsError("the tables state no patch; give patch=")
     stride = 1 if settings.stride is None else settings.stride
     patch = PatchSpec(settings.patch, count=settings.patches)
     return Subject(model, name, patch, stride, description, stored["weights_sha256"])

@@ -87,7 +87,7 @@ def load_subject(settings: SubjectSettings, defender: Defender[Any] | None = Non
 
     Args:
         settings: checkpoint, model, patch and images.
-        defender: defender whose mutants will be asked for. Where the checkpoint is missing, settings that cannot work
+        defender: defender whose mutants are evaluated. Where the checkpoint is missing, settings that cannot work
             are reported first: no training makes a checkpoint for them.
 
     Raises:

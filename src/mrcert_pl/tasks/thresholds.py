@@ -62,7 +62,7 @@ class ThresholdSettings(SubjectSettings):
 def compare_thresholds(settings: ThresholdSettings) -> ThresholdResult:
     """Evaluate validation images with every threshold; write accuracies and numbers of mutants to the run folder.
 
-    Each mutant is labelled once. The numbers of mutants are those that each threshold would ask for alone.
+    Each mutant is labelled once. The numbers of mutants are those that each threshold queries alone.
 
     Raises:
         ConfigurationError: for settings that cannot work, or a defender without a threshold.
@@ -115,7 +115,7 @@ def _compare(settings: ThresholdSettings) -> ThresholdResult:
 
 
 class _Tally:
-    """What one threshold certifies, and the mutants that it asks for."""
+    """Accuracies of one threshold, and the number of mutants that it queries."""
 
     def __init__(self, defender: Refined | ThresholdDetector, mutants: MutantSet) -> None:
         self.defender = defender

@@ -21,7 +21,7 @@ BLUE, ORANGE, GREEN, PURPLE, SKY, RED = "#0072B2", "#E69F00", "#009E73", "#CC79A
 GREY = "#7d838c"
 COLOURS = (BLUE, ORANGE, GREEN, PURPLE, SKY, RED)
 MARKERS = "osD^vP"
-# Stands for the colour of the text, which the reader's settings decide.
+# Placeholder of the text colour, which the reader's settings determine.
 INK = "#010203"
 
 # Characters that XML excludes; browsers refuse an image that has one.

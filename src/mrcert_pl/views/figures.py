@@ -31,7 +31,7 @@ class Panel(NamedTuple):
 
     Attributes:
         title: Text above it.
-        image: ``[height, width, 3]`` in [0, 1]; ``None``: the title stands alone.
+        image: ``[height, width, 3]`` in [0, 1]; ``None``: the title alone.
         outlined: Bool ``[height, width]``, pixels to outline.
     """
 

@@ -1,4 +1,4 @@
-"""The jobs of a multirun on the terminal: one row each, with what tells them apart and their main figures."""
+"""The jobs of a multirun on the terminal: one row each, with differing settings and main figures."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -11,7 +11,7 @@ from rich.table import Table
 
 # Wider than any terminal.
 _ANY = 10_000
-# Where a cell may be broken: before the number of images, before a published value, between values of a list.
+# Line breaks of a cell: before the number of images, before a published value, between values of a list.
 _BREAK = re.compile(r" (?=[(\[])|(?<= /) ")
 
 
@@ -23,7 +23,7 @@ def show_table(
     names: int = 1,
     styles: Sequence[str | None] | None = None,
 ) -> None:
-    """Print a table in the widest form that the terminal has room for.
+    """Print a table in the widest form that fits the terminal.
 
     The forms: one line per row; cells of several lines; two lines of text per row, ``heading value, heading value``.
 

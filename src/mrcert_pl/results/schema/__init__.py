@@ -1,4 +1,4 @@
-"""What commands leave: typed results and their JSON, one file per kind. The only place that knows their fields."""
+"""Typed results of the commands and their JSON, one file per kind; no other package names their fields in files."""
 
 from collections.abc import Mapping
 

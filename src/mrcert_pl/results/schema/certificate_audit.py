@@ -13,7 +13,7 @@ class AttackTally(Record):
     """One kind of patch in an audit of certificates.
 
     Attributes:
-        name: What made the patches.
+        name: Kind of the patches.
         tried: Number of patched images.
         labels_broken: Patched images with another label than the certified one, and no alert.
         certificates_broken: Patched images that the round trip promised a certificate for and that have none.

@@ -90,7 +90,7 @@ class Environment(Record):
 
 @dataclass(frozen=True)
 class MutantFacts(Record):
-    """Which mutants a defender looks at, from their ``summary()``.
+    """Mutants of a defender, from their ``summary()``.
 
     Attributes:
         kind: ``unions`` of masks, or the kind of ablations.
@@ -108,7 +108,7 @@ class MutantFacts(Record):
 
 @dataclass(frozen=True, kw_only=True)
 class RunDocument(Document):
-    """What the results of all commands that run a model state.
+    """Fields of the results of all commands that run a model.
 
     Attributes:
         dataset, model, patch: Subject of the run, by name.

@@ -14,7 +14,7 @@ class CrossResult(Document):
     Attributes:
         runs: Folders of the two evaluations.
         defenders: Their defenders; the label is that of the first.
-        dataset, patch: What both are about.
+        dataset, patch: Data set and patch of both.
         n: Number of images.
         accuracy: ``clean``, ``certified_detection``, ``unwavering``, ``certified_ratio`` and ``alerts``; on an attacked
             set ``harmful_alerts`` too.

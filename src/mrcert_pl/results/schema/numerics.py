@@ -14,7 +14,7 @@ class LogitDifference(Record):
     """One method to compute logits, against computing every mutant alone.
 
     Attributes:
-        method: What was computed differently.
+        method: Difference of the computation.
         precision: Precision of the arithmetic.
         delta: Largest difference of a logit.
         flips: Mutants with another label.

@@ -10,12 +10,12 @@ from mrcert_pl.results.schema.common import Accuracy, RunDocument
 
 @dataclass(frozen=True)
 class ThresholdRow(Record):
-    """What a defender certifies with one threshold.
+    """Accuracies and cost of a defender with one threshold.
 
     Attributes:
         threshold: The threshold.
         accuracy: Accuracies by name.
-        mutants_per_image: Mean number of mutants that this threshold asks for.
+        mutants_per_image: Mean number of mutants that this threshold queries.
     """
 
     threshold: Fraction

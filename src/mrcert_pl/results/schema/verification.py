@@ -26,7 +26,7 @@ class Difference(Record):
 
 @dataclass(frozen=True)
 class VerificationReport(Document):
-    """What a second implementation says of the verdicts of an evaluation.
+    """Differences between the verdicts of an evaluation and those of a second implementation.
 
     Attributes:
         run: Folder of the evaluation.

@@ -1,4 +1,4 @@
-"""Artifacts that runs hand to each other: data set -> checkpoint -> attacked set -> evaluation."""
+"""Artifacts between runs: data set -> checkpoint -> attacked set -> evaluation."""
 
 import hashlib
 import json
@@ -18,7 +18,7 @@ class Artifact:
     """An input or an output of a run.
 
     W&B identifies an artifact by the digest of its content, so the same artifact named by two runs is one artifact with
-    one version. That joins the runs; no run has to know another one, or a server.
+    one version. This joins the runs without a server.
 
     Attributes:
         kind: Type of the artifact: ``dataset``, ``model``, ``attacked``, ``mutants``, ``results``.
@@ -26,7 +26,7 @@ class Artifact:
         facts: Its metadata; no part of the digest.
         texts: Small files that are made for it, by name.
         files: Files that are sent along, by name.
-        references: Files and folders that stay where they are, by name; their digests are sent.
+        references: Files and folders that are not sent, by name; their digests are.
     """
 
     kind: str

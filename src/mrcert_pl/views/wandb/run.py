@@ -55,7 +55,7 @@ class WandbRun:
         if logger is None or getattr(rank_zero_only, "rank", 0) > 0:
             return cls()
         if logger._offline:
-            # Lightning says so with an environment variable, which W&B reads only once in a process.
+            # Lightning sets an environment variable, which W&B reads only once in a process.
             logger._wandb_init["mode"] = "offline"
         else:
             check_account("logger.wandb.offline=false")

@@ -7,7 +7,7 @@ from mrcert_pl.errors import ConfigurationError
 
 TITLE = "Certified recovery"
 
-# Stands for the entity in a definition that is only written.
+# Placeholder of the entity in a definition that is only written.
 ENTITY = "ENTITY"
 
 # Width of a report, in the units of its panels.
