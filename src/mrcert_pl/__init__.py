@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from mrcert_pl.tasks.thresholds import ThresholdSettings, compare_thresholds
     from mrcert_pl.tasks.train import RecipeSettings, TrainingSettings, train
 
-__version__ = "0.1.0"
+__version__ = "0.2.0"
 __all__ = [
     "AttackSettings",
     "CertificateAuditSettings",
