@@ -56,6 +56,12 @@ def test_an_error_that_can_be_fixed_is_one_message(
             "there is no model=vit_sfr; did you mean vit_srf? model is one of: blackbox, column_vit, masked",
         ),
         ("model=zzz", "there is no model=zzz; model is one of: blackbox, column_vit, masked_vit, vit_srf\n"),
+        (
+            "trainer=3",
+            "the value of a group must be the name of an option, neither a number nor null; ",
+        ),
+        ("model=null", "the value of a group must be the name of an option"),
+        ("checkpoint=[a]", "checkpoint must be a path, got ['a']"),
         ("patch=[", "patch=[ can't be read as name=value (no viable alternative at input '[')"),
     ],
 )

@@ -57,6 +57,17 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (EvaluationSettings, {"examples": 1.5}, "examples must be a number of images or a list of their ids, got 1.5"),
     (EvaluationSettings, {"examples": "all"}, "examples must be a number of images or a list of their ids, got 'all'"),
     (EvaluationSettings, {"reported": {"cert": 0.5}}, "unknown accuracy (reported=) 'cert'"),
+    (EvaluationSettings, {"reported": {"clean": "a"}}, "reported.clean must be a number of at least 0, got 'a'"),
+    (EvaluationSettings, {"reported": {"clean": 7}}, "reported.clean must be at most 1, got 7"),
+    *(
+        (kind, {"stride": stride}, f"stride must be a whole number of at least 1, or two of them, got {stride!r}")
+        for kind in (EvaluationSettings, AttackSettings, TrainingSettings)
+        for stride in (0, "a", [1], [1, 2, 3], [1, "a"], 1.5)
+    ),
+    *(
+        (kind, {"store": [1]}, "store must be a folder or last, got [1]")
+        for kind in (EvaluationSettings, AttackSettings)
+    ),
     (AttackSettings, {"batch_size": 0}, WHOLE.format("batch_size", 1, 0)),
     (AttackSettings, {"examples": -1}, WHOLE.format("examples", 0, -1)),
     (CertificateAuditSettings, {"step_px": 0}, WHOLE.format("step_px", 1, 0)),

@@ -169,6 +169,9 @@ def explain(error: BaseException) -> str | None:
         return _composition(str(error))
     if isinstance(error, (HydraException, OmegaConfBaseException)):
         return str(error)
+    if isinstance(error, ValueError) and str(error).startswith("Config group override must be"):
+        # Hydra names no group: trainer=3, model=null.
+        return "the value of a group must be the name of an option, neither a number nor null; --help lists both"
     if isinstance(error, OSError) and error.strerror and not isinstance(error, BrokenPipeError):
         file = f": {error.filename}" if error.filename else ""
         return f"{error.strerror}{file} (outputs go below paths.output_dir)"

@@ -18,6 +18,7 @@ from mrcert_pl.cli.following import command_line
 from mrcert_pl.cli.tracking import Tracker
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.defenders.refined import Refined
+from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluation import EvaluationSettings
@@ -133,9 +134,9 @@ def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
         dataset=dataset_settings(cfg),
         defender=defender(cfg),
         trainer=trainer_settings(cfg),
-        table=None if cfg.table is None else Path(cfg.table),
+        table=_path(cfg, "table"),
         examples=max(examples, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(examples, int) else examples,
-        numerics=None if cfg.numerics is None else Path(cfg.numerics),
+        numerics=_path(cfg, "numerics"),
         reported=plain(cfg.reported) or {},
         **_same(cfg, "batch_size", "evaluate", "store", "token_budget"),
     )
@@ -200,7 +201,7 @@ def plan_settings(cfg: DictConfig) -> PlanSettings:
     return PlanSettings(
         dataset=dataset_settings(cfg),
         model=model,
-        checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        checkpoint=_path(cfg, "checkpoint"),
         required=required_arguments(cfg),
         variants=variants,
         # A black box has masks per axis instead.
@@ -216,7 +217,7 @@ def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> Predict
     """Return the settings of a prediction, and of the service."""
     return PredictionSettings(
         images=images,
-        checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        checkpoint=_path(cfg, "checkpoint"),
         model=None if cfg.get("model") is None else model_settings(cfg),
         defender=defender(cfg),
         output=OutputLevel(cfg.output),
@@ -229,7 +230,7 @@ def prediction_settings(cfg: DictConfig, images: Sequence[Path] = ()) -> Predict
 def push_settings(cfg: DictConfig) -> PushSettings:
     """Return the settings of a publication."""
     guard = PredictionSettings(
-        checkpoint=None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        checkpoint=_path(cfg, "checkpoint"),
         defender=defender(cfg),
         device="cpu",
         **_same(cfg, "patch", "patches", "require", "class_names", "exif", "resize", "stride"),
@@ -237,10 +238,18 @@ def push_settings(cfg: DictConfig) -> PushSettings:
     results = [] if cfg.results is None else plain(cfg.results)
     return PushSettings(
         guard,
-        folder=None if cfg.folder is None else Path(cfg.folder),
+        folder=_path(cfg, "folder"),
         results=[Path(path) for path in ([results] if isinstance(results, str) else results)],
         **_same(cfg, "repo", "training", "private"),
     )
+
+
+def _path(cfg: DictConfig, name: str) -> Path | None:
+    """Return a setting that is a path or null."""
+    value = plain(cfg[name])
+    if value is not None and not isinstance(value, str):
+        raise ConfigurationError(f"{name} must be a path, got {value!r}")
+    return None if value is None else Path(value)
 
 
 def _same(cfg: DictConfig, *names: str) -> dict[str, Any]:
@@ -251,7 +260,7 @@ def _same(cfg: DictConfig, *names: str) -> dict[str, Any]:
 def _subject(cfg: DictConfig) -> dict[str, Any]:
     """Return the fields of :class:`mrcert_pl.tasks.subject.SubjectSettings` but the images."""
     return {
-        "checkpoint": None if cfg.checkpoint is None else Path(cfg.checkpoint),
+        "checkpoint": _path(cfg, "checkpoint"),
         "model": model_settings(cfg),
         "required": required_arguments(cfg),
         "made_by": command_line(cfg, "train"),

@@ -19,7 +19,7 @@ from mrcert_pl.tasks.announce import announce_attack, announce_run
 from mrcert_pl.tasks.examples import attack_examples
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
-from mrcert_pl.tasks.settings import TrainerSettings, check_number
+from mrcert_pl.tasks.settings import TrainerSettings, check_number, check_store
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, load_subject
 
 
@@ -45,6 +45,7 @@ class AttackSettings(SubjectSettings):
         super().__post_init__()
         check_number("batch_size", self.batch_size, 1)
         check_number("examples", self.examples, 0)
+        check_store(self.store)
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from mrcert_pl.results.examples import DefenceExample, Example
 from mrcert_pl.results.locations import Locations
 from mrcert_pl.results.runs import read_deltas
 from mrcert_pl.results.schema import EvaluationResult, VerdictRow
-from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number
+from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number, check_store
 from mrcert_pl.tasks.subject import SubjectSettings
 
 # Output level of the defender.
@@ -55,6 +55,7 @@ class EvaluationSettings(SubjectSettings):
         super().__post_init__()
         check_number("batch_size", self.batch_size, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)
+        check_store(self.store)
         if self.evaluate is not None:
             check_choice("evaluation (evaluate=)", self.evaluate, list(LEVELS))
         if isinstance(self.examples, int):
@@ -66,6 +67,10 @@ class EvaluationSettings(SubjectSettings):
         known = tuple(dict.fromkeys((*ACCURACIES, ADVERSARIAL, *DETECTIONS, HARMFUL_ALERTS)))
         if wrong := [name for name in self.reported if name not in known]:
             raise unknown("accuracy (reported=)", wrong[0], known)
+        for name, value in self.reported.items():
+            check_number(f"reported.{name}", value, 0, whole=False, optional=True)
+            if value is not None and value > 1:
+                raise ConfigurationError(f"reported.{name} must be at most 1, got {value!r}")
 
     @property
     def mode(self) -> str:

@@ -66,6 +66,29 @@ def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
         raise unknown(name, value, choices)
 
 
+def check_stride(stride: object, optional: bool = False) -> None:
+    """Validate a stride: a whole number, or one for each axis.
+
+    Raises:
+        ConfigurationError: for another type, or a value below 1.
+    """
+    if stride is None and optional:
+        return
+    both = [*stride] if isinstance(stride, Sequence) and not isinstance(stride, str) else [stride, stride]
+    if len(both) != 2 or not all(type(number) is int and number >= 1 for number in both):
+        raise ConfigurationError(f"stride must be a whole number of at least 1, or two of them, got {stride!r}")
+
+
+def check_store(store: object) -> None:
+    """Validate the setting of a store.
+
+    Raises:
+        ConfigurationError: for another type than a path.
+    """
+    if store is not None and not isinstance(store, str | Path):
+        raise ConfigurationError(f"store must be a folder or last, got {store!r}")
+
+
 @dataclass(frozen=True)
 class DatasetSettings:
     """Images of a task.

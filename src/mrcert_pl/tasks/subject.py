@@ -14,7 +14,7 @@ from mrcert_pl.models.checkpoints import FREE_SETTINGS, Checkpoint, read_checkpo
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.results.schema import Environment
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, check_number
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, check_number, check_stride
 
 
 @dataclass(frozen=True)
@@ -48,6 +48,7 @@ class SubjectSettings:
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
+        check_stride(self.stride, optional=True)
         if self.patch is not None:
             PatchSpec(self.patch)
 

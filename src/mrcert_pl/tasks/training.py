@@ -18,6 +18,7 @@ from mrcert_pl.tasks.settings import (
     TrainerSettings,
     check_choice,
     check_number,
+    check_stride,
 )
 
 STAGES = ("one", "srf_vanilla", "split")
@@ -110,6 +111,7 @@ class TrainingSettings:
     def __post_init__(self) -> None:
         check_choice("stage", self.stage, STAGES)
         check_number("patches", self.patches, 1)
+        check_stride(self.stride)
         PatchSpec(self.patch)
         if self.stage != "one" and self.model.name != "vit_srf":
             raise ConfigurationError(f"stage={self.stage} trains one half of a ViT-SRF (model=vit_srf); give stage=one")
