@@ -104,6 +104,7 @@ def test_the_model_of_a_checkpoint(plan: Callable[..., str], tmp_path: Path) -> 
         (["patch=112"], "no configuration works"),
         (["patch=0"], "at least 1 px"),
         (["patches=0"], "at least 1"),
+        (["budget=3"], "budget must have names and values, such as {name: value}, got 3"),
         (["device=tpu"], "there is no device 'tpu'"),
         (["model=column_vit"], "nothing to plan"),
         (["model.window=[5,1]"], "doesn't divide the token grid"),

@@ -39,6 +39,21 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (DatasetSettings, {"limit": "8"}, WHOLE.format("dataset.limit", 1, "'8'")),
     (RecipeSettings, {"epochs": 0}, WHOLE.format("recipe.epochs", 1, 0)),
     (RecipeSettings, {"batch_size": 0.5}, WHOLE.format("recipe.batch_size", 1, 0.5)),
+    (
+        RecipeSettings,
+        {"mask_orders": 3},
+        "recipe.mask_orders must be a list of numbers of masks, such as",
+    ),
+    (RecipeSettings, {"mask_orders": ["a"]}, WHOLE.format("recipe.mask_orders", 0, "'a'")),
+    (RecipeSettings, {"mask_heaviest": "a"}, "recipe.mask_heaviest must be a number of at least 0, got 'a'"),
+    (RecipeSettings, {"finetuning": {"optimizer": 3}}, "recipe.finetuning.optimizer must have names and values"),
+    (CertificateAuditSettings, {"adaptive": 3}, "adaptive must have names and values, such as {name: value}, got 3"),
+    (PlanSettings, {"seed": "a"}, WHOLE.format("seed", 0, "'a'")),
+    (TrainerSettings, {"options": {"max_epochs": "a"}}, WHOLE.format("trainer.max_epochs", -1, "'a'")),
+    *(
+        (TrainerSettings, {"options": {"check_val_every_n_epoch": each}}, "trainer.check_val_every_n_epoch must be a")
+        for each in (0, "a", None)
+    ),
     *(
         (kind, {"patch": patch}, message)
         for kind in (EvaluationSettings, AttackSettings, TrainingSettings, PlanSettings, PredictionSettings)

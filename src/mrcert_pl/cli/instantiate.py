@@ -31,6 +31,7 @@ from mrcert_pl.tasks.settings import (
     RunSettings,
     TrainerSettings,
     check_choice,
+    check_mapping,
     check_number,
 )
 from mrcert_pl.tasks.subject import SubjectSettings
@@ -193,6 +194,7 @@ def benchmark_settings(cfg: DictConfig, images: int) -> SubjectSettings:
 
 def plan_settings(cfg: DictConfig) -> PlanSettings:
     """Return the settings of a plan."""
+    check_mapping("budget", plain(cfg.budget))
     model = model_settings(cfg)
     choices = {"window": cfg.windows, "split": cfg.splits, "masks_per_axis": cfg.masks_per_axis}
     variants = {

@@ -26,7 +26,7 @@ from mrcert_pl.results.schema import (
 )
 from mrcert_pl.tasks.announce import announce_certificate_audit, announce_run
 from mrcert_pl.tasks.runtime import opened
-from mrcert_pl.tasks.settings import check_number, within
+from mrcert_pl.tasks.settings import check_mapping, check_number, within
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
 
 _PRECISION = "32-true"
@@ -55,6 +55,7 @@ class CertificateAuditSettings(SubjectSettings):
     def __post_init__(self) -> None:
         super().__post_init__()
         check_number("images", self.dataset.limit, 1, optional=True)
+        check_mapping("adaptive", self.adaptive)
         check_number("exemplars", self.exemplars, 0)
         check_number("step_px", self.step_px, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)

@@ -62,6 +62,7 @@ class PlanSettings:
 
     def __post_init__(self) -> None:
         check_number("patches", self.patches, 1)
+        check_number("seed", self.seed, 0)
         PatchSpec(self.patch)
         for name, strides in (("strides", self.strides), ("refine", self.refine)):
             _check_list(name, strides)

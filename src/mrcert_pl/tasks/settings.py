@@ -56,6 +56,16 @@ def check_number(name: str, value: object, at_least: float, whole: bool = True, 
         raise ConfigurationError(f"{name} must be {kind} of at least {at_least:g}, got {value!r}")
 
 
+def check_mapping(name: str, value: object) -> None:
+    """Validate a setting with named values.
+
+    Raises:
+        ConfigurationError: for another type.
+    """
+    if not isinstance(value, Mapping):
+        raise ConfigurationError(f"{name} must have names and values, such as {{name: value}}, got {value!r}")
+
+
 def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
     """Validate a setting with a fixed set of values.
 
@@ -229,6 +239,12 @@ class TrainerSettings:
     precision: str = "32-true"
     options: Mapping[str, Any] = field(default_factory=dict)
     progress: bool = True
+
+    def __post_init__(self) -> None:
+        # Lightning compares these before it validates them; -1 trains without an end.
+        for name, at_least in (("max_epochs", -1), ("check_val_every_n_epoch", 1)):
+            if name in self.options:
+                check_number(f"trainer.{name}", self.options[name], at_least, optional=name == "max_epochs")
 
     def make(self, folder: Path, loggers: Sequence[Logger], callbacks: Sequence[Callback], **more: Any) -> L.Trainer:
         """Build the trainer.

@@ -17,6 +17,7 @@ from mrcert_pl.tasks.settings import (
     RunSettings,
     TrainerSettings,
     check_choice,
+    check_mapping,
     check_number,
     check_stride,
 )
@@ -56,13 +57,19 @@ class RecipeSettings:
     def __post_init__(self) -> None:
         check_number("recipe.epochs", self.epochs, 1)
         check_number("recipe.batch_size", self.batch_size, 1)
-        if self.mask_strides is not None:
-            if isinstance(self.mask_strides, str) or not isinstance(self.mask_strides, Sequence):
-                raise ConfigurationError(
-                    f"recipe.mask_strides must be a list of strides, such as [4,2], got {self.mask_strides!r}"
-                )
-            for stride in self.mask_strides:
-                check_number("recipe.mask_strides", stride, 1)
+        check_number("recipe.mask_heaviest", self.mask_heaviest, 0, whole=False)
+        check_mapping("recipe.finetuning", self.finetuning)
+        check_mapping("recipe.finetuning.optimizer", self.finetuning.get("optimizer", {}))
+        for name, numbers, what, at_least in (
+            ("mask_orders", self.mask_orders, "numbers of masks, such as [0,1,2]", 0),
+            ("mask_strides", self.mask_strides, "strides, such as [4,2]", 1),
+        ):
+            if numbers is None:
+                continue
+            if isinstance(numbers, str) or not isinstance(numbers, Sequence):
+                raise ConfigurationError(f"recipe.{name} must be a list of {what}, got {numbers!r}")
+            for number in numbers:
+                check_number(f"recipe.{name}", number, at_least)
 
 
 @dataclass(frozen=True)
