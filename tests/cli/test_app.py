@@ -76,6 +76,16 @@ def test_a_misspelt_name_gets_the_name_that_is_meant(
     assert "hydra.cc" not in error
 
 
+@pytest.mark.parametrize("setting", ["ckpt_path=[1]", "checkpoint=null", "srf_checkpoint=[1]"])
+def test_a_checkpoint_of_a_training_is_a_path(
+    setting: str, command: Callable[..., None], capsys: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(SystemExit, match="1"):
+        command("train", setting)
+    name = setting.partition("=")[0]
+    assert capsys.readouterr().err.startswith(f"error: {name} must be a path, got ")
+
+
 @pytest.mark.parametrize("error", [RuntimeError("a defect"), KeyError("a"), OSError("without a number")])
 def test_a_defect_keeps_its_traceback(error: Exception) -> None:
     assert explain(error) is None

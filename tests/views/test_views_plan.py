@@ -46,6 +46,12 @@ def test_a_configuration_that_cannot_work_says_why() -> None:
     assert "\nwindow [5, 1] stride 4: a [/window] of (5, 1) doesn't fit\n" in text
 
 
+def test_a_single_configuration_has_no_name() -> None:
+    alone = PlanRow({}, 9, **COSTS)
+    text = shown(Plan([alone], alone, alone), "digits", 1, None, None)
+    assert "Hides least within no limit per image: this configuration, 1,234 s" in text
+
+
 @pytest.mark.parametrize(
     ("seconds", "gflops", "budget"),
     [(None, None, "no limit"), (2.0, None, "2 s"), (None, 0.5, "0.5 GFLOPs"), (2000.0, 50.0, "2000 s and 50 GFLOPs")],

@@ -110,18 +110,19 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
     check_choice("stage", cfg.stage, STAGES)
     recipe: Mapping[str, Any] = plain(cfg.recipe)
     finetuning = {name: value for name, value in recipe["finetuning"].items() if name != "_target_"}
-    published = cfg.srf_checkpoint if cfg.stage == "srf_vanilla" else cfg.checkpoint
+    published = _given_path(cfg, "srf_checkpoint" if cfg.stage == "srf_vanilla" else "checkpoint")
+    resumed = _path(cfg, "ckpt_path") if resume is None else resume
     return TrainingSettings(
         dataset=dataset_settings(cfg),
         model=model_settings(cfg),
         recipe=RecipeSettings(**{**recipe, "finetuning": finetuning}),
-        srf_checkpoint=Path(cfg.srf_checkpoint),
+        srf_checkpoint=_given_path(cfg, "srf_checkpoint"),
         made_by=f"{command_line(cfg, 'train')} stage=srf_vanilla",
         defender=defender(cfg),
         callbacks=callbacks(cfg) if loggers else {},
         trainer=trainer_settings(cfg),
-        resume=cfg.ckpt_path if resume is None else str(resume),
-        publish=Path(published),
+        resume=None if resumed is None else str(resumed),
+        publish=published,
         run=run_settings(cfg, loggers),
         **_same(cfg, "patch", "patches", "stride", "stage", "compile"),
     )
@@ -244,6 +245,13 @@ def push_settings(cfg: DictConfig) -> PushSettings:
         results=[Path(path) for path in ([results] if isinstance(results, str) else results)],
         **_same(cfg, "repo", "training", "private"),
     )
+
+
+def _given_path(cfg: DictConfig, name: str) -> Path:
+    """Return a setting that is a path."""
+    if (path := _path(cfg, name)) is None:
+        raise ConfigurationError(f"{name} must be a path, got null")
+    return path
 
 
 def _path(cfg: DictConfig, name: str) -> Path | None:

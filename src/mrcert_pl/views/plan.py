@@ -93,7 +93,8 @@ def _short(value: float) -> str:
 
 
 def _label(row: PlanRow) -> str:
-    return " ".join(f"{name.removeprefix('model.')} {value}" for name, value in row.settings.items())
+    named = " ".join(f"{name.removeprefix('model.')} {value}" for name, value in row.settings.items())
+    return named or "this configuration"
 
 
 def _cost(row: PlanRow) -> str:
