@@ -233,7 +233,7 @@ def untrained(command: Command, tiny_vit: ViTSRF) -> Command:
         (["patch=[16.5]"], r"can't read the patch size .*'16x48'"),
         (["patches=0"], "at least one patch"),
         (["defender.patches=0"], "at least one patch"),
-        (["stride=0"], "stride must be two whole numbers of at least 1"),
+        (["stride=0"], "stride must be a whole number of at least 1, or two of them, got 0"),
         (["patch=96"], "can hide all 14 windows"),
         (["batch_size=0"], "batch_size must be a whole number of at least 1, got 0"),
         pytest.param(
@@ -259,7 +259,7 @@ def test_bad_settings(
         (["model.backbone=resnet50"], "can't make 'resnet50'|not a plain ViT"),
         (["patch=300"], "larger than the image of 224x224 px"),
         (["patch=96"], "can hide all 14 windows"),
-        (["stride=0"], "stride must be two whole numbers of at least 1"),
+        (["stride=0"], "stride must be a whole number of at least 1, or two of them, got 0"),
     ],
 )
 @pytest.mark.parametrize("which", [TRAIN, EVAL], ids=["train", "eval"])

@@ -145,7 +145,11 @@ def test_finished_images_are_kept_when_one_fails(run: Run, monkeypatch: pytest.M
         ({"patch": 33}, ConfigurationError, "larger than the image of 32x32 px"),
         ({"patch": 17, "defender": "mrcert"}, ConfigurationError, "can hide all 16 windows.*give a smaller patch"),
         ({"defender": "mrcrt"}, ConfigurationError, "unknown defender 'mrcrt'; choose one of: hicert, mrcert, "),
-        ({"defender": PatchCURE(), "stride": 0}, ConfigurationError, "stride must be two whole numbers of at least 1"),
+        (
+            {"defender": PatchCURE(), "stride": 0},
+            ConfigurationError,
+            "stride must be a whole number of at least 1, or two of them, got 0",
+        ),
         ({"store": "last"}, ResultsError, "there is no earlier run to resume"),
         ({"table": Path("nowhere")}, ResultsError, "there are no tables in nowhere"),
         ({"numerics": Path("nowhere.json")}, ResultsError, r"nowhere\.json"),
