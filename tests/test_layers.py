@@ -12,6 +12,7 @@ ORDER = (
     "errors",
     "files",
     "plain",
+    "start",
     "geometry",
     "mutants",
     "defenders",

@@ -5,14 +5,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from mrcert_pl.data.untrusted_values import plain
+from mrcert_pl.start import START
 
 MODEL_KINDS = {"blackbox": "BlackBox", "column_vit": "AblatedViT", "masked_vit": "MaskedViT", "vit_srf": "ViTSRF"}
 """Kinds of models that a header may name, and their classes in :mod:`mrcert_pl.models`."""
 
 _MODULE = "mrcert_pl.models."
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_.+-]*")
-# Settings that only a training uses: they would load or fetch weights.
-_START = {"pretrained": False, "weights": None, "head_rows": None}
 # Arguments of timm.create_model that open files or the network.
 _OPENS = ("cache_dir", "checkpoint_path", "pretrained", "pretrained_cfg", "pretrained_cfg_overlay", "weights")
 
@@ -25,7 +24,8 @@ def target_of(kind: str) -> str:
 def model_of(model: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return kind and settings of a model; both empty for another class or settings that open files or the network."""
     settings = plain({key: value for key, value in model.items() if key not in ("name", "_target_")})
-    settings |= {key: value for key, value in _START.items() if key in settings}
+    # Nothing is loaded or fetched.
+    settings |= {key: value for key, value in START.items() if key in settings}
     kinds = {kind: kind for kind in MODEL_KINDS} | {target_of(kind): kind for kind in MODEL_KINDS}
     kind = kinds.get(str(model.get("_target_", model.get("name"))), "")
     return (kind, settings) if kind and _is_closed(settings) else ("", {})
@@ -37,7 +37,7 @@ def _is_closed(settings: Mapping[str, Any]) -> bool:
     # A tag of timm's: with a scheme ("hf-hub:", "local-dir:") timm opens the network or a folder.
     if backbone is not None and not (isinstance(backbone, str) and _NAME.fullmatch(backbone)):
         return False
-    return not any(_opens(value) for key, value in settings.items() if key not in _START)
+    return not any(_opens(value) for key, value in settings.items() if key not in START)
 
 
 def _opens(value: Any) -> bool:

@@ -9,11 +9,11 @@ from typing import TypeAlias
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.results.codec import Settings
 from mrcert_pl.results.schema import Accuracy, EvaluationResult, Patch, SeedAccuracy
+from mrcert_pl.start import START
 
 # Settings that distinguish evaluations, besides data set, model, patch and defender.
 _SETTINGS = ("patches", "stride")
 _DATASET = ("limit", "resize")
-_START = ("pretrained", "weights", "head_rows")
 
 
 @dataclass(frozen=True)
@@ -100,7 +100,7 @@ def _identity(result: EvaluationResult) -> str:
     facts = [result.dataset, result.model, str(result.patch), result.defender, result.n]
     model, dataset = _mapping(config, "model"), _mapping(config, "dataset")
     settings = [
-        {name: value for name, value in model.items() if name not in _START},
+        {name: value for name, value in model.items() if name not in START},
         [dataset.get(name) for name in _DATASET],
         [config.get(name) for name in _SETTINGS],
         dict(result.defender_settings),

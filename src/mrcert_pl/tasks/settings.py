@@ -19,9 +19,7 @@ from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
-
-# Arguments that name the weights which a training starts from.
-_START = ("pretrained", "weights", "head_rows")
+from mrcert_pl.start import START
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
@@ -184,7 +182,7 @@ class ModelSettings:
     def untrained(self) -> "ModelSettings":
         """Return the same model with random weights, which need neither a file nor a network."""
         # A class outside the package may have a name or a path in place of true.
-        start = {name: self.arguments[name] for name in _START if name in self.arguments}
+        start = {name: self.arguments[name] for name in START if name in self.arguments}
         nothing = {name: False if isinstance(value, bool) else None for name, value in start.items()}
         return replace(self, arguments={**self.arguments, **nothing})
 

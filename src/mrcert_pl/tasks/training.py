@@ -11,6 +11,7 @@ from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
+from mrcert_pl.start import START
 from mrcert_pl.tasks.settings import (
     DatasetSettings,
     ModelSettings,
@@ -125,7 +126,6 @@ class TrainingSettings:
 
     def identity(self) -> dict[str, Any]:
         """Return the settings that a resumed training must have, as plain values by name."""
-        start = ("pretrained", "weights", "head_rows")
         # Other data sets are the same images wherever they are.
         own = {} if self.dataset.name != "folder" else {"dataset.root": str(Path(self.dataset.root or "").absolute())}
         return {
@@ -134,7 +134,7 @@ class TrainingSettings:
             "dataset.limit": self.dataset.limit,
             "dataset.resize": self.dataset.resize,
             "model.name": self.model.name,
-            **{f"model.{name}": value for name, value in self.model.arguments.items() if name not in start},
+            **{f"model.{name}": value for name, value in self.model.arguments.items() if name not in START},
             "patch": str(self.patch),
             "patches": self.patches,
             "stride": self.stride if isinstance(self.stride, int) else list(self.stride),
