@@ -91,9 +91,10 @@ def test_it_works_where_lightning_evaluates() -> None:
         (2.5, 1, 0.1, "the starts of an attack must be a whole number of at least 1, got 2.5"),
         (True, 1, 0.1, "the starts of an attack must be a whole number of at least 1, got True"),
         (1, None, 0.1, "the steps of an attack must be a whole number of at least 0, got None"),
-        (1, 1, "small", "the step size of an attack must be positive, got 'small'"),
-        (1, 1, 0, "the step size of an attack must be positive, got 0"),
-        (1, 1, float("nan"), "the step size of an attack must be positive, got nan"),
+        (1, 1, "small", "the step size of an attack must be positive and finite, got 'small'"),
+        (1, 1, 0, "the step size of an attack must be positive and finite, got 0"),
+        (1, 1, float("nan"), "the step size of an attack must be positive and finite, got nan"),
+        (1, 1, float("inf"), "the step size of an attack must be positive and finite, got inf"),
     ],
 )
 def test_numbers_of_another_type_or_range(starts: Any, steps: Any, step_size: Any, message: str) -> None:

@@ -61,6 +61,16 @@ def test_more_mutants_are_evaluated(model: ViTSRF, image: torch.Tensor) -> None:
     assert before < after
 
 
+def test_early_stop_ends_at_the_largest_score_and_not_at_another_label(model: ViTSRF, image: torch.Tensor) -> None:
+    label = (int(model(image[None]).argmax()) + 1) % 5
+    attack = CostlyIFGSM(PATCH, starts=2, steps=12, stride=STRIDE, threshold=0.7, early_stop=True)
+    late, early = attacked(model, image), attack.attack(model, image, label, 7)
+    assert early.prediction != label
+    assert early.loss == late.loss < 1
+    sure = attacked(model, image, threshold=1 - 1e-12, early_stop=True)
+    assert (sure.loss, sure.step, sure.start) == (1.0, 0, 0)
+
+
 def test_settings_are_plain() -> None:
     settings = CostlyIFGSM(PATCH, stride=3, threshold=0.6, order=2).settings()
     assert [settings[name] for name in ("attack", "stride", "threshold", "order")] == ["costly", 3, 0.6, 2]

@@ -52,7 +52,14 @@ def test_the_authors_space_needs_its_range(model: ViTSRF) -> None:
         ({"token_budget": 0}, "token budget"),
         ({"step_size": 0.0}, "must be positive"),
         ({"clip": (-1.0, 1.0)}, "clip= belongs to space=authors"),
+        ({"clip": 3}, "clip= belongs to space=authors, got 3 with space=pixel"),
         ({"space": "authors", "clip": (1.0, -1.0)}, "a lower and a larger upper value"),
+        ({"space": "authors", "clip": 3}, "a lower and a larger upper value, got 3"),
+        ({"space": "authors", "clip": "ab"}, "a lower and a larger upper value, got 'ab'"),
+        ({"space": "authors", "clip": [None, 1.0]}, "a lower and a larger upper value"),
+        ({"early_stop": 3}, r"attack\.early_stop must be true or false, got 3"),
+        ({"quantize": "a"}, r"attack\.quantize must be true or false, got 'a'"),
+        ({"seed": -1}, "the seed of an attack must be a whole number of at least 0, got -1"),
     ],
 )
 def test_bad_settings(settings: dict, message: str) -> None:

@@ -69,6 +69,26 @@ def test_early_stop_ends_the_search() -> None:
     assert counts[0] < counts[1]
 
 
+class Scripted(WeakSpot):
+    """Three classes; every call has the next logits of a list, whatever the images show."""
+
+    num_classes = 3
+
+    def __init__(self, logits: list[list[float]]) -> None:
+        super().__init__(0, 0)
+        self.script = iter(logits)
+
+    def forward(self, images: torch.Tensor) -> torch.Tensor:
+        return torch.tensor([next(self.script)]).expand(len(images), -1) + 0 * images.sum((1, 2, 3))[:, None]
+
+
+def test_early_stop_looks_at_the_highest_loss_of_the_search_too() -> None:
+    unsure, lower, highest = [0.1, 0.0, 0.0], [0.0, 0.5, -20.0], [0.0, 3.0, 0.0]
+    model = Scripted([unsure, lower, highest]).eval()
+    attack = LocationSearch(PatchSpec(64), starts=1, steps=2, coarse_steps=0, fine_px=32, early_stop=True)
+    assert attack.attack(model, IMAGE, 0, 0).prediction == 1
+
+
 def test_neighbours_stay_inside() -> None:
     near = _around(Placement(0, 54, 8, 8), 4, (64, 64))
     assert {(place.top, place.left) for place in near} == {(top, left) for top in (0, 4) for left in (50, 54, 56)}

@@ -132,6 +132,14 @@ def test_what_differs_is_found(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> Non
     assert spreads["dense path"]().flips == 0
 
 
+def test_a_method_whose_logits_are_not_finite_is_an_error(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> None:
+    spread = LogitSpread(tiny_vit, UnionLattice([1], 14, 1), torch.rand(1, 3, 224, 224))
+    honest = tiny_vit.classify_mutants
+    monkeypatch.setattr(tiny_vit, "classify_mutants", lambda *arguments: honest(*arguments) / 0)
+    with pytest.raises(NumericalError, match=r"not finite \(whole batches\)"):
+        spread.methods()["whole batches"]()
+
+
 def test_damaged_weights_are_an_error(tiny_vit) -> None:
     tiny_vit.head.bias.data.fill_(torch.nan)
     with pytest.raises(NumericalError, match="not finite"):

@@ -53,6 +53,15 @@ def test_settings_are_plain() -> None:
     assert [settings[name] for name in ("detector", "threshold", "stride")] == ["hicert", 0.4, [2, 1]]
 
 
+def test_early_stop_does_not_end_at_a_wrong_label_with_an_alert(model: ViTSRF) -> None:
+    label = (int(model(IMAGE[None]).argmax()) + 1) % 5
+    early, late = (attacked(model, label, early_stop=stop) for stop in (True, False))
+    assert early.prediction != label
+    assert (early.loss, early.start, early.step) == (1.0, late.start, late.step)
+    assert early.step > 0
+
+
+@pytest.mark.unchecked_shapes
 @pytest.mark.parametrize(
     ("settings", "message"),
     [
@@ -60,6 +69,11 @@ def test_settings_are_plain() -> None:
         ({"detector": "nothing"}, "unknown defender 'nothing'; choose one of"),
         ({"detector": "patchcensor", "threshold": 0.5}, "patchcensor has no threshold; leave attack.threshold out"),
         ({"detector": "hicert", "threshold": 1.5}, "must be from 0 to 1, got 1.5"),
+        ({"detector": 3}, r"attack\.detector must be the name of a detector, got 3"),
+        ({"stride": "a"}, r"attack\.stride must be a whole number, or one for each axis, got 'a'"),
+        ({"stride": [1]}, r"attack\.stride must be a whole number, or one for each axis, got \[1\]"),
+        ({"stride": None}, r"attack\.stride must be a whole number, or one for each axis, got None"),
+        ({"stride": [2, 0]}, r"attack\.stride must be a whole number of at least 1, got 0"),
         ({"starts": 0}, "must be a whole number of at least 1, got 0"),
     ],
 )

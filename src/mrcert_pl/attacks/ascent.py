@@ -1,5 +1,6 @@
 """Signed gradient ascent on the pixels of patches."""
 
+import math
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -104,8 +105,8 @@ def check_ascents(starts: int, steps: int, step_size: float) -> None:
     """
     check_whole("the starts of an attack", starts, 1)
     check_whole("the steps of an attack", steps, 0)
-    if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not step_size > 0:
-        raise ConfigurationError(f"the step size of an attack must be positive, got {step_size!r}")
+    if isinstance(step_size, bool) or not isinstance(step_size, int | float) or not 0 < step_size < math.inf:
+        raise ConfigurationError(f"the step size of an attack must be positive and finite, got {step_size!r}")
 
 
 def check_whole(name: str, value: object, least: int) -> None:

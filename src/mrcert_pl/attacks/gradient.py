@@ -53,12 +53,12 @@ class GradientAttack(PatchAttack):
         space: ``pixel`` or ``authors``.
         quantize: Round the pixels of the patch to the 8-bit grid before they are scored; ``authors`` never does.
         clip: Scalar range of ``authors``, in normalised units, from :func:`normalised_range`.
-        early_stop: Leave an image as soon as the best iterate is misclassified.
+        early_stop: Leave an image as soon as its best iterate is a success, see :meth:`succeeded`.
         token_budget: Token budget of one batch of starts.
         seed: Seed of all draws.
 
     Raises:
-        ConfigurationError: For an unknown space, or numbers out of range.
+        ConfigurationError: For an unknown space, or values of another type or out of range.
     """
 
     def __init__(
@@ -78,10 +78,14 @@ class GradientAttack(PatchAttack):
             raise unknown("space of an attack", space, SPACES)
         check_ascents(starts, steps, step_size)
         check_whole("the token budget of an attack", token_budget, 1)
+        check_whole("the seed of an attack", seed, 0)
+        for name, flag in (("quantize", quantize), ("early_stop", early_stop)):
+            if not isinstance(flag, bool):
+                raise ConfigurationError(f"attack.{name} must be true or false, got {flag!r}")
         if clip is not None and space != "authors":
-            raise ConfigurationError(f"clip= belongs to space=authors, got {list(clip)} with space={space}")
-        if clip is not None and not (len(clip) == 2 and clip[0] < clip[1]):
-            raise ConfigurationError(f"clip must be a lower and a larger upper value, got {list(clip)}")
+            raise ConfigurationError(f"clip= belongs to space=authors, got {clip!r} with space={space}")
+        if clip is not None and not _is_range(clip):
+            raise ConfigurationError(f"clip must be a lower and a larger upper value, got {clip!r}")
         self.patch = patch
         self.starts = starts
         self.steps = steps
@@ -117,6 +121,7 @@ class GradientAttack(PatchAttack):
         label: int,
         starts: Sequence[Start],
         steps: int,
+        known: Sequence[AttackedImage] = (),
     ) -> list[AttackedImage]:
         """Return the best iterate of every start, in their order; with ``early_stop`` the last ones may be missing.
 
@@ -126,6 +131,7 @@ class GradientAttack(PatchAttack):
             label: True label.
             starts: Random starts.
             steps: Gradient steps of each.
+            known: Best iterates of earlier starts: ``early_stop`` takes the best of all.
 
         Raises:
             ConfigurationError: For a model in training mode, or a missing ``clip``.
@@ -134,26 +140,46 @@ class GradientAttack(PatchAttack):
         if model.training:
             raise ConfigurationError("the model is in training mode, where labels are random; call model.eval() first")
         begun, bounds = self._start_space(model, image)
-
-        def misclassified(best: Best) -> bool:
-            return self.early_stop and int(best.labels[best.champion()]) != label
-
         found: list[AttackedImage] = []
+
+        def enough(best: Best) -> bool:
+            if not self.early_stop:
+                return False
+            champion = best.champion()
+            loss, prediction = float(best.scores[champion]), int(best.labels[champion])
+            earlier = max((one.loss for one in (*known, *found)), default=-math.inf)
+            return loss > earlier and self.succeeded(loss, prediction, label)
+
         objective = self.objective(model, label)
         at_once = max(1, self.token_budget // self.tokens(model))
         for first in range(0, len(starts), at_once):
             batch = starts[first : first + at_once]
             images = torch.stack([_begin(image, begun, bounds, start) for start in batch])
             patches = torch.stack([start.placement.mask(image.shape[1:]) for start in batch]).to(image.device)
-            best = ascend(objective, images, patches, bounds, steps, self.quantize, misclassified)
+            best = ascend(objective, images, patches, bounds, steps, self.quantize, enough)
             columns = (best.images, best.scores.tolist(), best.labels.tolist(), best.steps.tolist())
             found += [
                 AttackedImage(attacked, start.placement, loss, prediction, start.number, step)
                 for start, attacked, loss, prediction, step in zip(batch, *columns, strict=True)
             ]
-            if self.early_stop and worst(found).prediction != label:
+            if self.may_stop([*known, *found], label):
                 break
         return found
+
+    def may_stop(self, found: Sequence[AttackedImage], label: int) -> bool:
+        """Return whether ``early_stop`` ends the attack on an image whose best iterates are these."""
+        best = worst(found)
+        return self.early_stop and self.succeeded(best.loss, best.prediction, label)
+
+    def succeeded(self, loss: float, prediction: int, label: int) -> bool:
+        """Return whether an iterate is a success: the model misclassifies it.
+
+        Args:
+            loss: Score of the iterate.
+            prediction: Its label by the model.
+            label: True label.
+        """
+        return prediction != label
 
     def objective(self, model: BaseModel, label: int) -> Objective:
         """Return the scores that the steps maximise."""
@@ -196,6 +222,14 @@ def normalised_range(images: Iterable[Float[Tensor, "3 height width"]], model: A
         normalised = (image.cpu() - mean) / std
         low, high = min(low, float(normalised.min())), max(high, float(normalised.max()))
     return low, high
+
+
+def _is_range(values: object) -> bool:
+    """Return whether some values are two numbers, the larger one last."""
+    if not isinstance(values, Sequence) or len(values) != 2:
+        return False
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return numbers and values[0] < values[1]
 
 
 def worst(attacked: Sequence[AttackedImage]) -> AttackedImage:

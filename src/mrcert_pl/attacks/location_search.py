@@ -52,7 +52,7 @@ class LocationSearch(GradientAttack):
         ):
             check_whole(f"attack.{name}", value, least)
         if fine_px > coarse_px:
-            raise ConfigurationError(f"fine_px must be from 1 to coarse_px={coarse_px}, got {fine_px}")
+            raise ConfigurationError(f"attack.fine_px must be from 1 to coarse_px={coarse_px}, got {fine_px}")
         self.coarse_px = coarse_px
         self.fine_px = fine_px
         self.coarse_steps = coarse_steps
@@ -68,9 +68,9 @@ class LocationSearch(GradientAttack):
             """Try the new ones of some placements; return whether the attack may stop."""
             new = [placement for placement in dict.fromkeys(placements) if placement not in tried]
             starts = [self._start(image_id, 0, placement) for placement in new]
-            found = self.climb(model, image, label, starts, self.coarse_steps)
+            found = self.climb(model, image, label, starts, self.coarse_steps, [*tried.values()])
             tried.update((attacked.placement, attacked) for attacked in found)
-            return self.early_stop and worst([*tried.values()]).prediction != label
+            return self.may_stop([*tried.values()], label)
 
         step_px = self.coarse_px
         enough = explore(placement_grid(self.patch, (height, width), step_px))
@@ -82,7 +82,7 @@ class LocationSearch(GradientAttack):
         if not enough:
             placement = worst(found).placement
             starts = [self._start(image_id, number, placement) for number in range(self.starts)]
-            found += self.climb(model, image, label, starts, self.steps)
+            found += self.climb(model, image, label, starts, self.steps, found)
         return worst(found)
 
     def gradient_steps(self, image_px: tuple[int, int]) -> int:

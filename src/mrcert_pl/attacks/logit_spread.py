@@ -47,7 +47,7 @@ class LogitSpread:
 
     Raises:
         ConfigurationError: For less than one image or mutant.
-        NumericalError: For logits that are not finite.
+        NumericalError: For logits that are not finite, by the comparisons too.
     """
 
     def __init__(
@@ -74,10 +74,8 @@ class LogitSpread:
         for i in range(len(images)):
             hidden = self.hidden[self.image == i]
             alone.append(_logits(model, images[i : i + 1], torch.zeros(len(hidden), dtype=torch.long), hidden, 1))
-        self._alone = torch.cat(alone)
+        self._alone = _finite(torch.cat(alone), "each mutant alone")
         self._runs = [("float32", self._alone)]
-        if not self._alone.isfinite().all():
-            raise NumericalError("there are logits that are not finite: the weights or an image are damaged")
 
     def methods(self) -> dict[str, Callable[[], Spread]]:
         """Return the comparisons that this machine and this model allow, by method."""
@@ -106,7 +104,7 @@ class LogitSpread:
 
     @torch.inference_mode()
     def _compare(self, method: str, precision: str, run: Callable[[], Tensor]) -> Spread:
-        logits = run().float().cpu()
+        logits = _finite(run().float().cpu(), method)
         self._runs.append((precision, logits))
         flips = int((logits.argmax(1) != self._alone.argmax(1)).sum())
         return Spread(method, precision, float((logits - self._alone).abs().max()), flips, len(logits))
@@ -150,6 +148,12 @@ def _logits(
             rows.append(batch)
             logits.append(model.classify_mutants(features, image[batch], hidden[batch]).float().cpu())
     return torch.cat(logits)[torch.cat(rows).cpu().argsort()]
+
+
+def _finite(logits: Float[Tensor, "mutant class"], method: str) -> Float[Tensor, "mutant class"]:
+    if not logits.isfinite().all():
+        raise NumericalError(f"logits are not finite ({method}): the weights or an image are damaged")
+    return logits
 
 
 def _one_thread(run: Callable[[], Tensor]) -> Tensor:

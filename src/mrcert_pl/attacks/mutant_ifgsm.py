@@ -5,6 +5,7 @@ from abc import abstractmethod
 from jaxtyping import Bool
 from torch import Tensor
 
+from mrcert_pl.attacks.adaptive import WON
 from mrcert_pl.attacks.ascent import Objective
 from mrcert_pl.attacks.patch_ifgsm import PatchIFGSM
 from mrcert_pl.errors import ConfigurationError
@@ -27,6 +28,10 @@ class MutantIFGSM(PatchIFGSM):
             return self.score(model, hidden.to(images.device), label)(images)
 
         return objective
+
+    def succeeded(self, loss: float, prediction: int, label: int) -> bool:
+        """Return whether an iterate is a success: its score is the largest possible one."""
+        return loss >= WON
 
     def tokens(self, model: BaseModel) -> int:
         return int(model.mutant_tokens(self.hidden(model)).sum())

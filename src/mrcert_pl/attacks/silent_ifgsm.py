@@ -6,7 +6,7 @@ from typing import Any
 from jaxtyping import Bool
 from torch import Tensor
 
-from mrcert_pl.attacks.ascent import Objective
+from mrcert_pl.attacks.ascent import Objective, check_whole
 from mrcert_pl.attacks.mutant_ifgsm import MutantIFGSM
 from mrcert_pl.attacks.silent import alerting, harmful_and_silent
 from mrcert_pl.defenders import Detector, build
@@ -44,6 +44,11 @@ class SilentIFGSM(MutantIFGSM):
         **settings: Any,
     ) -> None:
         super().__init__(*arguments, **settings)
+        both = (stride, stride) if isinstance(stride, int) else stride
+        if not isinstance(both, Sequence) or isinstance(both, str) or len(both) != 2:
+            raise ConfigurationError(f"attack.stride must be a whole number, or one for each axis, got {stride!r}")
+        for number in both:
+            check_whole("attack.stride", number, 1)
         self.detector = detector
         self.threshold = threshold
         self.stride = stride
@@ -58,6 +63,8 @@ class SilentIFGSM(MutantIFGSM):
         return harmful_and_silent(self._rule(), model, hidden, label)
 
     def _rule(self) -> Detector:
+        if not isinstance(self.detector, str):
+            raise ConfigurationError(f"attack.detector must be the name of a detector, got {self.detector!r}")
         rule = build(self.detector)
         if not isinstance(rule, Detector):
             raise ConfigurationError(f"attack=silent is for detectors, for example hicert, and {self.detector} is none")
