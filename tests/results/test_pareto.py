@@ -95,6 +95,7 @@ def test_results_are_numbered_by_base_the_cheapest_first(tmp_path: Path) -> None
     [
         {"gflops": 1.0},
         {"gflops": None},
+        {"gflops": 0.0},
         {"gflops": 2.0, "patch": 32},
         {"gflops": 2.0, "dataset": "other"},
         {"gflops": 2.0, "certified": 0},

@@ -4,11 +4,26 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from matplotlib.figure import Figure
 from PIL import Image
 from result_files import row
 
 from mrcert_pl.results.examples import DefenceExample, Example
-from mrcert_pl.views.figures import Panel, draw_contact_sheet, draw_defence, draw_verdict, draw_verdicts, verdict_title
+from mrcert_pl.views.figures import (
+    Panel,
+    _write,
+    draw_contact_sheet,
+    draw_defence,
+    draw_verdict,
+    draw_verdicts,
+    verdict_title,
+)
+
+
+def test_a_very_wide_figure_has_fewer_dots_per_inch(tmp_path: Path) -> None:
+    file = _write(tmp_path / "wide.png", Figure(figsize=(700, 0.5)))
+    with Image.open(file) as drawn:
+        assert 60_000 < drawn.width < 2**16
 
 
 def colours(path: Path) -> np.ndarray:

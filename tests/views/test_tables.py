@@ -121,6 +121,13 @@ def test_audits() -> None:
     same_at_every_width(lambda console: show_numerics(numerics, console), "largest difference", "other labels")
 
 
+def test_names_from_files_do_not_control_the_terminal() -> None:
+    result = result_of(ROWS, defender="\x1b[2J", dataset="\x1b]0;title\x07", round_trip_note="\x1b[8m")
+    text = shown(lambda console: show_results([result], console), 200)
+    assert not set(text) & {"\x1b", "\x07"}
+    assert text.count(r"\x1b[") == 3
+
+
 @pytest.mark.parametrize("width", [20, 40, 60])
 def test_where_no_table_fits_rows_are_text(width: int) -> None:
     header, rows = ["defender", "patch", "clean", "certified"], [["mrcert", "16", "98.6 (355)", "73.6 (265)"]] * 2

@@ -69,6 +69,17 @@ def test_relative_and_absolute_paths_stand_in_one_table(tmp_path: Path, monkeypa
     assert [line.split()[0] for line in text.splitlines() if ".jpg" in line] == ["a.jpg", "sub/b.jpg"]
 
 
+def test_odd_names_of_images_do_not_control_the_terminal() -> None:
+    text = text_of([prediction("photos/a\x1b[2J\udcff.jpg", name="\x1b[8m")])
+    assert r"a\x1b[2J\udcff.jpg" in text
+    assert r"\x1b[8m" in text
+    assert "\x1b" not in text
+
+
+def test_only_all_locations_are_100_percent() -> None:
+    assert " 99%" in text_of([prediction(certified_fraction=0.999)])
+
+
 def test_a_long_table_is_cut() -> None:
     text = text_of([prediction(f"{number}.jpg") for number in range(25)])
     assert "19.jpg" in text

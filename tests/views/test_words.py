@@ -16,7 +16,9 @@ from mrcert_pl.views.words import (
     legend,
     notes,
     percent,
+    printable,
     titles,
+    whole_percent,
 )
 
 ROWS = [row(image_id, certified=image_id < 6) for image_id in range(10)]
@@ -49,6 +51,16 @@ def test_operations(gflops: float | None, expected: str) -> None:
 
 def test_a_percentage_has_one_digit() -> None:
     assert [percent(value) for value in (0, 0.0004, 0.125, 1)] == ["0.0", "0.0", "12.5", "100.0"]
+
+
+def test_only_none_and_all_are_0_and_100_percent() -> None:
+    values = [whole_percent(value) for value in (0.0, 0.0001, 0.125, 0.29, 0.9999, 1.0)]
+    assert values == ["0%", "1%", "12%", "29%", "99%", "100%"]
+
+
+def test_what_a_terminal_would_obey_is_escaped() -> None:
+    assert printable("a\x1b[2J\n\udcff") == r"a\x1b[2J\n\udcff"
+    assert printable("Größe ± 数字") == "Größe ± 数字"
 
 
 def test_a_table_of_defenders() -> None:

@@ -59,7 +59,7 @@ def priced(results: Sequence[AnyResult]) -> list[list[Point]]:
     known = [
         result
         for result in results
-        if result.gflops_per_image is not None
+        if result.gflops_per_image  # the axis of costs is logarithmic
         and any(Point(result, "", "", result.gflops_per_image).value(name) > 0 for name in COMPARED)
     ]
     bases = base_labels(known)

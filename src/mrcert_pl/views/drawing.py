@@ -3,6 +3,7 @@
 import base64
 import io
 import re
+import warnings
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -75,7 +76,10 @@ def embedded(figure: Figure, alt: str, caption: str = "") -> EmbeddedImage:
     """Return a figure as SVG whose text takes the colour of the page; call it inside :func:`drawing`."""
     text = io.StringIO()
     unsaid: Any = {"Date": None, "Creator": None, "Format": None, "Type": None}
-    figure.savefig(text, format="svg", transparent=True, metadata=unsaid)
+    with warnings.catch_warnings():
+        # The text stays text, and a browser has more fonts.
+        warnings.filterwarnings("ignore", message="Glyph .* missing from font")
+        figure.savefig(text, format="svg", transparent=True, metadata=unsaid)
     content = _NOT_XML.sub("\ufffd", text.getvalue()).replace(INK, "currentColor")
     _, svg = content.split("<svg", 1)
     head, body = svg.split(">", 1)

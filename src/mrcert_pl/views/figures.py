@@ -18,12 +18,14 @@ from mrcert_pl.results.kinds import kind_of
 from mrcert_pl.results.labels import patch_text
 from mrcert_pl.results.schema import Patch as PatchSetting
 from mrcert_pl.views.drawing import BLUE, ORANGE
+from mrcert_pl.views.words import whole_percent
 
 _SAFE, _UNSAFE, _OUTLINE = BLUE, ORANGE, "#6a2fc4"
 _HIDDEN = 0.55
 WITNESSED, ALERTED = "visible to the witness", "mutant that raises the alert"
 """Titles of the mutant that a verdict rests on."""
-_DPI = 110
+# Of a figure with sides below 2^16 px, the most that a PNG of Matplotlib has.
+_DPI, _MOST_PX = 110, 2**16 - 1
 
 
 class Panel(NamedTuple):
@@ -187,7 +189,8 @@ def draw_bars(path: Path, values: Mapping[str, float], title: str) -> Path:
 
 
 def _write(path: Path, figure: Figure) -> Path:
-    return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=_DPI))
+    dpi = min(_DPI, _MOST_PX / max(figure.get_size_inches()))
+    return write_whole(path, lambda partial: figure.savefig(partial, format="png", dpi=dpi))
 
 
 def _read(classes: Sequence[str], read: int, label: int) -> str:
@@ -227,4 +230,4 @@ def _draw_map(axis: Axes, image: np.ndarray, safe: np.ndarray) -> None:
     axis.imshow(safe, cmap=ListedColormap([_UNSAFE, _SAFE]), vmin=0, vmax=1, alpha=0.5, extent=extent)
     axis.set_xlim(-0.5, width - 0.5)
     axis.set_ylim(height - 0.5, -0.5)
-    axis.set_title(f"{patch[0]}x{patch[1]} px patch centred here: {safe.mean():.0%} safe", fontsize=9)
+    axis.set_title(f"{patch[0]}x{patch[1]} px patch centred here: {whole_percent(float(safe.mean()))} safe", fontsize=9)

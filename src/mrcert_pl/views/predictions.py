@@ -15,6 +15,7 @@ from torch import Tensor
 from mrcert_pl.results.examples import pixels_of
 from mrcert_pl.results.predictions import Prediction
 from mrcert_pl.views.figures import ALERTED, WITNESSED, draw_verdict
+from mrcert_pl.views.words import printable, whole_percent
 
 # The files have all of them.
 _MOST_ROWS = 20
@@ -70,13 +71,14 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
     # Paths of one list may be relative and absolute.
     folder = os.path.commonpath([os.path.dirname(os.path.abspath(each.image)) for each in predictions])
     for prediction in predictions[:_MOST_ROWS]:
-        image, verdict = Text(os.path.relpath(prediction.image, folder)), prediction.verdict
+        image = Text(printable(os.path.relpath(prediction.image, folder)))
+        verdict = prediction.verdict
         if verdict is None:
             table.add_row(image, "", Text(_UNREADABLE, style="red"))
             continue
         facts = (
             image,
-            Text(verdict.name),
+            Text(printable(verdict.name)),
             Text(_decision(prediction), style=_COLOURS.get(_decision(prediction), "")),
         )
         if alerts:
@@ -87,7 +89,7 @@ def predictions_table(predictions: Sequence[Prediction]) -> Table:
             "" if verdict.certified_patches is None else str(max(verdict.certified_patches, 0)),
             str(verdict.case),
             "" if verdict.witness is None else _ranges(verdict.witness),
-            "" if verdict.certified_fraction is None else f"{verdict.certified_fraction:.0%}",
+            "" if verdict.certified_fraction is None else whole_percent(verdict.certified_fraction),
         )
     if (more := len(predictions) - _MOST_ROWS) > 0:
         table.add_row(f"and {more} more", style="dim")

@@ -9,6 +9,8 @@ from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
+from mrcert_pl.views.words import printable
+
 # Wider than any terminal.
 _ANY = 10_000
 # Line breaks of a cell: before the number of images, before a published value, between values of a list.
@@ -36,8 +38,9 @@ def show_table(
         styles: Style of each row.
     """
     styles = styles or [None] * len(rows)
+    rows = [[printable(cell) for cell in row] for row in rows]
     if title is not None:
-        console.print(f"\n{title}", style="bold", highlight=False, markup=False)
+        console.print(f"\n{printable(title)}", style="bold", highlight=False, markup=False)
     for pad, broken in ((1, False), (0, False), (0, True)):
         table = Table(box=SIMPLE_HEAD, padding=(0, pad, 0, 1))
         for place, heading in enumerate(header):

@@ -30,6 +30,7 @@ from mrcert_pl.views.words import (
     cells,
     families,
     legend,
+    printable,
     titles,
 )
 
@@ -57,7 +58,7 @@ def show_comparison(comparison: Comparison, console: Console | None = None) -> N
     """Print both runs, a table of their differences with the exact test, and the ids of the images that differ."""
     console = console or Console()
     for line in introduction(comparison):
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     dataset = comparison.results[0].dataset
     title = f"{dataset}, the same {comparison.n} images: accuracy in % (number of images)"
     show_table(console, title, ["", *HEADER], comparison_cells(comparison))
@@ -169,7 +170,7 @@ def show_verification(report: VerificationReport, console: Console | None = None
     for difference in report.differences[:_MOST_DIFFERENCES]:
         where = "results.json" if difference.image_id is None else f"image {difference.image_id}"
         line = f"  {where}: {difference.field} is {difference.written}, the tables give {difference.computed}"
-        console.print(line, highlight=False, markup=False, soft_wrap=True)
+        console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
     if (more := len(report.differences) - _MOST_DIFFERENCES) > 0:
         console.print(f"  and {more} more", highlight=False)
     lazily = f" ({report.completed} of them from partial tables)" if report.completed else ""
@@ -177,7 +178,7 @@ def show_verification(report: VerificationReport, console: Console | None = None
     verdict = differing if report.differences else "all values agree with the tables"
     skipped = None if report.skipped is None else f"skipped, {report.skipped}"
     line = f"{report.run}: {report.defender}, {report.images} images{lazily}: {skipped or verdict}"
-    console.print(line, highlight=False, markup=False, soft_wrap=True)
+    console.print(printable(line), highlight=False, markup=False, soft_wrap=True)
 
 
 def _table(title: str | None = None) -> Table:
@@ -194,7 +195,7 @@ def _columns(table: Table, first: str, *others: str) -> None:
 
 def _explain(console: Console, *lines: str) -> None:
     for line in lines:
-        console.print(line, style="dim", highlight=False, markup=False)
+        console.print(printable(line), style="dim", highlight=False, markup=False)
 
 
 def _count(number: int | None) -> str:

@@ -45,6 +45,17 @@ def percent(value: float) -> str:
     return f"{100 * value:.1f}"
 
 
+def whole_percent(fraction: float) -> str:
+    """A fraction in whole per cent; only none is 0 and only all is 100."""
+    whole = round(100 * fraction)
+    return f"{min(max(whole, 1), 99) if 0 < fraction < 1 else whole}%"
+
+
+def printable(text: str) -> str:
+    """A text with its control characters escaped, which a terminal would obey, and what UTF-8 cannot encode."""
+    return "".join(one if one.isprintable() else one.encode("unicode_escape").decode() for one in text)
+
+
 def accuracy_text(accuracy: Accuracy | SeedAccuracy | None, n: int) -> str:
     """An accuracy in per cent with its number of images, or with its spread over seeds, and the published value.
 

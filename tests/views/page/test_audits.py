@@ -34,6 +34,7 @@ def test_an_attack_with_and_without_a_contact_sheet(tmp_path: Path) -> None:
         **SUBJECT,
         **ORIGIN,
         attack="ifgsm",
+        attack_settings={"starts": 8, "steps": 50, "seed": 0},
         n=20,
         successes=8,
         before=Accuracy(19, 20),
@@ -47,10 +48,10 @@ def test_an_attack_with_and_without_a_contact_sheet(tmp_path: Path) -> None:
     assert section is not None
     (table,) = section.tables
     before, after = table.rows[0][2:4]
-    assert table.rows[0][:2] == ["<digits>, vit_srf, 32 px", "ifgsm"]
+    assert table.rows[0][:2] == ["<digits>, vit_srf, 32 px", Number("ifgsm", ["8 starts", "50 steps"])]
     assert isinstance(before, Number)
     assert isinstance(after, Number)
-    assert (before.text, before.details[0], after.text, table.rows[0][4]) == ("95.0", "19 of 20", "55.0", "8")
+    assert (before.text, before.details[0], after.text) == ("95.0", "19 of 20", "55.0")
     (image,) = section.images
     assert base64.b64decode(image.source.removeprefix("data:image/png;base64,")) == b"\x89PNG"
     assert image.caption.startswith("<digits>, vit_srf, 32 px: ")

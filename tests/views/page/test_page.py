@@ -159,6 +159,28 @@ def test_it_says_what_the_files_say(tmp_path: Path, runs: list[EvaluationRun], o
     assert "Certified accuracy by patch size" in text
 
 
+def test_wide_figures_can_be_scrolled_by_keyboard(tmp_path: Path) -> None:
+    runs = [evaluation(tmp_path / f"{cost}", [row(0, certified=True)], gflops_per_image=float(cost)) for cost in (1, 2)]
+    page, _ = written(tmp_path, runs)
+    regions = [box for box in page.all("div") if box.get("aria-label") == "Accuracy against cost"]
+    assert [(box["role"], box["tabindex"]) for box in regions] == [("region", "0")]
+
+
+def test_title_and_footer_are_about_the_kinds_of_certificates(tmp_path: Path, runs: list[EvaluationRun]) -> None:
+    counts = {name: Accuracy(1, 2) for name in ("base", "clean", "certified_detection", "certified_ratio", "alerts")}
+    detector = evaluation(tmp_path / "detector", [row(0), row(1)], defender="hicert")
+    detector = EvaluationRun(detector.file, replace(detector.result, accuracy=counts))
+    recovery, detection = "gets the same label, the clean original", "gets the certified label or raises an alert"
+    for found, title, said in (
+        (runs[:1], "Certified recovery: results", (True, False)),
+        ([detector], "Certified detection: results", (False, True)),
+        ([detector, runs[0]], "Certified recovery and detection: results", (True, True)),
+    ):
+        text = written(tmp_path, found)[0].text
+        assert title in text
+        assert (recovery in text, detection in text) == said
+
+
 def test_names_are_text_and_nothing_else(tmp_path: Path, runs: list[EvaluationRun]) -> None:
     page, html = written(tmp_path, runs)
     assert HOSTILE in page.text

@@ -68,3 +68,6 @@ def test_examples_are_of_every_kind_and_few(tmp_path: Path) -> None:
     assert base64.b64decode(second.source.split(",")[1]) == b"20"
     last = next(image for image in section.images if "image 29" in image.caption)
     assert last.caption.endswith("Case 1, safe at 25% of the locations")
+    section = example_section({"a": run}, {"a": [replace(rows[0], certified_fraction=0.9999)]})
+    assert section is not None
+    assert section.images[0].caption.endswith("safe at 99% of the locations")

@@ -1,14 +1,19 @@
 """What figures show is in their alternative texts; what there is nothing of isn't drawn."""
 
 import base64
+import re
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 from result_files import evaluation, priced_result, row
 
+from mrcert_pl.results import Accuracy
 from mrcert_pl.results.labels import labels
 from mrcert_pl.views.drawing import BLUE, ORANGE
+from mrcert_pl.views.page.accuracy import meaning_section
 from mrcert_pl.views.page.plots import Labelled, against_patch_size, cases, side_by_side
+from mrcert_pl.views.words import ALL_TITLES
 
 
 def results(folder: Path, *patches: object, certified: int = 5, **facts: object) -> list:
@@ -34,6 +39,28 @@ def test_defenders_side_by_side(tmp_path: Path) -> None:
     assert "other: base 100.0 %, clean 100.0 %, certified 30.0 %, round trip 0.0 %." in figure.alt
     assert ">other</text>" in svg(figure.source)
     assert "published" not in figure.caption
+
+
+@pytest.mark.filterwarnings("error")
+def test_long_names_are_broken_and_leave_room(tmp_path: Path) -> None:
+    name = "a_very_long_name_of_a_defender " * 4
+    found = [Labelled(f"{name}{place}", each) for place, each in enumerate(results(tmp_path, 16, 32, defender="long"))]
+    for image in (side_by_side(found), cases({name: [row(0), row(1, case=2)]}), against_patch_size(found, "certified")):
+        assert image is not None
+        assert max(map(len, re.findall(r"<text[^>]*>([^<]*)</text>", svg(image.source)))) <= 36
+
+
+@pytest.mark.filterwarnings("error")
+def test_names_in_other_scripts_stay_text(tmp_path: Path) -> None:
+    assert ">数字</text>" in svg(side_by_side(label(results(tmp_path, 16, defender="数字"))).source)
+
+
+def test_every_accuracy_has_a_look_and_a_meaning(tmp_path: Path) -> None:
+    result = replace(results(tmp_path, 16)[0], accuracy={name: Accuracy(1, 10) for name in ALL_TITLES})
+    assert all(
+        f"{title} 10.0 %" in side_by_side(label([result])).alt for title in ALL_TITLES.values() if title != "base"
+    )
+    assert set(meaning_section([result]).words) == {*ALL_TITLES.values()} - {"base"}
 
 
 def test_the_same_results_give_the_same_picture(tmp_path: Path) -> None:

@@ -80,6 +80,17 @@ def test_an_evaluation(logged: Callable[..., OfflineRun]) -> None:
     assert set(verdicts[0][0]["masks"]) == {"witness", "map"}
 
 
+def test_an_alert_has_an_overlay_of_its_own(logged: Callable[..., OfflineRun], monkeypatch: pytest.MonkeyPatch) -> None:
+    alert, silent = row(0, alert=3, detects=-1), row(1, alert=-1, detects=-1)
+    examples = [Example(each, np.zeros((8, 8, 3)), np.ones((8, 8), dtype=bool)) for each in (alert, silent)]
+    drawn: list[Any] = []
+    monkeypatch.setattr(WandbRun, "image", lambda run, image, overlays: drawn.append(overlays))
+    logged(log_evaluation, result_of([alert, silent]), [alert, silent], None, examples, CLASSES, LINEAGE)
+    (raised, raised_meaning), (hidden, hidden_meaning) = drawn[0]["alert"], drawn[1]["witness"]
+    assert raised_meaning[int(raised.max())] == "hidden in the mutant that raises the alert"
+    assert hidden_meaning[int(hidden.max())] == "hidden from the witness"
+
+
 def test_an_evaluation_without_images(logged: Callable[..., OfflineRun]) -> None:
     rows = [row(0)]
     run = logged(log_evaluation, result_of(rows), rows, None, [], CLASSES, LINEAGE)

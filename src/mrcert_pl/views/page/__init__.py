@@ -20,8 +20,17 @@ from mrcert_pl.views.page.configuration import configuration_section
 from mrcert_pl.views.page.costs import cost_sections
 from mrcert_pl.views.page.parts import anchored
 from mrcert_pl.views.page.verdicts import case_section, example_section, location_section
+from mrcert_pl.views.words import families
 
 __all__ = ["write_page"]
+
+_PROMISES = {
+    "recovery": "A certificate says: every image that differs from this one inside one patch of at most the given size "
+    "gets the same label, the clean original included if this image was patched. It does not say that the label is "
+    "correct.",
+    "detection": "A certificate of a detector says: every image that differs from this one inside one patch of at most "
+    "the given size gets the certified label or raises an alert. It does not say that the label is correct.",
+}
 
 
 def write_page(
@@ -69,7 +78,8 @@ def write_page(
         lstrip_blocks=True,
     )
     html = environment.get_template("report.html").render(
-        title=_title(comparison),
+        title=_title(results) if comparison is None else _title_of(comparison),
+        promises=[_PROMISES[kind] for kind in _kinds(results)],
         sections=anchored(section for section in sections if section),
         made=f"{datetime.now():%Y-%m-%d %H:%M} by mrcert_pl {version('mrcert_pl')}",
         evaluations=len(runs),
@@ -77,8 +87,15 @@ def write_page(
     return write_whole(path, lambda partial: partial.write_text(html, encoding="utf-8"), chosen_by="--html")
 
 
-def _title(comparison: Comparison | None) -> str:
-    if comparison is None:
-        return "Certified recovery: results"
+def _kinds(results: Sequence[AnyResult]) -> list[str]:
+    """Kinds of certificates of some results."""
+    return ["detection" if "alerts" in part[0].accuracy else "recovery" for part in families(results)]
+
+
+def _title(results: Sequence[AnyResult]) -> str:
+    return f"Certified {' and '.join(_kinds(results))}: results"
+
+
+def _title_of(comparison: Comparison) -> str:
     a, b = (result.defender for result in comparison.results)
     return f"Comparison of {a} and {b} on {comparison.results[0].dataset}"

@@ -17,6 +17,7 @@ _MEANINGS = {
     "certified": "It does, and provably still does for any one patch of that size, anywhere, whatever its content.",
     "round trip": "And every such patched image is itself certified again.",
     "detection": "The model classifies the image correctly, and every patched version has this label or an alert.",
+    "unwavering": "The image is classified correctly, and no patched version has another label or raises an alert.",
     "ratio": "Every patched version has the true label or an alert, whatever the label of the image is.",
     "alerts": "The detector raises an alert on the image as it is.",
     "harmful alerts": "Of the images that the base model misclassifies under attack: those with an alert.",

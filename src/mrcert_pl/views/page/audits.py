@@ -27,7 +27,9 @@ def attack_section(runs: Sequence[Run[AttackResult]]) -> Section | None:
         result = run.result
         subject = f"{result.dataset}, {result.model}, {patch_text(result.patch)}"
         numbers = accuracy_cell(result.before), accuracy_cell(result.after)
-        rows.append([subject, result.attack, *numbers, str(result.successes)])
+        settings = result.attack_settings
+        effort = [f"{settings[name]} {name}" for name in ("starts", "steps") if name in settings]
+        rows.append([subject, Number(result.attack, effort), *numbers])
         if run.contact_sheet is not None:
             sheets.append(
                 EmbeddedImage(
@@ -38,7 +40,7 @@ def attack_section(runs: Sequence[Run[AttackResult]]) -> Section | None:
             )
     table = Table(
         "Accuracy of the base model in %, number of images and 95 % interval (Wilson)",
-        ["attacked", "attack", "before", "after", "successes"],
+        ["attacked", "attack", "before", "after"],
         rows,
     )
     return Section("Attacks on the base model", tables=[table], images=sheets, size="own")

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
+from textwrap import fill
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -30,6 +31,8 @@ from mrcert_pl.views.drawing import (
 from mrcert_pl.views.words import TITLES, are_published, bar_words, percent, titles
 
 _WIDTH = 4.6
+# Characters of a line of a name beside its bars, and the height of the line in inches.
+_NAME, _LINE = 24, 0.14
 # Distinct by shape too.
 _LOOKS = {
     "base": (GREY, "o"),
@@ -38,6 +41,7 @@ _LOOKS = {
     "round_trip": (ORANGE, "^"),
     "adversarial_certified": (PURPLE, "v"),
     "certified_detection": (GREEN, "D"),
+    "unwavering": (ORANGE, "s"),
     "certified_ratio": (SKY, "P"),
     "alerts": (RED, "^"),
     "harmful_alerts": (PURPLE, "v"),
@@ -55,7 +59,8 @@ def side_by_side(group: Sequence[Labelled]) -> EmbeddedImage:
     """Results on the same images, one below the other, each accuracy with its interval."""
     results = [each.result for each in group]
     names = titles(results)
-    with drawing(_WIDTH, 0.9 + 0.42 * len(group)) as figure:
+    beside = [fill(each.label, _NAME) for each in group]
+    with drawing(_WIDTH, 0.9 + _row(beside, 0.42) * len(group)) as figure:
         axis = figure.subplots()
         for number, (name, title) in enumerate(names.items()):
             colour, marker = _LOOKS[name]
@@ -67,7 +72,7 @@ def side_by_side(group: Sequence[Labelled]) -> EmbeddedImage:
             said = [(a.reported, y) for y, (_, a) in zip(heights, known, strict=True) if a.reported is not None]
             if said:
                 axis.plot(*zip(*said, strict=True), marker="|", ms=9, mew=1.6, ls="", color=INK)
-        axis.set_yticks(range(len(group)), [each.label for each in group])
+        axis.set_yticks(range(len(group)), beside)
         axis.set_ylim(len(group) - 0.5, -0.5)
         _percent_axis(axis.xaxis, axis.set_xlim)
         figure.legend(loc="outside upper left", ncols=5, fontsize=8, columnspacing=1, handletextpad=0.3)
@@ -100,7 +105,7 @@ def against_patch_size(group: Sequence[Labelled], name: str) -> EmbeddedImage | 
             known.sort(key=lambda pair: pair[0])
             aside = 0.04 * (number - (len(lines) - 1) / 2)
             marker, colour = looks[label]
-            style: Any = {"marker": marker, "color": colour, "ms": 4.5, "lw": 1.4, "label": label}
+            style: Any = {"marker": marker, "color": colour, "ms": 4.5, "lw": 1.4, "label": fill(label, 36)}
             x, y = [place + aside for place, _ in known], [accuracy.measured or 0.0 for _, accuracy in known]
             axis.errorbar(x, y, error_bars([accuracy for _, accuracy in known]), **style)
             said = [f"{percent(a.measured or 0.0)} % at {list(patches)[place]}" for place, a in known]
@@ -118,7 +123,8 @@ def cases(rows: Mapping[str, Sequence[VerdictRow]]) -> EmbeddedImage:
     """How often each Case gave the label, as a bar for each run."""
     counts = {label: Counter(row.case for row in of) for label, of in rows.items()}
     known = sorted({case for count in counts.values() for case in count})
-    with drawing(_WIDTH, 0.8 + 0.3 * len(rows)) as figure:
+    beside = [fill(label, _NAME) for label in rows]
+    with drawing(_WIDTH, 0.8 + _row(beside, 0.3) * len(rows)) as figure:
         axis = figure.subplots()
         left = np.zeros(len(rows))
         for case in known:
@@ -126,7 +132,7 @@ def cases(rows: Mapping[str, Sequence[VerdictRow]]) -> EmbeddedImage:
             colour = COLOURS[(case - 1) % len(COLOURS)]
             axis.barh(range(len(rows)), fractions, left=left, color=colour, height=0.6, label=f"Case {case}")
             left += fractions
-        axis.set_yticks(range(len(rows)), list(rows))
+        axis.set_yticks(range(len(rows)), beside)
         axis.set_ylim(len(rows) - 0.5, -0.5)
         _percent_axis(axis.xaxis, axis.set_xlim)
         figure.legend(loc="outside upper left", ncols=4, fontsize=8, columnspacing=1, handlelength=1)
@@ -135,6 +141,11 @@ def cases(rows: Mapping[str, Sequence[VerdictRow]]) -> EmbeddedImage:
             for label, count in counts.items()
         ]
         return embedded(figure, f"Number of images by Case. {'; '.join(words)}.", "Percentage of the images by Case.")
+
+
+def _row(names: Sequence[str], least: float) -> float:
+    """Height of a row in inches, at least so much, for names of several lines."""
+    return max([least, *(0.06 + _LINE * (1 + name.count("\n")) for name in names)])
 
 
 def _percent_axis(axis: Any, set_limits: Any) -> None:

@@ -12,6 +12,7 @@ from mrcert_pl.views.drawing import EmbeddedImage, data_uri
 from mrcert_pl.views.page.maps import limits_of, location_map
 from mrcert_pl.views.page.parts import Section, Table
 from mrcert_pl.views.page.plots import cases
+from mrcert_pl.views.words import whole_percent
 
 # Images of a page; each adds about 50 kB to it.
 _EXAMPLES = 24
@@ -88,5 +89,5 @@ def example_section(runs: Mapping[str, EvaluationRun], verdicts: Verdicts) -> Se
 def _example(file: Path, name: str, row: VerdictRow) -> EmbeddedImage:
     words = f"{name}, image {row.id}: {kind_of(row)}, Case {row.case}"
     if row.certified_fraction is not None:
-        words += f", safe at {row.certified_fraction:.0%} of the locations"
+        words += f", safe at {whole_percent(row.certified_fraction)} of the locations"
     return EmbeddedImage(data_uri(file.read_bytes(), "image/png"), f"Drawing of a verdict. {words}.", words)

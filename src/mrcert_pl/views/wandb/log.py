@@ -24,6 +24,7 @@ MOST_EXAMPLES = 32
 
 # Numbers of overlays; no two mean different things.
 _HIDDEN = {1: "hidden from the witness"}
+_ALERTED = {5: "hidden in the mutant that raises the alert"}
 _SAFE = {2: "a patch centred here has no effect", 3: "not certified"}
 _PATCH = {4: "the patch"}
 
@@ -155,7 +156,8 @@ def _log_verdicts(run: WandbRun, examples: Sequence[Example], classes: Sequence[
         row, size = example.row, (example.image.shape[0], example.image.shape[1])
         overlays = {}
         if example.hidden is not None:
-            overlays["alert" if row.alerted else "witness"] = (example.hidden, _HIDDEN)
+            name, number, meaning = ("alert", 5, _ALERTED) if row.alerted else ("witness", 1, _HIDDEN)
+            overlays[name] = (number * example.hidden, meaning)
         for number, safe in enumerate(example.maps, 1):
             name = "map" if len(example.maps) == 1 else f"map of shape {number}"
             overlays[name] = (charts.centred(safe, size), _SAFE)
