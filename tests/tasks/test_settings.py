@@ -48,6 +48,11 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (RecipeSettings, {"mask_heaviest": "a"}, "recipe.mask_heaviest must be a number of at least 0, got 'a'"),
     (RecipeSettings, {"finetuning": {"optimizer": 3}}, "recipe.finetuning.optimizer must have names and values"),
     (CertificateAuditSettings, {"adaptive": 3}, "adaptive must have names and values, such as {name: value}, got 3"),
+    (
+        CertificateAuditSettings,
+        {"adaptive": {"seed": 3}},
+        "unknown setting of adaptive 'seed'; choose one of: ",
+    ),
     (PlanSettings, {"seed": "a"}, WHOLE.format("seed", 0, "'a'")),
     (TrainerSettings, {"options": {"max_epochs": "a"}}, WHOLE.format("trainer.max_epochs", -1, "'a'")),
     *(

@@ -32,9 +32,12 @@ def main(cfg: DictConfig) -> "AttackResult | None":
         return None
     show_attack(done.result)
     place = shlex.quote(f"dataset.path={done.attacked}")
+    made = done.result.attack_settings
+    defender = f"defender={made.get('detector', 'mrcert')}"
+    if "detector" in made and made["threshold"] is not None:
+        defender += f" defender.threshold={made['threshold']}"
     print(
-        f"{done.folder / RESULTS}\n"
-        f"Evaluate a defender on them with:  mrcert eval dataset=attacked {place} defender=mrcert"
+        f"{done.folder / RESULTS}\nEvaluate a defender on them with:  mrcert eval dataset=attacked {place} {defender}"
     )
     if cfg.examples:
         print(draw_attack(done.folder / CONTACT_SHEET, done.examples[: cfg.examples], done.classes))

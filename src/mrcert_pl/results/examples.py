@@ -52,7 +52,7 @@ class AttackExample:
         image_id: Id of the image.
         label: True label.
         before_label, after_label: Labels by the base model.
-        success: Whether the attack reached its goal.
+        success: Whether the base model misclassifies the attacked image.
         loss: Final loss of the attack.
         before, after: ``[height, width, 3]`` in [0, 1].
         patch: Bool ``[height, width]``, pixels of the patch on ``after``.

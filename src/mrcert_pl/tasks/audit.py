@@ -26,10 +26,11 @@ from mrcert_pl.results.schema import (
 )
 from mrcert_pl.tasks.announce import announce_certificate_audit, announce_run
 from mrcert_pl.tasks.runtime import opened
-from mrcert_pl.tasks.settings import check_mapping, check_number, within
+from mrcert_pl.tasks.settings import check_choice, check_mapping, check_number, within
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
 
 _PRECISION = "32-true"
+_ADAPTIVE = ("starts", "steps", "step_size", "mutants")
 
 
 @dataclass(frozen=True)
@@ -40,7 +41,7 @@ class CertificateAuditSettings(SubjectSettings):
         defender: defender, or its name in the registry.
         step_px: stride of the grid of placements in px.
         exemplars: number of images of the data set used as patches, one per class.
-        adaptive: arguments of :func:`mrcert_pl.attacks.adaptive_attack`.
+        adaptive: ``starts``, ``steps``, ``step_size`` and ``mutants`` of :func:`mrcert_pl.attacks.adaptive_attack`.
         token_budget: token budget per batch; default: derived from free device memory.
         device: ``auto``, ``cpu`` or ``cuda``.
     """
@@ -56,6 +57,8 @@ class CertificateAuditSettings(SubjectSettings):
         super().__post_init__()
         check_number("images", self.dataset.limit, 1, optional=True)
         check_mapping("adaptive", self.adaptive)
+        for name in self.adaptive:
+            check_choice("setting of adaptive", name, _ADAPTIVE)
         check_number("exemplars", self.exemplars, 0)
         check_number("step_px", self.step_px, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)

@@ -67,6 +67,9 @@ def test_a_result_is_a_row() -> None:
     assert (cells["clean"], cells["certified"], cells["adversarial_certified"]) == (0.9, None, None)
     assert (cells["mutants_per_image"], cells["gflops_per_image"]) == (439.0, 300.5)
     assert accuracies(result("mrcert", 32, None)) == {"clean": 0.9}
+    counts = {"clean": Accuracy(9, 10), "certified_detection": Accuracy(7, 10), "alerts": Accuracy(2, 10)}
+    cells = dict(zip(RESULT_COLUMNS, result_row(result("hicert", 32, None, accuracy=counts)), strict=True))
+    assert (cells["certified_detection"], cells["alerts"], cells["harmful_alerts"]) == (0.7, 0.2, None)
 
 
 def test_a_map_lies_where_the_centres_are() -> None:

@@ -18,7 +18,7 @@ class AttackResult(RunDocument):
         attack_settings: Settings of the attack.
         n: Number of images.
         before, after: Accuracy of the base model without and with the patch.
-        successes: Images on which the attack reached its goal.
+        successes: Attacked images that the base model misclassifies.
         attacked: Folder of the attacked set.
     """
 

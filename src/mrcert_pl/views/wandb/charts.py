@@ -9,7 +9,10 @@ from mrcert_pl.results.schema import ADVERSARIAL, EvaluationResult, VerdictRow
 # Most points in a line over the width or height of an image.
 _POINTS = 57
 
-ACCURACIES = ("base", "clean", "certified", "round_trip", ADVERSARIAL)
+ACCURACIES = (
+    *("base", "clean", "certified", "round_trip", ADVERSARIAL),
+    *("certified_detection", "certified_ratio", "alerts", "harmful_alerts"),
+)
 RESULT_COLUMNS = (
     *("dataset", "model", "patch", "defender", "n"),
     *ACCURACIES,
