@@ -1,5 +1,6 @@
 """What a command takes from the files that it is given, and settings of earlier versions."""
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -38,6 +39,28 @@ IMPLIED = ["model=masked_vit", "dataset=imagenette", "patch=32", "stride=[2,3]",
 @pytest.fixture
 def checkpoint(tmp_path: Path, tiny_vit: ViTSRF) -> str:
     return f"checkpoint={save(tiny_vit, tmp_path / 'best.ckpt', **ORIGIN)}"
+
+
+@pytest.mark.parametrize("command", ["eval", "train", "predict"])
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("paths.output_dir=null", "paths.output_dir must be a folder, got null"),
+        ("paths.output_dir=", "paths.output_dir must be a folder, got nothing"),
+        ("paths.checkpoint_dir=''", "paths.checkpoint_dir must be a folder, got ''"),
+        ("paths.run_dir=a", "paths.run_dir is set at the start of a run; paths.output_dir=FOLDER moves all runs"),
+    ],
+)
+def test_folders_that_cannot_be(command: str, setting: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(message)):
+        adopted(command, [setting])
+    assert adopted(command, ["paths.output_dir=a,b"]) == ["paths.output_dir=a,b"]
+
+
+def test_the_patch_of_no_checkpoint(checkpoint: str) -> None:
+    with pytest.raises(ConfigurationError, match="patch=null takes the patch of checkpoint=, which is not given"):
+        adopted("eval", ["patch=null"])
+    assert "patch=32" not in adopted("eval", ["patch=null", checkpoint])
 
 
 ABOUT_A_MODEL = ["eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "labelling"]

@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 from composition import composed
+from hydra.errors import InstantiationException
 from lightning.pytorch.loggers import CSVLogger
 
 from mrcert_pl.attacks import LocationSearch
 from mrcert_pl.cli import instantiate
-from mrcert_pl.cli.app import completed
+from mrcert_pl.cli.app import completed, explain
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.defenders import OutputLevel
 from mrcert_pl.defenders.refined import Refined
@@ -82,6 +83,46 @@ def test_a_training(stage: str, published: str) -> None:
     assert (draft.callbacks, draft.run.loggers) == ({}, ())
     assert draft.identity() == settings.identity()
     assert instantiate.training_settings(cfg, resume=Path("a.ckpt")).resume == "a.ckpt"
+
+
+@pytest.mark.parametrize(
+    ("settings", "message"),
+    [
+        (["refine_threshold=0.7"], "refine_threshold must be left out without refine=, the strides of larger masks"),
+        (
+            ["refine=null", "refine_limit=3", "refine_threshold=0.7"],
+            "refine_limit and refine_threshold must be left out",
+        ),
+        (["refine=[]"], "refine= needs the stride of at least one set of larger masks"),
+        (["refine=4", "refine_threshold=2"], r"\(refine_threshold\) must be between 0 and 1, got 2"),
+        (["checkpoint=''"], "checkpoint must be a path, got ''"),
+        (["table=''"], "table must be a path, got ''"),
+        (["numerics=''"], "numerics must be a path, got ''"),
+        (["reported=''"], "reported must have names and values"),
+        (["dataset=folder", "dataset.root=3"], r"dataset\.root must be a path, got 3"),
+        (["dataset=attacked", "dataset.path=''"], r"dataset\.path must be a path, got ''"),
+        (["dataset=folder", "dataset.labels=[a]"], r"dataset\.labels must be a path, got \['a'\]"),
+        (["dataset._target_=null"], r"dataset\._target_ must be the import path of a class, got None"),
+        (["model._target_=nowhere.Model"], r"model\._target_ must be the import path of a class, got 'nowhere\.Model'"),
+        (["defender._target_=nowhere"], r"defender\._target_ must be the import path of a class, got 'nowhere'"),
+        (["defender._target_=null"], r"defender\._target_ must be the import path of a class, got None"),
+        (["defender.name=3"], "unknown defender 3; choose one of: hicert, "),
+        (["+defender.foo=3"], "the settings of defender don't work: .*unexpected keyword argument 'foo'"),
+    ],
+)
+def test_settings_that_cannot_work(settings: list[str], message: str) -> None:
+    cfg = of("eval", "patch=32", *settings)
+    with pytest.raises((ConfigurationError, InstantiationException), match=message) as error:
+        instantiate.evaluation_settings(cfg)
+    assert (explain(error.value) or "").count("\n") == 0
+
+
+def test_a_multirun_may_vary_the_refinement(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("MRCERT_STARTED", "now")
+    settings = ["patch=32", "hydra.mode=MULTIRUN", "refine_limit=3"]
+    assert not isinstance(instantiate.evaluation_settings(of("eval", *settings, "refine=null")).defender, Refined)
+    with pytest.raises(ConfigurationError, match="refine_limit must be left out without refine="):
+        instantiate.evaluation_settings(of("eval", *settings))
 
 
 def test_attacks_and_audits() -> None:

@@ -34,6 +34,17 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (RunSettings, {"seed": 1.5}, WHOLE.format("seed", 0, 1.5)),
     (RunSettings, {"seed": True}, WHOLE.format("seed", 0, True)),
     (RunSettings, {"seed": None}, WHOLE.format("seed", 0, None)),
+    (RunSettings, {"seed": 2**32}, "seed must be at most 4294967295, got 4294967296"),
+    *(
+        (
+            DatasetSettings,
+            {"module": module},
+            f"dataset.module must be the name of a Python module, such as my_images, got {module!r}",
+        )
+        for module in ("", "..", ".a", "a/b", 3, ["a"])
+    ),
+    (DatasetSettings, {"download": None}, "dataset.download must be true or false, got None"),
+    (DatasetSettings, {"resize": "x"}, "unknown dataset.resize 'x'; choose one of: crop, whole"),
     (DatasetSettings, {"workers": -1}, WHOLE.format("dataset.workers", 0, -1)),
     (DatasetSettings, {"limit": 0}, WHOLE.format("dataset.limit", 1, 0)),
     (DatasetSettings, {"limit": "8"}, WHOLE.format("dataset.limit", 1, "'8'")),
@@ -45,6 +56,16 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         "recipe.mask_orders must be a list of numbers of masks, such as",
     ),
     (RecipeSettings, {"mask_orders": ["a"]}, WHOLE.format("recipe.mask_orders", 0, "'a'")),
+    (
+        RecipeSettings,
+        {"mask_orders": []},
+        "recipe.mask_orders must be a list of numbers of masks, such as [0,1,2], got",
+    ),
+    (RecipeSettings, {"mask_strides": []}, "recipe.mask_strides must be a list of strides, such as [4,2], got []"),
+    (RecipeSettings, {"mask_patch": 0}, "at least 1 px"),
+    (RecipeSettings, {"mask_heaviest": 2}, "recipe.mask_heaviest must be at most 1, got 2"),
+    (RecipeSettings, {"masks_per_batch": None}, "recipe.masks_per_batch must be true or false, got None"),
+    (RecipeSettings, {"augmentation": 3}, "recipe.augmentation must have names and values"),
     (RecipeSettings, {"mask_heaviest": "a"}, "recipe.mask_heaviest must be a number of at least 0, got 'a'"),
     (RecipeSettings, {"finetuning": {"optimizer": 3}}, "recipe.finetuning.optimizer must have names and values"),
     (CertificateAuditSettings, {"adaptive": 3}, "adaptive must have names and values, such as {name: value}, got 3"),
@@ -55,6 +76,13 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     ),
     (PlanSettings, {"seed": "a"}, WHOLE.format("seed", 0, "'a'")),
     (TrainerSettings, {"options": {"max_epochs": "a"}}, WHOLE.format("trainer.max_epochs", -1, "'a'")),
+    (TrainerSettings, {"options": {"max_epochs": 0}}, "trainer.max_epochs must be at least 1, or -1 for no end, got 0"),
+    (
+        TrainerSettings,
+        {"options": {"gradient_clip_val": -1}},
+        "trainer.gradient_clip_val must be a number of at least 0",
+    ),
+    (TrainerSettings, {"options": {"log_every_n_steps": "a"}}, WHOLE.format("trainer.log_every_n_steps", 0, "'a'")),
     *(
         (TrainerSettings, {"options": {"check_val_every_n_epoch": each}}, "trainer.check_val_every_n_epoch must be a")
         for each in (0, "a", None)
@@ -65,6 +93,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         for patch, message in ((0, "at least 1 px"), ("wide", "can't read the patch size 'wide'"))
     ),
     (TrainingSettings, {"patches": 0}, WHOLE.format("patches", 1, 0)),
+    (TrainingSettings, {"compile": "a"}, "compile must be true or false, got 'a'"),
     (TrainingSettings, {"stage": "two"}, "unknown stage 'two'; choose one of: one, split, srf_vanilla"),
     (TrainingSettings, {"stage": "split", "model": ModelSettings("masked_vit")}, "give stage=one"),
     (EvaluationSettings, {"patches": 0}, WHOLE.format("patches", 1, 0)),
@@ -76,6 +105,7 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (EvaluationSettings, {"examples": True}, WHOLE.format("examples", 0, True)),
     (EvaluationSettings, {"examples": 1.5}, "examples must be a number of images or a list of their ids, got 1.5"),
     (EvaluationSettings, {"examples": "all"}, "examples must be a number of images or a list of their ids, got 'all'"),
+    (EvaluationSettings, {"reported": 3}, "reported must have names and values, such as {name: value}, got 3"),
     (EvaluationSettings, {"reported": {"cert": 0.5}}, "unknown accuracy (reported=) 'cert'"),
     (EvaluationSettings, {"reported": {"clean": "a"}}, "reported.clean must be a number of at least 0, got 'a'"),
     (EvaluationSettings, {"reported": {"clean": 7}}, "reported.clean must be at most 1, got 7"),
@@ -85,8 +115,9 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
         for stride in (0, "a", [1], [1, 2, 3], [1, "a"], 1.5)
     ),
     *(
-        (kind, {"store": [1]}, "store must be a folder or last, got [1]")
+        (kind, {"store": store}, f"store must be a folder or last, got {store!r}")
         for kind in (EvaluationSettings, AttackSettings)
+        for store in ([1], "")
     ),
     (AttackSettings, {"batch_size": 0}, WHOLE.format("batch_size", 1, 0)),
     (AttackSettings, {"examples": -1}, WHOLE.format("examples", 0, -1)),

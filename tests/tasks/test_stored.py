@@ -10,7 +10,8 @@ from small_tasks import CPU
 
 from mrcert_pl import DatasetSettings, EvaluationSettings, ModelSettings, RunSettings, evaluate
 from mrcert_pl.data import ImageSplit
-from mrcert_pl.errors import CheckpointError, ConfigurationError, MRCertError, ResultsError
+from mrcert_pl.data.digits import Digits
+from mrcert_pl.errors import CheckpointError, ConfigurationError, DataError, MRCertError, ResultsError
 from mrcert_pl.models import ViTSRF
 from mrcert_pl.tasks.evaluation import Evaluation
 from mrcert_pl.tasks.stored import stored_subject
@@ -50,6 +51,27 @@ def test_every_defender_decides_on_stored_labels(
         EvaluationSettings(table=labelled.tables, patch=32, dataset=DatasetSettings(limit=2), run=run("limited"))
     )
     assert {row.id for row in limited.rows} <= {row.id for row in labelled.rows}
+
+
+def test_images_to_draw_are_checked_before_a_result_is_written(
+    labelled: Evaluation, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ids = [row.id for row in labelled.rows]
+    limited = DatasetSettings(limit=2)
+    known = {record.id for record in limited.load((224, 224), 0).split("test").records}
+    outside = next(image_id for image_id in ids if image_id not in known)
+    for name, examples, dataset in (("a", [ids[0], 123456], DatasetSettings()), ("b", [outside], limited)):
+        with pytest.raises(ConfigurationError, match=rf"are not evaluated: \[{examples[-1]}\]"):
+            evaluate(
+                EvaluationSettings(table=labelled.tables, patch=32, examples=examples, dataset=dataset, run=run(name))
+            )
+        assert list(run(name).folder.rglob("*.[jp]*")) == []
+    drawn = evaluate(EvaluationSettings(table=labelled.tables, patch=32, examples=[ids[1]], run=run("c")))
+    assert [example.row.id for example in drawn.examples] == [ids[1]]
+    monkeypatch.setattr(Digits, "records", lambda *_: [])
+    with pytest.raises(DataError, match=r"examples= needs the images of the tables, and .* lacks 4 of 4"):
+        evaluate(EvaluationSettings(table=labelled.tables, patch=32, examples=1, run=run("d")))
+    assert list(run("d").folder.rglob("*.[jp]*")) == []
 
 
 @pytest.mark.parametrize(

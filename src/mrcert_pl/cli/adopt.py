@@ -21,6 +21,9 @@ _RENAMED = {
     "recipe.finetuning.worst_of": "it was removed",
     "recipe.finetuning.consistency": "it was removed",
 }
+# Folders that every run needs, and facts of a run that its start sets.
+_FOLDERS = ("paths.output_dir", "paths.checkpoint_dir")
+_FACTS = ("paths.run_dir", "paths.run_id", "paths.run_group", "paths.command")
 # Configurations of commands about a trained model; labelling is that of the benchmark.
 _ABOUT_A_MODEL = ("eval", "attack", "audit_certificates", "audit_numerics", "thresholds", "plan", "labelling")
 # Data sets whose images all have one size.
@@ -35,13 +38,16 @@ def adopted(command: str, arguments: Sequence[str]) -> list[str]:
         arguments: arguments of the user.
 
     Raises:
-        ConfigurationError: for a setting of an earlier version, or a patch that is none.
+        ConfigurationError: for a setting of an earlier version, a folder without a name, or a patch that is none.
     """
     _check_names(arguments)
+    _check_folders(arguments)
     _check_patch(given(arguments).get("patch"))
     if command not in _ABOUT_A_MODEL:
         return list(arguments)
     settings = given(arguments)
+    if "patch=null" in arguments and not any(name in settings for name in ("checkpoint", "table")):
+        raise ConfigurationError("patch=null takes the patch of checkpoint=, which is not given; give patch=32")
     attacked = _of_attacked_set(settings)
     implied = {**_of_checkpoint({**attacked, **settings}), **attacked}
     if _is_classifier(settings):
@@ -66,6 +72,18 @@ def _check_names(arguments: Sequence[str]) -> None:
         for earlier, now in _RENAMED.items():
             if name == earlier or name.startswith(f"{earlier}."):
                 raise ConfigurationError(f"there is no setting {earlier}: {now}")
+
+
+def _check_folders(arguments: Sequence[str]) -> None:
+    """Refuse folders without a name, before Hydra makes one, and facts that the user cannot set."""
+    for argument in arguments:
+        name, _, value = argument.lstrip("+").partition("=")
+        if name in _FOLDERS and value.strip("'\"").lower() in ("", "null"):
+            raise ConfigurationError(f"{name} must be a folder, got {value or 'nothing'}")
+        if name in _FACTS:
+            raise ConfigurationError(
+                f"{name} is set at the start of a run; paths.output_dir=FOLDER moves all runs, hydra.run.dir=FOLDER one"
+            )
 
 
 def _check_patch(patch: object) -> None:

@@ -140,6 +140,8 @@ def _log_plainly() -> None:
     """Show the messages of the tasks as plain lines: notices on standard output, warnings on standard error."""
     # It has a handler of its own, and its messages would be printed by Hydra's as well.
     logging.getLogger("huggingface_hub").propagate = False
+    # Its errors are raised as well.
+    logging.getLogger("hydra.utils").setLevel(logging.CRITICAL)
     # One epoch is enough for a first trial.
     logging.getLogger("timm.scheduler").setLevel(logging.ERROR)
     log = logging.getLogger("mrcert_pl")

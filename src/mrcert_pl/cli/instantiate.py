@@ -9,6 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from hydra.core.hydra_config import HydraConfig
+from hydra.errors import InstantiationException
+from hydra.types import RunMode
 from hydra.utils import get_class, instantiate
 from lightning.pytorch.callbacks import Callback
 from omegaconf import DictConfig, OmegaConf
@@ -18,7 +20,7 @@ from mrcert_pl.cli.following import command_line
 from mrcert_pl.cli.tracking import Tracker
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.defenders.refined import Refined
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import ConfigurationError, MRCertError
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluation import EvaluationSettings
@@ -43,6 +45,8 @@ _ABOUT_THE_MODEL = ("name", "stride", "_target_")
 _TRAINER_FIELDS = ("accelerator", "devices", "strategy", "precision")
 # Packages whose classes may be arguments of another class.
 _INSIDE = ("mrcert_pl.*", "lightning.pytorch.*")
+# Beginnings of Hydra's errors for a target that is no class.
+_NO_CLASS = ("Error locating target", "Expected a callable target")
 # Images in a table of W&B.
 _LOGGED_IMAGES = 32
 
@@ -73,13 +77,13 @@ def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettin
     # An invalid one is an error of the settings.
     if limit is None or (own is not None and (type(own) is not int or own < limit)):
         limit = own
-    root = node.get("path", node.get("root"))
+    folder = "path" if "path" in node else "root"
     same = {name: node[name] for name in ("name", "download", "resize", "workers", "module") if name in node}
     return DatasetSettings(
-        root=None if root is None else Path(root),
+        root=_as_path(f"dataset.{folder}", node.get(folder)),
         limit=limit,
-        labels=None if node.get("labels") is None else Path(node["labels"]),
-        build=get_class(node["_target_"]),
+        labels=_as_path("dataset.labels", node.get("labels")),
+        build=_class("dataset", node),
         **same,
     )
 
@@ -88,7 +92,7 @@ def model_settings(cfg: DictConfig) -> ModelSettings:
     """Return the base model of the configuration."""
     node: Mapping[str, Any] = plain(cfg.model)
     arguments = {name: value for name, value in node.items() if name not in _ABOUT_THE_MODEL}
-    return ModelSettings(node["name"], arguments, get_class(node["_target_"]))
+    return ModelSettings(node["name"], arguments, _class("model", node))
 
 
 def trainer_settings(cfg: DictConfig) -> TrainerSettings:
@@ -139,7 +143,7 @@ def evaluation_settings(cfg: DictConfig) -> EvaluationSettings:
         table=_path(cfg, "table"),
         examples=max(examples, _LOGGED_IMAGES) if "wandb" in cfg.logger and isinstance(examples, int) else examples,
         numerics=_path(cfg, "numerics"),
-        reported=plain(cfg.reported) or {},
+        reported={} if cfg.reported is None else plain(cfg.reported),
         **_same(cfg, "batch_size", "evaluate", "store", "token_budget"),
     )
 
@@ -209,7 +213,7 @@ def plan_settings(cfg: DictConfig) -> PlanSettings:
         variants=variants,
         # A black box has masks per axis instead.
         strides=() if "masks_per_axis" in model.arguments else plain(cfg.strides),
-        refine=_refine(cfg),
+        refine=_refine(cfg) or (),
         seconds=cfg.budget.seconds,
         gflops=cfg.budget.gflops,
         **_same(cfg, "patch", "patches", "token_budget", "device", "seed"),
@@ -256,10 +260,32 @@ def _given_path(cfg: DictConfig, name: str) -> Path:
 
 def _path(cfg: DictConfig, name: str) -> Path | None:
     """Return a setting that is a path or null."""
-    value = plain(cfg[name])
-    if value is not None and not isinstance(value, str):
+    return _as_path(name, plain(cfg[name]))
+
+
+def _as_path(name: str, value: object) -> Path | None:
+    if value is None:
+        return None
+    if not isinstance(value, str) or not value:
         raise ConfigurationError(f"{name} must be a path, got {value!r}")
-    return None if value is None else Path(value)
+    return Path(value)
+
+
+def _class(group: str, node: Mapping[str, Any]) -> Any:
+    """Return the class of a group.
+
+    Raises:
+        ConfigurationError: for a name that is no class, or whose module can't be imported.
+    """
+    target = node["_target_"]
+    try:
+        return get_class(target)
+    except Exception as error:  # of any type: the module may be the user's
+        raise _no_class(group, target) from error
+
+
+def _no_class(group: str, target: object) -> ConfigurationError:
+    return ConfigurationError(f"{group}._target_ must be the import path of a class, got {target!r}")
 
 
 def _same(cfg: DictConfig, *names: str) -> dict[str, Any]:
@@ -288,19 +314,27 @@ def required_arguments(cfg: DictConfig) -> dict[str, Any]:
 
 
 def defender(cfg: DictConfig) -> Defender[Any]:
-    """Return the defender of the configuration, on refined unions if it has ``refine``."""
+    """Return the defender of the configuration, on refined unions if it has ``refine``.
+
+    Raises:
+        ConfigurationError: for settings of ``refine`` without it, unless a multirun varies it.
+    """
     inner: Defender[Any] = made(cfg.defender)
-    if strides := _refine(cfg):
+    if (strides := _refine(cfg)) is not None:
         return Refined(inner, strides, cfg.get("refine_threshold", 0.5), cfg.refine_limit)
+    named = {override.split("=")[0] for override in HydraConfig.get().overrides.task}
+    varied = "refine" in named and HydraConfig.get().mode == RunMode.MULTIRUN
+    if not varied and (alone := sorted(named & {"refine_limit", "refine_threshold"})):
+        raise ConfigurationError(
+            f"{' and '.join(alone)} must be left out without refine=, the strides of larger masks, such as refine=4"
+        )
     return inner
 
 
-def _refine(cfg: DictConfig) -> list[int]:
-    """Return the strides of the larger masks; none without ``refine``."""
+def _refine(cfg: DictConfig) -> list[int] | None:
+    """Return the strides of the larger masks; ``None`` without ``refine``."""
     strides = plain(cfg.get("refine"))
-    if strides is None:
-        return []
-    return strides if isinstance(strides, list) else [strides]
+    return strides if strides is None or isinstance(strides, list) else [strides]
 
 
 def callbacks(cfg: DictConfig) -> dict[str, Callback]:
@@ -318,4 +352,12 @@ def made(node: DictConfig, **arguments: Any) -> Any:
     The class of the node may be any, those inside its arguments are of this package or Lightning (from Hydra 1.4 on).
     """
     allowed = {} if HYDRA_1_3 else {"_execution_whitelist_": [*_INSIDE, node["_target_"]]}
-    return instantiate(node, _convert_="all", **allowed, **arguments)
+    try:
+        return instantiate(node, _convert_="all", **allowed, **arguments)
+    except InstantiationException as error:
+        if isinstance(error.__cause__, MRCertError):
+            raise
+        name: Any = node._get_full_key(None)
+        if str(error).startswith(_NO_CLASS):
+            raise _no_class(name, node["_target_"]) from error
+        raise ConfigurationError(f"the settings of {name} don't work: {error.__cause__ or error}") from error

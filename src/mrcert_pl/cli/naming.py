@@ -15,7 +15,8 @@ def images_title(dataset: str, root: str | None) -> str:
     """
     if dataset != "folder" or root is None:
         return dataset
-    name = Path(root).expanduser().resolve().name
+    # The settings of the data set report another type than a text.
+    name = Path(str(root)).expanduser().resolve().name
     return f"folder_{re.sub(r'[^A-Za-z0-9.-]+', '_', name)}"
 
 

@@ -13,7 +13,7 @@ from mrcert_pl.defenders.masking import GridModel, MaskingDefender
 from mrcert_pl.defenders.outputs import OutputLevel, Verdicts
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec, UnionLattice
-from mrcert_pl.geometry.refined import RefinedUnions, nested_strides
+from mrcert_pl.geometry.refined import RefinedUnions, checked_threshold, nested_strides
 from mrcert_pl.mutants.queries import columns_to_query, further_columns
 from mrcert_pl.mutants.refinement import refined
 from mrcert_pl.mutants.table import PredictionTable
@@ -39,7 +39,7 @@ class Refined(Defender[RefinedUnions]):
 
     Raises:
         ConfigurationError: for a defender without masks or a detector, no stride or more than eight, a stride or a
-            limit that is not a positive whole number.
+            limit that is not a positive whole number, a threshold out of range.
     """
 
     def __init__(
@@ -54,6 +54,7 @@ class Refined(Defender[RefinedUnions]):
                 raise ConfigurationError(
                     f"the strides and the limit of refine= must be whole numbers of at least 1, got {number!r}"
                 )
+        checked_threshold(threshold)
         strides = sorted(set(coarser), reverse=True)
         if not strides:
             raise ConfigurationError("refine= needs the stride of at least one set of larger masks")

@@ -69,6 +69,8 @@ def build(name: str, patches: int = 2, **settings: Any) -> Defender[Any]:
     Raises:
         ConfigurationError: for an unknown name, with the valid ones, or settings out of range.
     """
+    if not isinstance(name, str):
+        raise unknown("defender", name, _REGISTRY)
     module, _, name = name.rpartition(":")
     if module:
         try:

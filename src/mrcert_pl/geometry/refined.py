@@ -50,7 +50,7 @@ class RefinedUnions:
             raise ConfigurationError("the levels of refined unions must have the same windows and the same order")
         self.levels = tuple(levels)
         self.finest = levels[-1]
-        self.threshold = _checked(threshold)
+        self.threshold = checked_threshold(threshold)
         self.windows, self.order, self.masks = self.finest.windows, self.finest.order, self.finest.masks
         for coarse in levels[:-1]:
             check_nested(self.masks, coarse.masks)
@@ -85,7 +85,7 @@ class RefinedUnions:
             ConfigurationError: for a threshold out of range.
         """
         other = copy.copy(self)
-        other.threshold = _checked(threshold)
+        other.threshold = checked_threshold(threshold)
         return other
 
     def summary(self) -> dict[str, int]:
@@ -98,9 +98,16 @@ class RefinedUnions:
         return {**self.finest.identity(), "coarser": coarser, "threshold": self.threshold}
 
 
-def _checked(threshold: float) -> float:
+def checked_threshold(threshold: float) -> float:
+    """Return a threshold of refined unions.
+
+    Raises:
+        ConfigurationError: for a value that is not between 0 and 1.
+    """
     if isinstance(threshold, bool) or not isinstance(threshold, (int, float)) or not 0 < threshold < 1:
-        raise ConfigurationError(f"the threshold of refined unions must be between 0 and 1, got {threshold!r}")
+        raise ConfigurationError(
+            f"the threshold of refined unions (refine_threshold) must be between 0 and 1, got {threshold!r}"
+        )
     return float(threshold)
 
 

@@ -4,7 +4,6 @@ import time
 from collections.abc import Sequence
 
 from mrcert_pl.callbacks import ImageProgressBar, Throughput
-from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.lit import Certification
 from mrcert_pl.models.checkpoints import describe_model
 from mrcert_pl.models.protocols import GridModel
@@ -43,7 +42,7 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
     mutants = defender.mutants(subject.model, subject.patch, subject.stride)
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
     ids = [record.id for record in data.split("test").records]
-    _check_examples(settings.examples, ids)
+    settings.check_examples(ids)
     delta = settings.deltas(subject.weights_sha256)
     trainer = settings.trainer.make(
         run.folder, run.loggers, [Throughput(), *([ImageProgressBar()] if settings.trainer.progress else [])]
@@ -103,15 +102,6 @@ def _evaluate(settings: EvaluationSettings) -> Evaluation:
         write_evaluation(settings, subject, defender, mutants, certification.counts, rows, facts)
     trainer.strategy.barrier()
     return read_evaluation(settings, subject, mutants, data, store.folder)
-
-
-def _check_examples(examples: int | Sequence[int], ids: Sequence[int]) -> None:
-    """Make sure that the requested images are there, before any is evaluated."""
-    if not isinstance(examples, int) and (missing := sorted(set(examples) - set(ids))):
-        raise ConfigurationError(
-            f"examples= names images that are not evaluated: {missing}; verdicts.parquet of an earlier run lists the "
-            "ids, and a number instead of a list draws that many"
-        )
 
 
 def _check_complete(seen: Sequence[int], expected: Sequence[int], counted: int) -> None:

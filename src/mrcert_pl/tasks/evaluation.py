@@ -1,6 +1,6 @@
 """Settings and result of an evaluation."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from mrcert_pl.results.examples import DefenceExample, Example
 from mrcert_pl.results.locations import Locations
 from mrcert_pl.results.runs import read_deltas
 from mrcert_pl.results.schema import EvaluationResult, VerdictRow
-from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_number, check_store
+from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_mapping, check_number, check_store
 from mrcert_pl.tasks.subject import SubjectSettings
 
 # Output level of the defender.
@@ -64,18 +64,29 @@ class EvaluationSettings(SubjectSettings):
             raise ConfigurationError(
                 f"examples must be a number of images or a list of their ids, got {self.examples!r}"
             )
+        check_mapping("reported", self.reported)
         known = tuple(dict.fromkeys((*ACCURACIES, ADVERSARIAL, *DETECTIONS, HARMFUL_ALERTS)))
         if wrong := [name for name in self.reported if name not in known]:
             raise unknown("accuracy (reported=)", wrong[0], known)
         for name, value in self.reported.items():
-            check_number(f"reported.{name}", value, 0, whole=False, optional=True)
-            if value is not None and value > 1:
-                raise ConfigurationError(f"reported.{name} must be at most 1, got {value!r}")
+            check_number(f"reported.{name}", value, 0, whole=False, optional=True, at_most=1)
 
     @property
     def mode(self) -> str:
         """``full`` or ``lazy``."""
         return self.evaluate or ("lazy" if isinstance(self.defender, Refined) else "full")
+
+    def check_examples(self, ids: Collection[int]) -> None:
+        """Check that the requested images are among those to evaluate.
+
+        Raises:
+            ConfigurationError: for other ids.
+        """
+        if not isinstance(self.examples, int) and (missing := sorted(set(self.examples) - set(ids))):
+            raise ConfigurationError(
+                f"examples= names images that are not evaluated: {missing}; verdicts.parquet of an earlier run lists "
+                "the ids, and a number instead of a list draws that many"
+            )
 
     def deltas(self, weights_sha256: str) -> Mapping[str, float] | None:
         """Return the spread of logits that an audit of the same weights measured, by precision.

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 import lightning as L
 import torch
@@ -20,6 +20,16 @@ from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.start import START
+
+# Options of the trainer: name, smallest value, whether it is a whole number, whether it may be null.
+_CHECKED_OPTIONS = (
+    ("max_epochs", -1, True, True),
+    ("check_val_every_n_epoch", 1, True, False),
+    ("gradient_clip_val", 0, False, True),
+    ("log_every_n_steps", 0, True, True),
+)
+# The largest seed of NumPy.
+_MOST_SEED = 2**32 - 1
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
@@ -40,11 +50,13 @@ def within(track: Track[Any]) -> Callable[[float], None]:
     return found
 
 
-def check_number(name: str, value: object, at_least: float, whole: bool = True, optional: bool = False) -> None:
+def check_number(
+    name: str, value: object, at_least: float, whole: bool = True, optional: bool = False, at_most: float | None = None
+) -> None:
     """Validate a numeric setting.
 
     Raises:
-        ConfigurationError: for another type, or a value below the bound.
+        ConfigurationError: for another type, or a value outside the bounds.
     """
     if value is None and optional:
         return
@@ -52,6 +64,18 @@ def check_number(name: str, value: object, at_least: float, whole: bool = True, 
     if isinstance(value, bool) or not isinstance(value, kinds) or not value >= at_least:
         kind = "a whole number" if whole else "a number"
         raise ConfigurationError(f"{name} must be {kind} of at least {at_least:g}, got {value!r}")
+    if at_most is not None and value > at_most:
+        raise ConfigurationError(f"{name} must be at most {at_most}, got {value!r}")
+
+
+def check_flag(name: str, value: object) -> None:
+    """Validate a setting that is true or false.
+
+    Raises:
+        ConfigurationError: for another value.
+    """
+    if not isinstance(value, bool):
+        raise ConfigurationError(f"{name} must be true or false, got {value!r}")
 
 
 def check_mapping(name: str, value: object) -> None:
@@ -91,9 +115,9 @@ def check_store(store: object) -> None:
     """Validate the setting of a store.
 
     Raises:
-        ConfigurationError: for another type than a path.
+        ConfigurationError: for another type than a path, or an empty one.
     """
-    if store is not None and not isinstance(store, str | Path):
+    if store is not None and not (isinstance(store, str | Path) and str(store)):
         raise ConfigurationError(f"store must be a folder or last, got {store!r}")
 
 
@@ -126,6 +150,14 @@ class DatasetSettings:
     def __post_init__(self) -> None:
         check_number("dataset.workers", self.workers, 0)
         check_number("dataset.limit", self.limit, 1, optional=True)
+        check_flag("dataset.download", self.download)
+        if self.resize is not None:
+            check_choice("dataset.resize", self.resize, get_args(Resize))
+        names = self.module.split(".") if isinstance(self.module, str) else []
+        if self.module is not None and not (names and all(name.isidentifier() for name in names)):
+            raise ConfigurationError(
+                f"dataset.module must be the name of a Python module, such as my_images, got {self.module!r}"
+            )
 
     def describe(self) -> DatasetDescription:
         """Return the description of the data set; its files are not opened unless it is an attacked set or a folder."""
@@ -239,10 +271,12 @@ class TrainerSettings:
     progress: bool = True
 
     def __post_init__(self) -> None:
-        # Lightning compares these before it validates them; -1 trains without an end.
-        for name, at_least in (("max_epochs", -1), ("check_val_every_n_epoch", 1)):
+        # Lightning compares these before it validates them, or takes them silently; -1 trains without an end.
+        for name, at_least, whole, optional in _CHECKED_OPTIONS:
             if name in self.options:
-                check_number(f"trainer.{name}", self.options[name], at_least, optional=name == "max_epochs")
+                check_number(f"trainer.{name}", self.options[name], at_least, whole, optional)
+        if self.options.get("max_epochs") == 0:
+            raise ConfigurationError("trainer.max_epochs must be at least 1, or -1 for no end, got 0")
 
     def make(self, folder: Path, loggers: Sequence[Logger], callbacks: Sequence[Callback], **more: Any) -> L.Trainer:
         """Build the trainer.
@@ -274,7 +308,7 @@ class TrainerSettings:
                 callbacks=list(callbacks),
                 **arguments,
             )
-        except (TypeError, ValueError, MisconfigurationException) as error:
+        except (TypeError, ValueError, MisconfigurationException, ModuleNotFoundError) as error:
             raise ConfigurationError(f"Lightning refuses the trainer's settings: {error}") from error
 
 
@@ -308,4 +342,4 @@ class RunSettings:
     track: Track[Any] = untracked
 
     def __post_init__(self) -> None:
-        check_number("seed", self.seed, 0)
+        check_number("seed", self.seed, 0, at_most=_MOST_SEED)

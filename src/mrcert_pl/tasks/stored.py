@@ -7,9 +7,9 @@ from typing import Any
 
 import torch
 
-from mrcert_pl.data import Sample
+from mrcert_pl.data import ImageDataModule, Sample
 from mrcert_pl.defenders import Defender, Verdicts
-from mrcert_pl.errors import ResultsError
+from mrcert_pl.errors import DataError, ResultsError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.metrics import accuracy_of
 from mrcert_pl.models.checkpoints import describe_model
@@ -81,6 +81,21 @@ def decide_stored(
     return metric.counts()
 
 
+def _check_examples(
+    settings: EvaluationSettings, store: TableStore, data: ImageDataModule, only: Collection[int] | None
+) -> None:
+    """Check, before anything is decided, that the images to draw have tables and are available."""
+    if not settings.examples:
+        return
+    ids = set(store.ids()) if only is None else set(store.ids()) & set(only)
+    settings.check_examples(ids)
+    if missing := ids - {record.id for record in data.split("test").records}:
+        raise DataError(
+            f"examples= needs the images of the tables, and {data.root} lacks {len(missing)} of {len(ids)}; give the "
+            "dataset.root of the evaluation that made them, or examples=0"
+        )
+
+
 def evaluate_stored(settings: EvaluationSettings, folder: Path) -> Evaluation:
     """Decide on the labels of an earlier evaluation: no weights, no images, seconds."""
     run = settings.run
@@ -93,6 +108,7 @@ def evaluate_stored(settings: EvaluationSettings, folder: Path) -> Evaluation:
     data = settings.dataset.load(subject.model.image_px, run.seed, batch_size=settings.batch_size)
     # With a limit the data set determines the images; without a limit its files are not needed.
     only = None if settings.dataset.limit is None else {record.id for record in data.split("test").records}
+    _check_examples(settings, store, data, only)
     attacked = subject.description.attacked is not None
     started = time.perf_counter()
     part = run.folder / ".verdicts.0.parquet"

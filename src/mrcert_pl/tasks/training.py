@@ -18,6 +18,7 @@ from mrcert_pl.tasks.settings import (
     RunSettings,
     TrainerSettings,
     check_choice,
+    check_flag,
     check_mapping,
     check_number,
     check_stride,
@@ -58,7 +59,12 @@ class RecipeSettings:
     def __post_init__(self) -> None:
         check_number("recipe.epochs", self.epochs, 1)
         check_number("recipe.batch_size", self.batch_size, 1)
-        check_number("recipe.mask_heaviest", self.mask_heaviest, 0, whole=False)
+        check_number("recipe.mask_heaviest", self.mask_heaviest, 0, whole=False, at_most=1)
+        check_flag("recipe.masks_per_batch", self.masks_per_batch)
+        if self.mask_patch is not None:
+            PatchSpec(self.mask_patch)
+        if self.augmentation is not None:
+            check_mapping("recipe.augmentation", self.augmentation)
         check_mapping("recipe.finetuning", self.finetuning)
         check_mapping("recipe.finetuning.optimizer", self.finetuning.get("optimizer", {}))
         for name, numbers, what, at_least in (
@@ -67,7 +73,7 @@ class RecipeSettings:
         ):
             if numbers is None:
                 continue
-            if isinstance(numbers, str) or not isinstance(numbers, Sequence):
+            if isinstance(numbers, str) or not isinstance(numbers, Sequence) or not numbers:
                 raise ConfigurationError(f"recipe.{name} must be a list of {what}, got {numbers!r}")
             for number in numbers:
                 check_number(f"recipe.{name}", number, at_least)
@@ -118,6 +124,7 @@ class TrainingSettings:
 
     def __post_init__(self) -> None:
         check_choice("stage", self.stage, STAGES)
+        check_flag("compile", self.compile)
         check_number("patches", self.patches, 1)
         check_stride(self.stride)
         PatchSpec(self.patch)
