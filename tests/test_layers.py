@@ -12,7 +12,7 @@ ORDER = (
     "errors",
     "files",
     "plain",
-    "start",
+    "initial_weights",
     "geometry",
     "mutants",
     "defenders",

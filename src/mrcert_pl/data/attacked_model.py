@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from mrcert_pl.data.untrusted_values import plain
-from mrcert_pl.start import START
+from mrcert_pl.initial_weights import INITIAL_WEIGHTS
 
 MODEL_KINDS = {"blackbox": "BlackBox", "column_vit": "AblatedViT", "masked_vit": "MaskedViT", "vit_srf": "ViTSRF"}
 """Kinds of models that a header may name, and their classes in :mod:`mrcert_pl.models`."""
@@ -25,7 +25,7 @@ def model_of(model: Mapping[str, Any]) -> tuple[str, dict[str, Any]]:
     """Return kind and settings of a model; both empty for another class or settings that open files or the network."""
     settings = plain({key: value for key, value in model.items() if key not in ("name", "_target_")})
     # Nothing is loaded or fetched.
-    settings |= {key: value for key, value in START.items() if key in settings}
+    settings |= {key: value for key, value in INITIAL_WEIGHTS.items() if key in settings}
     kinds = {kind: kind for kind in MODEL_KINDS} | {target_of(kind): kind for kind in MODEL_KINDS}
     kind = kinds.get(str(model.get("_target_", model.get("name"))), "")
     return (kind, settings) if kind and _is_closed(settings) else ("", {})
@@ -37,7 +37,7 @@ def _is_closed(settings: Mapping[str, Any]) -> bool:
     # A tag of timm's: with a scheme ("hf-hub:", "local-dir:") timm opens the network or a folder.
     if backbone is not None and not (isinstance(backbone, str) and _NAME.fullmatch(backbone)):
         return False
-    return not any(_opens(value) for key, value in settings.items() if key not in START)
+    return not any(_opens(value) for key, value in settings.items() if key not in INITIAL_WEIGHTS)
 
 
 def _opens(value: Any) -> bool:

@@ -7,9 +7,9 @@ from statistics import fmean, stdev
 from typing import TypeAlias
 
 from mrcert_pl.errors import ResultsError
+from mrcert_pl.initial_weights import INITIAL_WEIGHTS
 from mrcert_pl.results.codec import Settings
 from mrcert_pl.results.schema import Accuracy, EvaluationResult, Patch, SeedAccuracy
-from mrcert_pl.start import START
 
 # Settings that distinguish evaluations, besides data set, model, patch and defender.
 _SETTINGS = ("patches", "stride")
@@ -100,7 +100,7 @@ def _identity(result: EvaluationResult) -> str:
     facts = [result.dataset, result.model, str(result.patch), result.defender, result.n]
     model, dataset = _mapping(config, "model"), _mapping(config, "dataset")
     settings = [
-        {name: value for name, value in model.items() if name not in START},
+        {name: value for name, value in model.items() if name not in INITIAL_WEIGHTS},
         [dataset.get(name) for name in _DATASET],
         [config.get(name) for name in _SETTINGS],
         dict(result.defender_settings),

@@ -17,9 +17,9 @@ from lightning.pytorch.utilities.exceptions import MisconfigurationException
 from mrcert_pl.data import DatasetDescription, ImageDataModule, describe
 from mrcert_pl.data.preprocessing import Resize
 from mrcert_pl.errors import ConfigurationError, unknown
+from mrcert_pl.initial_weights import INITIAL_WEIGHTS
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
-from mrcert_pl.start import START
 
 # Options of the trainer: name, smallest value, whether it is a whole number, whether it may be null.
 _CHECKED_OPTIONS = (
@@ -214,7 +214,7 @@ class ModelSettings:
     def untrained(self) -> "ModelSettings":
         """Return the same model with random weights, which need neither a file nor a network."""
         # A class outside the package may have a name or a path in place of true.
-        start = {name: self.arguments[name] for name in START if name in self.arguments}
+        start = {name: self.arguments[name] for name in INITIAL_WEIGHTS if name in self.arguments}
         nothing = {name: False if isinstance(value, bool) else None for name, value in start.items()}
         return replace(self, arguments={**self.arguments, **nothing})
 

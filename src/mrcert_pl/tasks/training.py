@@ -11,7 +11,7 @@ from mrcert_pl.defenders import Defender
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
-from mrcert_pl.start import START
+from mrcert_pl.initial_weights import INITIAL_WEIGHTS
 from mrcert_pl.tasks.settings import (
     DatasetSettings,
     ModelSettings,
@@ -141,7 +141,7 @@ class TrainingSettings:
             "dataset.limit": self.dataset.limit,
             "dataset.resize": self.dataset.resize,
             "model.name": self.model.name,
-            **{f"model.{name}": value for name, value in self.model.arguments.items() if name not in START},
+            **{f"model.{name}": value for name, value in self.model.arguments.items() if name not in INITIAL_WEIGHTS},
             "patch": str(self.patch),
             "patches": self.patches,
             "stride": self.stride if isinstance(self.stride, int) else list(self.stride),
