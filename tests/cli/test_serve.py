@@ -127,6 +127,9 @@ def test_the_verdict_is_the_guards(client: "httpx.Client", folder: Path) -> None
     assert comparable(response.json()) == comparable(json.loads(json.dumps(expected.to_json())))
 
     with_map = client.post("/predict?map=true", content=photo(0), headers=PNG).json()
+    assert "maps" not in client.post("/predict?map=false", content=photo(0), headers=PNG).json()
+    refused = client.post("/predict?map=maybe", content=photo(0), headers=PNG)
+    assert (refused.status_code, refused.json()) == (422, {"detail": "map must be true or false, got maybe"})
     (shown,) = with_map.pop("maps")
     assert comparable(with_map) == comparable(response.json())
     safe = np.asarray(Image.open(io.BytesIO(base64.b64decode(shown))))

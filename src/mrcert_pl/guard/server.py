@@ -9,10 +9,12 @@ from types import FrameType
 from typing import Any
 
 import litserve
-from fastapi import Depends
+from fastapi import Depends, Request
+from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse, PlainTextResponse
 from litserve.utils import WorkerSetupStatus
 
+from mrcert_pl.errors import short
 from mrcert_pl.guard.gate import Metrics
 
 
@@ -31,11 +33,20 @@ class GuardServer(litserve.LitServer):
     _shutdown_event: Any
 
     def add_endpoints(self, info: dict[str, Any], metrics: Metrics) -> None:
-        """Replace LitServe's endpoints: ``/health`` without the key, ``/info`` and ``/metrics`` with it."""
+        """Replace LitServe's endpoints: ``/health`` without the key, ``/info`` and ``/metrics`` with it.
+
+        A request whose address has a value of another type is refused with one sentence, as every other one is.
+        """
         router = self.app.router
         ours = {"/", self.healthcheck_path, self.info_path}
         router.routes[:] = [route for route in router.routes if getattr(route, "path", None) not in ours]
         with_key = [Depends(self.setup_auth())]
+
+        @self.app.exception_handler(RequestValidationError)
+        async def refuse(request: Request, error: RequestValidationError) -> JSONResponse:
+            first = error.errors()[0]
+            kind = "true or false" if first["type"].startswith("bool") else "another value"
+            return JSONResponse({"detail": f"{first['loc'][-1]} must be {kind}, got {short(str(first['input']))}"}, 422)
 
         @self.app.get("/health")
         async def health() -> PlainTextResponse:
