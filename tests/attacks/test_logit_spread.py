@@ -4,7 +4,7 @@ import pytest
 import torch
 from torch import Tensor
 
-from mrcert_pl.attacks.logit_spread import LogitSpread
+from mrcert_pl.attacks.logit_spread import METHODS, LogitSpread
 from mrcert_pl.defenders import MRCert, MRCertCascade
 from mrcert_pl.errors import ConfigurationError, NumericalError
 from mrcert_pl.geometry import UnionLattice
@@ -126,6 +126,7 @@ def test_what_differs_is_found(tiny_vit, monkeypatch: pytest.MonkeyPatch) -> Non
 
     monkeypatch.setattr(tiny_vit, "classify_mutants", crowded)
     spreads = LogitSpread(tiny_vit, lattice, torch.rand(2, 3, 224, 224), per_image=1).methods()
+    assert 1 + sum("GPU" not in method for method in spreads) == METHODS
     found = spreads["whole batches"]()
     assert found.delta == pytest.approx(100, rel=1e-3)
     assert found.flips == 2

@@ -18,6 +18,7 @@ from mrcert_pl.tasks.announce import (
     announce_attack,
     announce_certificate_audit,
     announce_cost,
+    announce_numerics,
     announce_training,
     duration,
 )
@@ -127,3 +128,23 @@ def test_a_long_audit_is_announced(tiny_vit: ViTSRF, monkeypatch: pytest.MonkeyP
         "each certified image is attacked at 9 placements",
         f"if all 20 images are certified: up to about {duration(seconds)}",
     ]
+
+
+def test_a_long_audit_of_rounding_is_announced(tiny_vit: ViTSRF, monkeypatch: pytest.MonkeyPatch) -> None:
+    announced: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: announced.append(message % values))
+    lattice = UnionLattice(tiny_vit.covering_masks(PatchSpec(32)), tiny_vit.windows, 1)
+
+    def watch(model: Any, image_px: Any, hidden: torch.Tensor, device: Any, token_budget: int) -> SimpleNamespace:
+        assert token_budget == 1
+        return SimpleNamespace(seconds=lambda hidden: torch.full((len(hidden),), 0.5))
+
+    monkeypatch.setattr(announce, "Stopwatch", watch)
+    announce_numerics(tiny_vit, lattice, 1, 2, torch.device("cpu"))
+    assert not announced
+    announce_numerics(tiny_vit, lattice, 20, 4, torch.device("cpu"))
+    # No more mutants than there are.
+    announce_numerics(tiny_vit, lattice, 20, 1000, torch.device("cpu"))
+    few, many = announced
+    assert few == "80 mutants, each by up to 7 methods: up to about 4.7 min"
+    assert many.startswith(f"{20 * len(lattice)} mutants, each by up to 7 methods: up to about ")

@@ -15,6 +15,9 @@ from mrcert_pl.models.protocols import DenseModel
 from mrcert_pl.mutants import MutantSet
 from mrcert_pl.mutants.evaluator import MaskableModel
 
+METHODS = 7
+"""Largest number of computations of a mutant on a CPU: alone, and by each of the methods."""
+
 
 @dataclass(frozen=True)
 class Spread:

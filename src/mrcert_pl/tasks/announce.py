@@ -11,6 +11,7 @@ import torch
 
 from mrcert_pl.attacks import AdaptivePatch, GradientAttack, PatchAttack, Placement, placement_grid
 from mrcert_pl.attacks.gradient import Start
+from mrcert_pl.attacks.logit_spread import METHODS
 from mrcert_pl.data import ImageDataModule
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.mutants import MutantSet
@@ -193,6 +194,24 @@ def announce_certificate_audit(
     seconds += attacks * (1 + cheap) * (watch.encoding + float(watch.seconds(mutants.hidden).sum()))
     if seconds >= _SHORT:
         log.info("if all %s images are certified: up to about %s", f"{images:,}", duration(seconds))
+
+
+def announce_numerics(model: BaseModel, mutants: MutantSet, images: int, per_image: int, device: torch.device) -> None:
+    """Log the cost of a long audit of rounding: the number of mutants, and the time measured on this device.
+
+    Args:
+        model: base model, on its device.
+        mutants: mutants of an image.
+        images: number of images.
+        per_image: largest number of mutants per image.
+        device: device of the audit.
+    """
+    drawn = images * min(per_image, len(mutants))
+    # A budget of one token: every mutant alone, which no method exceeds by much.
+    alone = Stopwatch(model, model.image_px, mutants.hidden, device, 1).seconds(mutants.hidden).mean()
+    seconds = drawn * float(alone) * METHODS
+    if seconds >= _SHORT:
+        log.info("%s mutants, each by up to %s methods: up to about %s", f"{drawn:,}", METHODS, duration(seconds))
 
 
 def _step_seconds(climb: Callable[[int, int], object], starts: int, device: torch.device) -> float:

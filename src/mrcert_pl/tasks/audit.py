@@ -24,7 +24,7 @@ from mrcert_pl.results.schema import (
     LogitDifference,
     NumericsResult,
 )
-from mrcert_pl.tasks.announce import announce_certificate_audit, announce_run
+from mrcert_pl.tasks.announce import announce_certificate_audit, announce_numerics, announce_run
 from mrcert_pl.tasks.runtime import opened
 from mrcert_pl.tasks.settings import check_choice, check_mapping, check_number, within
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
@@ -184,7 +184,9 @@ def _audit_numerics(settings: NumericsSettings) -> NumericsResult:
     split = data.split("test")
     announce_run(data, {"test": len(split)}, subject.name, mutants, str(device), "several precisions", run.folder)
     images = torch.stack([split[i].image for i in range(len(split))])
-    spread = LogitSpread(subject.model.to(device), mutants, images.to(device), settings.mutants, run.seed)
+    model = subject.model.to(device)
+    announce_numerics(model, mutants, len(images), settings.mutants, device)
+    spread = LogitSpread(model, mutants, images.to(device), settings.mutants, run.seed)
     comparisons = list(spread.methods().values())
     spreads = [compare() for compare in run.track(comparisons, "Comparing", len(comparisons))]
     deltas = {precision: spread.delta(precision) for precision in dict.fromkeys(s.precision for s in spreads)}
