@@ -1,11 +1,13 @@
 """The model card states what is known and nothing else."""
 
+from pathlib import Path
+
 import pytest
 import yaml
-from small_models import kinds
+from small_models import kinds, save
 
 from mrcert_pl import Guard
-from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.errors import CheckpointError, ConfigurationError
 from mrcert_pl.guard import MeasuredAccuracy
 from mrcert_pl.guard.model_card import model_card
 
@@ -39,6 +41,28 @@ def test_what_is_not_known_is_said(monkeypatch: pytest.MonkeyPatch) -> None:
     assert "| training | not stated |" in card
     assert "not known: check where the weights come from" in card
     assert yaml.safe_load(card.split("---")[1])["license"] == "other"
+
+
+@pytest.mark.parametrize(
+    ("start", "licence", "row"),
+    [
+        ("hub", "apache-2.0", "apache-2.0"),
+        ("random", "other", "none: the training started from random weights"),
+        ("file", "other", "that of the file that the training started from; that of timm's weights is apache-2.0"),
+    ],
+)
+def test_the_licence_is_that_of_the_weights_of_the_start(start: str, licence: str, row: str, tmp_path: Path) -> None:
+    path = save(KIND, tmp_path / "best.ckpt", start=start)
+    guard = Guard.from_checkpoint(path)
+    again = Guard.from_pretrained(guard.save_pretrained(tmp_path / "guard"))
+    for card in (model_card(guard), model_card(again)):
+        assert yaml.safe_load(card.split("---")[1])["license"] == licence
+        assert f"| licence of the backbone's weights | {row} |" in card
+
+
+def test_another_start_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(CheckpointError, match="start"):
+        Guard.from_checkpoint(save(KIND, tmp_path / "best.ckpt", start="a licence"))
 
 
 @pytest.mark.parametrize(("count", "n"), [(1, 0), (-1, 5), (6, 5)])

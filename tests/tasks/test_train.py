@@ -36,6 +36,7 @@ def test_a_training_leaves_its_checkpoints_and_its_result(trained: TrainingResul
         "resize": "whole",
     }
     assert origin["classes"] == list("0123456789")
+    assert origin["start"] == "random"
 
 
 def test_the_best_checkpoint_is_published_and_a_training_is_reproducible(

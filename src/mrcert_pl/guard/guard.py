@@ -13,7 +13,7 @@ from mrcert_pl.guard import hub
 from mrcert_pl.guard.base_model import device_named, wrapped
 from mrcert_pl.guard.classifier import CertifiedClassifier, Patch, Stride
 from mrcert_pl.guard.model_card import MeasuredAccuracy
-from mrcert_pl.guard.origin import Origin
+from mrcert_pl.guard.origin import Origin, Start
 from mrcert_pl.guard.policy import Policy
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.models.rebuild import rebuild
@@ -24,7 +24,13 @@ class Guard(CertifiedClassifier):
 
     ``Guard.from_checkpoint("best.ckpt")(["photo.jpg"])`` returns a list of verdicts. Arguments, attributes and errors
     are those of :class:`~mrcert_pl.guard.classifier.CertifiedClassifier`; :meth:`wrap` takes any classifier.
+
+    Attributes:
+        start: Weights that the training started from: those of the backbone's tag (``hub``), a ``file`` or ``random``;
+            ``None`` where the checkpoint does not state them.
     """
+
+    start: Start | None = None
 
     @classmethod
     def from_checkpoint(
@@ -60,7 +66,7 @@ class Guard(CertifiedClassifier):
         patch = trained.patch if patch is None else patch
         if patch is None:
             raise ConfigurationError(f"{checkpoint} does not state the patch of its training: give patch=")
-        return cls(
+        guard = cls(
             rebuild(content).to(target),
             defender,
             patch,
@@ -72,6 +78,8 @@ class Guard(CertifiedClassifier):
             token_budget,
             exif,
         )
+        guard.start = trained.start
+        return guard
 
     @classmethod
     def wrap(

@@ -95,7 +95,7 @@ def write_folder(
         **refinement,
     }
     shared = {name: settings[name] for name in ("patch", "classes", "resize", "stride")}
-    origin = {**describe_model(model), **shared}
+    origin = {**describe_model(model), **shared, **({} if guard.start is None else {"start": guard.start})}
     write_whole(
         folder / WEIGHTS, lambda partial: write_weights(partial, model.state_dict(), origin), chosen_by="folder"
     )

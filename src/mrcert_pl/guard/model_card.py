@@ -63,7 +63,7 @@ def model_card(
 
     model: Any = guard.model
     backbone = str(model.config.get("backbone", type(model).__name__))
-    licence = _licence(backbone)
+    licence, stated = _licence(guard, backbone)
     header = ModelCardData(
         library_name="mrcert_pl",
         pipeline_tag="image-classification",
@@ -99,7 +99,7 @@ def model_card(
             f"| classes | {len(guard.class_names)}: {classes} |",
             f"| images | {'centre crop' if guard.preprocessing.resize == 'crop' else 'whole image'}, resized |",
             f"| training | {_cell(training or 'not stated')} |",
-            f"| licence of the backbone's weights | {licence or 'not known: check where the weights come from'} |\n",
+            f"| licence of the backbone's weights | {stated} |\n",
             "## Results\n",
             *(table if rows else ["No results are stated."]),
             "\n## Meaning of a certificate\n",
@@ -116,13 +116,19 @@ def _defender(guard: "Guard") -> str:
     return f"{name}, small masks below those of stride {', '.join(map(str, guard.defender.coarser))}"
 
 
-def _licence(backbone: str) -> str | None:
-    """Licence that timm states for the weights of a tag."""
+def _licence(guard: "Guard", backbone: str) -> tuple[str | None, str]:
+    """Licence that timm states for the weights that the training started from, ``None`` if unknown, and its row."""
+    if guard.start == "random":
+        return None, "none: the training started from random weights"
     try:
         known = timm.models.get_pretrained_cfg(backbone)
     except RuntimeError:
-        return None
-    return known.license if known else None
+        known = None
+    licence = known.license if known else None
+    if guard.start == "file":
+        tag = f"; that of timm's weights is {licence}" if licence else ""
+        return None, f"that of the file that the training started from{tag}"
+    return licence, licence or "not known: check where the weights come from"
 
 
 def _cell(text: str) -> str:

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from mrcert_pl.data import describe
 from mrcert_pl.data.preprocessing import Resize
@@ -11,6 +11,7 @@ from mrcert_pl.errors import CheckpointError
 from mrcert_pl.plain import FieldError, Record, checked
 
 Stride: TypeAlias = int | tuple[int, int]
+Start: TypeAlias = Literal["hub", "file", "random"]
 
 
 @dataclass(frozen=True)
@@ -23,6 +24,7 @@ class Origin(Record):
         resize: Method that resized the images.
         stride: Stride of the masks.
         dataset: Name of the data set.
+        start: Weights that the training started from: those of the backbone's tag (``hub``), a ``file`` or ``random``.
     """
 
     patch: str | int | None = None
@@ -30,6 +32,7 @@ class Origin(Record):
     resize: Resize = "crop"
     stride: Stride = 1
     dataset: str | None = None
+    start: Start | None = None
 
     @classmethod
     def of(cls, facts: Mapping[str, Any], path: Path) -> "Origin":

@@ -211,6 +211,13 @@ class ModelSettings:
         """Whether the model starts from a file or from the hub."""
         return any(self.arguments.get(name) for name in ("pretrained", "weights"))
 
+    @property
+    def start(self) -> str:
+        """Weights that a training starts from: ``file``, ``hub`` (those of the backbone's tag) or ``random``."""
+        if self.arguments.get("weights"):
+            return "file"
+        return "hub" if self.arguments.get("pretrained") else "random"
+
     def untrained(self) -> "ModelSettings":
         """Return the same model with random weights, which need neither a file nor a network."""
         # A class outside the package may have a name or a path in place of true.
@@ -245,7 +252,8 @@ class ModelSettings:
         if self.loads_weights and getattr(model, "new_head", False):
             raise ConfigurationError(
                 f"the head of these weights is not one of {num_classes} classes, and a new one would give random "
-                "labels; name the row of each class in model.head_rows, or give a checkpoint of a training"
+                "labels; name the row of each class in model.head_rows, in the order of the classes (two classes: "
+                "'model.head_rows=[217,566]'), or give a checkpoint of a training"
             )
         return model
 

@@ -161,6 +161,7 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
     origin = {
         **describe_model(model),
         "name": settings.model.name,
+        "start": settings.model.start,
         "dataset": settings.dataset.name,
         "classes": list(classes),
         "resize": data.preprocessing.resize,
