@@ -200,10 +200,8 @@ def test_a_random_head_gives_no_verdicts(tmp_path: Path) -> None:
     torch.save(timm.create_model(name, num_classes=9, **small).state_dict(), file)
     arguments = {"backbone": name, "pretrained": False, "patch": 32, "masks_per_axis": 3, "backbone_args": small}
     loaded = {**arguments, "weights": file}
-    with pytest.raises(
-        ConfigurationError,
-        match=r"not one of 2 classes, and a new .* labels; name the row .*'model\.head_rows=\[217,566\]'",
-    ):
+    example = r"not one of 2 classes, and a new one would give random labels; name .*'model\.head_rows=\[217,566\]'"
+    with pytest.raises(ConfigurationError, match=example):
         ModelSettings("blackbox", loaded).make_without_training(2)
     for settings, classes in ((loaded, 9), ({**loaded, "head_rows": [3, 4]}, 2), (arguments, 2)):
         assert ModelSettings("blackbox", settings).make_without_training(classes).num_classes == classes

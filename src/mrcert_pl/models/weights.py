@@ -67,7 +67,8 @@ def hub_weights(name: str) -> dict[str, Tensor]:
         reason = next(iter(str(error).splitlines()), "")
         raise ConfigurationError(
             f"the weights of {name!r} can't be loaded from the hub; check the network and the tag, "
-            "give a local file: model.weights=PATH, or start from random weights: model.pretrained=false "
+            "give a local file: model.weights=PATH, or start from random weights: model.pretrained=false; without a "
+            "network HF_HUB_OFFLINE=1 saves the retries of the hub's client "
             f"({type(error).__name__}: {reason})"
         ) from error
 
