@@ -125,6 +125,31 @@ def test_a_multirun_may_vary_the_refinement(monkeypatch: pytest.MonkeyPatch) -> 
         instantiate.evaluation_settings(of("eval", *settings))
 
 
+def test_null_takes_a_callback_and_a_logger_away() -> None:
+    settings = instantiate.training_settings(of("train", "callbacks.seeds=null", "logger.csv=null"))
+    assert set(settings.callbacks or {}) == {"mutant_predictions", "checkpoint", "resume"}
+    assert settings.run.loggers == []
+
+
+@pytest.mark.parametrize(
+    ("setting", "message"),
+    [
+        ("recipe.finetuning=null", r"recipe\.finetuning must have names and values"),
+        ("+recipe.lr=3", r"there is no setting recipe\.lr; there are: augmentation, batch_size, "),
+    ],
+)
+def test_recipes_that_cannot_work(setting: str, message: str) -> None:
+    with pytest.raises(ConfigurationError, match=message):
+        instantiate.training_settings(of("train", setting))
+
+
+@pytest.mark.parametrize("results", ["3", "[3]", "''"])
+def test_results_to_publish_are_paths(results: str) -> None:
+    cfg = composed("push", "checkpoint=a.ckpt", "folder=b", "patch=32", f"results={results}")
+    with pytest.raises(ConfigurationError, match="results must be a path, got "):
+        instantiate.push_settings(cfg)
+
+
 def test_attacks_and_audits() -> None:
     attack = instantiate.attack_settings(of("attack", "attack=location", "attack.steps=2", "images=7", "examples=2"))
     assert isinstance(attack.attack(PatchSpec(32), seed=0), LocationSearch)

@@ -120,6 +120,7 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
         (["images=photos", "checkpoint=srf.ckpt", "defender=vot"], "ViTSRF has none"),
         (["images=photos", "checkpoint=srf.ckpt", "output=labels"], "unknown output level 'labels'"),
         (["images=photos", "checkpoint=srf.ckpt", "require=label"], "choose one of: certificate, round_trip"),
+        (["images=photos", "checkpoint=srf.ckpt", "examples=-1"], "a number of images to draw or all, got -1"),
         (["images=photos", "checkpoint=srf.ckpt", "examples=some"], "a number of images to draw or all, got 'some'"),
         (["images=photos", "checkpoint=srf.ckpt", "device=tpu"], "there is no device 'tpu' here"),
     ],

@@ -76,6 +76,11 @@ def test_limits_are_positive(name: str, value: Any) -> None:
         Limits(**{name: value})
 
 
+def test_requests_are_whole() -> None:
+    with pytest.raises(ConfigurationError, match=r"max_requests must be a whole number, got 1\.5"):
+        Limits(max_requests=1.5)  # type: ignore[arg-type]
+
+
 @pytest.mark.parametrize("value", [5, -0.1, float("nan"), "many", None, True])
 def test_a_batch_waits_less_than_a_request(value: Any) -> None:
     with pytest.raises(ConfigurationError, match="batch_timeout must be from 0 to below timeout=5, got "):
@@ -86,6 +91,7 @@ def test_a_batch_waits_less_than_a_request(value: Any) -> None:
 def test_formats_are_those_that_are_decoded(formats: tuple[Any, ...]) -> None:
     with pytest.raises(ConfigurationError, match=rf"unknown format '?{formats[-1]}'?; .*JPEG"):
         Limits(formats=formats)
-    with pytest.raises(ConfigurationError, match=r"formats must name at least one of: .*JPEG"):
-        Limits(formats=())
+    for none in ((), None, 3, "JPEG"):
+        with pytest.raises(ConfigurationError, match=r"formats must name at least one of: .*JPEG"):
+            Limits(formats=none)  # type: ignore[arg-type]
     Limits(formats=("jpeg", "GIF"))

@@ -26,6 +26,7 @@ from mrcert_pl import (
     TrainingSettings,
 )
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.tasks.push import PushSettings
 from mrcert_pl.tasks.settings import check_choice, check_number, untracked
 
 WHOLE = "{} must be a whole number of at least {}, got {}"
@@ -139,6 +140,11 @@ BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
     (PlanSettings, {"variants": {"window": [[14, 1, 2]]}}, "such as [14,1], got [14, 1, 2]"),
     (PlanSettings, {"seconds": -1}, "budget.seconds must be a number of at least 0, got -1"),
     (PlanSettings, {"gflops": float("nan")}, "budget.gflops must be a number of at least 0, got nan"),
+    (PredictionSettings, {"class_names": 3}, "class_names must be a list of names, got 3"),
+    (PredictionSettings, {"class_names": "a"}, "class_names must be a list of names, got 'a'"),
+    (PredictionSettings, {"resize": ""}, "unknown resize ''; choose one of: crop, whole"),
+    (PushSettings, {"folder": Path("a"), "private": "a"}, "private must be true or false, got 'a'"),
+    (PushSettings, {"folder": Path("a"), "training": 3}, "training must be a text, got 3"),
     (PredictionSettings, {"batch_size": 0}, WHOLE.format("batch_size", 1, 0)),
     (PredictionSettings, {"token_budget": -5}, WHOLE.format("token_budget", 1, -5)),
     (PredictionSettings, {"require": "label"}, "unknown require 'label'; choose one of: certificate, round_trip"),

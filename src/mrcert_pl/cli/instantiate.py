@@ -21,6 +21,7 @@ from mrcert_pl.cli.tracking import Tracker
 from mrcert_pl.defenders import Defender, OutputLevel
 from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ConfigurationError, MRCertError
+from mrcert_pl.tasks.arguments import check_names
 from mrcert_pl.tasks.attack import AttackSettings
 from mrcert_pl.tasks.audit import CertificateAuditSettings, NumericsSettings
 from mrcert_pl.tasks.evaluation import EvaluationSettings
@@ -61,7 +62,7 @@ def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
     return RunSettings(
         folder=Path(cfg.paths.run_dir),
         seed=cfg.get("seed", 0),
-        loggers=[made(node) for node in cfg.logger.values()] if loggers and "logger" in cfg else (),
+        loggers=[made(node) for node in cfg.logger.values() if node is not None] if loggers and "logger" in cfg else (),
         command=" ".join(sys.argv),
         config=plain(cfg),
         track=Tracker(),
@@ -113,6 +114,8 @@ def training_settings(cfg: DictConfig, loggers: bool = True, resume: Path | None
     # Before the monitor of a stage is looked up.
     check_choice("stage", cfg.stage, STAGES)
     recipe: Mapping[str, Any] = plain(cfg.recipe)
+    check_mapping("recipe.finetuning", recipe["finetuning"])
+    check_names("recipe", RecipeSettings, list(recipe))
     finetuning = {name: value for name, value in recipe["finetuning"].items() if name != "_target_"}
     published = _given_path(cfg, "srf_checkpoint" if cfg.stage == "srf_vanilla" else "checkpoint")
     resumed = _path(cfg, "ckpt_path") if resume is None else resume
@@ -243,10 +246,11 @@ def push_settings(cfg: DictConfig) -> PushSettings:
         **_same(cfg, "patch", "patches", "require", "class_names", "exif", "resize", "stride"),
     )
     results = [] if cfg.results is None else plain(cfg.results)
+    paths = results if isinstance(results, list) else [results]
     return PushSettings(
         guard,
         folder=_path(cfg, "folder"),
-        results=[Path(path) for path in ([results] if isinstance(results, str) else results)],
+        results=[path for value in paths if (path := _as_path("results", value)) is not None],
         **_same(cfg, "repo", "training", "private"),
     )
 
@@ -338,8 +342,8 @@ def _refine(cfg: DictConfig) -> list[int] | None:
 
 
 def callbacks(cfg: DictConfig) -> dict[str, Callback]:
-    """Return the callbacks of a training, by name."""
-    return {name: made(node) for name, node in cfg.callbacks.items()}
+    """Return the callbacks of a training, by name; ``null`` takes one away."""
+    return {name: made(node) for name, node in cfg.callbacks.items() if node is not None}
 
 
 def made(node: DictConfig, **arguments: Any) -> Any:

@@ -27,7 +27,7 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.tasks.predict import announce_prediction, guard_of, predict
     from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
-    if cfg.examples != "all" and not isinstance(cfg.examples, int):
+    if cfg.examples != "all" and (type(cfg.examples) is not int or cfg.examples < 0):
         raise ConfigurationError(f"examples must be a number of images to draw or all, got {cfg.examples!r}")
     files, skipped = find_images(_requested(cfg))
     if not any(file.exists() for file in files):
@@ -61,7 +61,7 @@ def main(cfg: DictConfig) -> None:
 
 def _requested(cfg: DictConfig) -> list[str]:
     """Return the files named by ``images``; ``-`` reads one path per line from standard input."""
-    if cfg.images is None:
+    if cfg.images in (None, ""):
         raise ConfigurationError("give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
     if cfg.images == "-":
         return [line.strip() for line in sys.stdin if line.strip()]

@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     if importlib.util.find_spec("litserve") is None:
         raise ConfigurationError("mrcert serve needs LitServe: pip install 'mrcert_pl[serve]'")
 
-    from mrcert_pl.cli.instantiate import prediction_settings
+    from mrcert_pl.cli.instantiate import plain, prediction_settings
     from mrcert_pl.guard.serving import Limits, serve
     from mrcert_pl.tasks.predict import guard_on
 
@@ -26,7 +26,7 @@ def main(cfg: DictConfig) -> None:
         cfg.body_timeout,
         cfg.timeout,
         cfg.batch_timeout,
-        tuple(cfg.formats),
+        plain(cfg.formats),
     )
     make_guard = partial(guard_on, settings=prediction_settings(cfg))
     serve(make_guard, cfg.host, cfg.port, cfg.output, cfg.device, limits, cfg.log_level)

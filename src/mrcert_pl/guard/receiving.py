@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -46,7 +47,7 @@ class Limits:
     body_timeout: float = 30
     timeout: float = 120
     batch_timeout: float = 0.02
-    formats: tuple[str, ...] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
+    formats: Sequence[str] = ("JPEG", "PNG", "WEBP", "BMP", "TIFF")
 
     def __post_init__(self) -> None:
         for name in ("max_megabytes", "max_megapixels", "max_requests", "body_timeout", "timeout"):
@@ -56,8 +57,10 @@ class Limits:
         wait = self.batch_timeout
         if isinstance(wait, bool) or not isinstance(wait, int | float) or not 0 <= wait < self.timeout:
             raise ConfigurationError(f"batch_timeout must be from 0 to below timeout={self.timeout:g}, got {wait!r}")
+        if not isinstance(self.max_requests, int):
+            raise ConfigurationError(f"max_requests must be a whole number, got {self.max_requests!r}")
         known = sorted(set(image_suffixes().values()))
-        if not self.formats:
+        if isinstance(self.formats, str) or not isinstance(self.formats, Sequence) or not self.formats:
             raise ConfigurationError(f"formats must name at least one of: {', '.join(known)}")
         for name in self.formats:
             if str(name).upper() not in known:

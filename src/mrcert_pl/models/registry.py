@@ -33,6 +33,8 @@ _KINDS: dict[str, type[nn.Module]] = {
     "column_vit": AblatedViT,
     "blackbox": BlackBox,
 }
+OWN = frozenset(_KINDS.values())
+"""Classes of the kinds of the package."""
 
 
 def register(name: str, kind: type[nn.Module]) -> None:
@@ -62,9 +64,18 @@ def build(name: str, **settings: Any) -> Any:
     Raises:
         ConfigurationError: for an unknown name, and as the class raises it.
     """
+    return kind_named(name)(**settings)
+
+
+def kind_named(name: str) -> type[nn.Module]:
+    """Return the class of a registered kind.
+
+    Raises:
+        ConfigurationError: for an unknown name.
+    """
     if name not in _KINDS:
         raise unknown("model", name, _KINDS)
-    return _KINDS[name](**settings)
+    return _KINDS[name]
 
 
 def names() -> tuple[str, ...]:

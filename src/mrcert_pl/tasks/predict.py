@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from mrcert_pl.data.images import ImageError
 from mrcert_pl.data.preprocessing import Resize
@@ -64,6 +64,10 @@ class PredictionSettings:
             PatchSpec(self.patch)
         check_number("batch_size", self.batch_size, 1)
         check_number("token_budget", self.token_budget, 1, optional=True)
+        if self.resize is not None:
+            check_choice("resize", self.resize, get_args(Resize))
+        if isinstance(self.class_names, str) or not isinstance(self.class_names, Sequence | None):
+            raise ConfigurationError(f"class_names must be a list of names, got {self.class_names!r}")
         check_choice("require", self.require, ("certificate", "round_trip"))
 
 

@@ -15,6 +15,7 @@ from mrcert_pl.results.labels import patch_text
 from mrcert_pl.results.runs import find_runs
 from mrcert_pl.results.schema import EvaluationResult, MutantFacts
 from mrcert_pl.tasks.predict import PredictionSettings, guard_of
+from mrcert_pl.tasks.settings import check_flag
 from mrcert_pl.tasks.subject import patch_setting
 
 _NAMES = {
@@ -51,6 +52,9 @@ class PushSettings:
                 "give repo=owner/name to upload the guard to the Hugging Face hub, or folder=FOLDER to write its files "
                 "without a network"
             )
+        check_flag("private", self.private)
+        if self.training is not None and not isinstance(self.training, str):
+            raise ConfigurationError(f"training must be a text, got {self.training!r}")
         if self.repo is not None:
             check_repository(self.repo)
         if self.guard.checkpoint is None:

@@ -20,6 +20,7 @@ from mrcert_pl.errors import ConfigurationError, unknown
 from mrcert_pl.initial_weights import INITIAL_WEIGHTS
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
+from mrcert_pl.tasks.arguments import check_model_arguments, check_names
 
 # Options of the trainer: name, smallest value, whether it is a whole number, whether it may be null.
 _CHECKED_OPTIONS = (
@@ -238,9 +239,12 @@ class ModelSettings:
         Raises:
             ConfigurationError: for an unknown kind or unsuitable arguments.
         """
-        if self.build is None:
-            return registry.build(self.name, **self.arguments, num_classes=num_classes)
-        return self.build(**self.arguments, num_classes=num_classes)
+        kind: Any = self.build or registry.kind_named(self.name)
+        check_names("model", kind, list(self.arguments))
+        if kind in registry.OWN:
+            check_model_arguments(self.arguments)
+        model: BaseModel = kind(**self.arguments, num_classes=num_classes)
+        return model
 
     def make_without_training(self, num_classes: int) -> BaseModel:
         """Build the model for verdicts with the weights named in its arguments.

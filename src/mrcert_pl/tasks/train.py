@@ -23,6 +23,7 @@ from mrcert_pl.models.stages import restore_srf
 from mrcert_pl.results.runs import TRAINING
 from mrcert_pl.results.schema import Environment, TrainingResult
 from mrcert_pl.tasks.announce import announce_run, announce_training
+from mrcert_pl.tasks.arguments import check_names
 from mrcert_pl.tasks.resume import checkpoint_to_resume, record_settings, run_of
 from mrcert_pl.tasks.runtime import device_of, log, opened
 from mrcert_pl.tasks.subject import patch_setting
@@ -171,6 +172,7 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
         "stage": settings.stage,
     }
     build: Callable[..., MaskedFinetuning] = MaskedFinetuning
+    check_names("recipe.finetuning", build, list(settings.recipe.finetuning))
     return build(
         model=model,
         masks=window_sampler(settings, model),
