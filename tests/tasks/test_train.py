@@ -12,7 +12,7 @@ from small_tasks import CPU, training
 from torch import nn
 
 from mrcert_pl import DatasetSettings, ModelSettings, RecipeSettings, train
-from mrcert_pl.callbacks.whole_checkpoints import WholeCheckpointIO
+from mrcert_pl.callbacks.whole_checkpoints import Checkpoint, WholeCheckpointIO
 from mrcert_pl.errors import CheckpointError, ConfigurationError, NumericalError, ResultsError
 from mrcert_pl.models.checkpoints import read_checkpoint
 from mrcert_pl.results import TrainingResult
@@ -50,6 +50,12 @@ def test_the_best_checkpoint_is_published_and_a_training_is_reproducible(
     assert (tmp_path / "published/best.ckpt").read_bytes() == Path(again.checkpoint).read_bytes()
 
 
+def test_a_monitor_that_names_no_metric_is_an_error_of_the_settings(tmp_path: Path) -> None:
+    best = Checkpoint(tmp_path / "checkpoints", monitor="val/certified")
+    with pytest.raises(ConfigurationError, match="could not find the monitored key"):
+        train(training(tmp_path / "run", callbacks={"checkpoint": best}))
+
+
 def test_a_training_is_resumed_in_its_folder(tmp_path: Path) -> None:
     first = train(training(tmp_path / "run"))
     resumed = train(training(tmp_path / "run", recipe=RecipeSettings(epochs=2, batch_size=8), resume="last"))
@@ -79,7 +85,7 @@ def test_a_training_is_resumed_in_its_folder(tmp_path: Path) -> None:
             NumericalError,
             "the training loss became",
         ),
-        ({"trainer": replace(CPU, precision="8")}, ConfigurationError, "Lightning refuses"),
+        ({"trainer": replace(CPU, accelerator="tpus")}, ConfigurationError, "Lightning refuses"),
     ],
 )
 def test_what_cannot_work(tmp_path: Path, changed: dict[str, Any], error: type[Exception], message: str) -> None:

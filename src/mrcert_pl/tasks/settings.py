@@ -29,6 +29,8 @@ _CHECKED_OPTIONS = (
     ("gradient_clip_val", 0, False, True),
     ("log_every_n_steps", 0, True, True),
 )
+# With weights in float16, bfloat16 or float64 a mutant has no label: tables and digests of images are float32.
+_PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16")
 # The largest seed of NumPy.
 _MOST_SEED = 2**32 - 1
 
@@ -270,7 +272,7 @@ class TrainerSettings:
         accelerator: ``auto``, ``cpu``, ``gpu``.
         devices: number of devices, -1 for all.
         strategy: Lightning strategy, for example ``ddp``.
-        precision: Lightning precision, for example ``32-true`` or ``bf16-mixed``.
+        precision: ``32-true``, ``16-mixed`` or ``bf16-mixed``.
         options: further arguments of ``lightning.Trainer``.
         progress: whether to show progress bars.
     """
@@ -289,6 +291,8 @@ class TrainerSettings:
                 check_number(f"trainer.{name}", self.options[name], at_least, whole, optional)
         if self.options.get("max_epochs") == 0:
             raise ConfigurationError("trainer.max_epochs must be at least 1, or -1 for no end, got 0")
+        if str(self.precision) not in _PRECISIONS:
+            raise unknown("trainer.precision", self.precision, _PRECISIONS[::2])
 
     def make(self, folder: Path, loggers: Sequence[Logger], callbacks: Sequence[Callback], **more: Any) -> L.Trainer:
         """Build the trainer.

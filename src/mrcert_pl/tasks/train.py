@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import lightning as L
+from lightning.pytorch.utilities.exceptions import MisconfigurationException
 
 from mrcert_pl.callbacks import Checkpoint, ImageProgressBar, Throughput
 from mrcert_pl.data import ImageDataModule, Split
@@ -99,8 +100,11 @@ def _train(settings: TrainingSettings) -> TrainingResult:
     started = time.perf_counter()
     try:
         trainer.fit(module, data, ckpt_path=resumed)
-    except BaseException:
+    except BaseException as error:
         _report_what_is_kept(settings, best)
+        if isinstance(error, MisconfigurationException):
+            # For example a monitor that names no metric: Lightning looks it up after the first validation.
+            raise ConfigurationError(f"Lightning refuses the settings: {error}") from error
         raise
     return _result(settings, description.name, best, trainer, time.perf_counter() - started)
 
