@@ -25,6 +25,17 @@ def test_settings_that_differ_are_named(tmp_path: Path) -> None:
     assert labels(seeds) == ["mrcert, seed 0", "mrcert, seed 1"]
 
 
+def test_refinement_is_named_and_its_settings_only_where_masks_are_refined(tmp_path: Path) -> None:
+    plain = {**CONFIG, "stride": 4, "refine": None, "refine_threshold": 0.5, "refine_limit": 400}
+    refined = {**plain, "stride": 2, "refine": [4]}
+    surer = {**refined, "refine_threshold": 0.7}
+    results = [evaluation(tmp_path / str(i), [row(0)], config=c).result for i, c in enumerate((plain, refined, surer))]
+    assert labels(results[:2]) == ["mrcert, stride 4, no refine", "mrcert, stride 2, refine 4"]
+    assert labels(results[1:]) == ["mrcert, refine_threshold 0.5", "mrcert, refine_threshold 0.7"]
+    deeper = evaluation(tmp_path / "deeper", [row(0)], config={**refined, "refine": [4, 3]}).result
+    assert labels([results[1], deeper]) == ["mrcert, refine 4", "mrcert, refine 4,3"]
+
+
 def test_repeated_runs_are_counted(tmp_path: Path) -> None:
     results = [evaluation(tmp_path / str(i), [row(0)]).result for i in range(2)]
     assert labels(results) == ["mrcert, run 1", "mrcert, run 2"]

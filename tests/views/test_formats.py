@@ -8,7 +8,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from result_files import evaluation, row
+from result_files import CONFIG, evaluation, row
 
 from mrcert_pl.results import Accuracy, over_seeds
 from mrcert_pl.results.statistics import wilson
@@ -42,6 +42,17 @@ def test_csv_holds_every_number(results: list) -> None:
     assert first["certified_reported"] == "0.6"
     assert first["base_reported"] == ""
     assert first["weights_sha256"] == "ab" * 32
+
+
+def test_rows_of_one_defender_are_told_apart(tmp_path: Path) -> None:
+    configs = [{**CONFIG, "stride": stride} for stride in (2, 4)]
+    two = [evaluation(tmp_path / str(i), ROWS, config=config).result for i, config in enumerate(configs)]
+    rows = list(csv.DictReader(io.StringIO(comma_separated(two))))
+    assert [(line["defender"], line["label"]) for line in rows] == [
+        ("mrcert", "mrcert, stride 2"),
+        ("mrcert", "mrcert, stride 4"),
+    ]
+    assert all(name in markdown(two) for name in ("| mrcert, stride 2 ", "| mrcert, stride 4 "))
 
 
 def test_markdown_is_a_table(results: list) -> None:

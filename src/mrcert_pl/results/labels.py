@@ -9,6 +9,8 @@ from mrcert_pl.results.seeds import AnyResult
 
 _SETTINGS = ("model", "defender", "patches", "stride", "evaluate", "output")
 _OF_BASES = ("seed", "weights", "stride")
+# Without an effect where no masks are refined.
+_OF_REFINE = ("refine_threshold", "refine_limit")
 
 ItemT = TypeVar("ItemT")
 
@@ -85,13 +87,22 @@ def _of_base(name: str) -> bool:
 def _telling(facts: Sequence[Mapping[str, str]]) -> list[list[str]]:
     """For each result the facts in which they differ, in words."""
     names = dict.fromkeys(name for fact in facts for name in fact)
-    telling = [name for name in names if len({fact.get(name) for fact in facts}) > 1]
+    telling = [name for name in names if len({fact.get(name) for fact in facts if _applies(name, fact)}) > 1]
     # Other settings make other weights, whose digests add nothing.
     settings = [name for name in telling if name != "weights"]
     if _different(facts, settings) == _different(facts, telling):
         telling = settings
-    words = [[f"{name.split('.', 1)[-1]} {fact.get(name)}" for name in telling] for fact in facts]
+    words = [[_words(name, fact) for name in telling if _applies(name, fact)] for fact in facts]
     return [list(dict.fromkeys(parts)) for parts in words]
+
+
+def _applies(name: str, fact: Mapping[str, str]) -> bool:
+    return name in fact or name not in _OF_REFINE
+
+
+def _words(name: str, fact: Mapping[str, str]) -> str:
+    short = name.split(".", 1)[-1]
+    return f"{short} {fact[name]}" if name in fact else f"no {short}"
 
 
 def _different(facts: Sequence[Mapping[str, str]], names: Sequence[str]) -> int:
@@ -112,4 +123,7 @@ def _facts(result: AnyResult) -> dict[str, str]:
 
     for name in _SETTINGS:
         collect(name, result.defender_settings if name == "defender" else result.config.get(name))
+    if strides := result.config.get("refine"):
+        facts["refine"] = ",".join(map(str, strides)) if isinstance(strides, (list, tuple)) else str(strides)
+        facts |= {name: str(result.config.get(name)) for name in _OF_REFINE}
     return facts

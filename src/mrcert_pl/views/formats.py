@@ -7,7 +7,7 @@ from typing import Any
 
 from tabulate import tabulate
 
-from mrcert_pl.results.labels import by_subject, patch_text
+from mrcert_pl.results.labels import by_subject, labels, patch_text
 from mrcert_pl.results.schema import Accuracy, SeedAccuracy
 from mrcert_pl.results.seeds import AnyResult
 from mrcert_pl.results.statistics import wilson
@@ -33,6 +33,7 @@ def latex(results: Sequence[AnyResult]) -> str:
 
 def comma_separated(results: Sequence[AnyResult]) -> str:
     """One row per result: counts, accuracies with their 95 % intervals or their spread, published values, digests."""
+    ordered = _ordered(results)
     rows = [
         {
             "dataset": result.dataset,
@@ -40,6 +41,7 @@ def comma_separated(results: Sequence[AnyResult]) -> str:
             "patch": result.patch,
             "n": result.n,
             "defender": result.defender,
+            "label": label,
             "seeds": seeds_text(result),
             **{
                 f"{name}_{number}": value
@@ -50,7 +52,7 @@ def comma_separated(results: Sequence[AnyResult]) -> str:
             "gflops_per_image": result.gflops_per_image,
             "weights_sha256": result.weights_sha256,
         }
-        for result in _ordered(results)
+        for label, result in zip(labels(ordered), ordered, strict=True)
     ]
     text = io.StringIO()
     columns = dict.fromkeys(column for row in rows for column in row)

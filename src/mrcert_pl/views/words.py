@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Sequence
 
+from mrcert_pl.results.labels import labels
 from mrcert_pl.results.schema import (
     ADVERSARIAL,
     Accuracy,
@@ -79,15 +80,15 @@ def gflops_text(gflops: float | None) -> str:
 
 
 def cells(results: Sequence[AnyResult]) -> tuple[list[str], list[list[str]]]:
-    """Header and rows of a table of defenders."""
+    """Header and rows of a table of defenders, each named by the settings that tell it from others."""
     names, (heading, last) = titles(results), last_column(results)
     rows = [
         [
-            result.defender,
+            label,
             *(accuracy_text(result.accuracy.get(name), result.n) for name in names),
             last(result),
         ]
-        for result in results
+        for label, result in zip(labels(results), results, strict=True)
     ]
     return ["defender", *names.values(), heading], rows
 
