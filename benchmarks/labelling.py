@@ -23,7 +23,7 @@ def main(cfg: DictConfig) -> None:
     from rich.progress import Progress
 
     from benchmarks import Machine, compare
-    from mrcert_pl.cli.instantiate import run_settings, trainer_settings
+    from mrcert_pl.cli.task_settings import run_settings, trainer_settings
     from mrcert_pl.results import BenchmarkResult, BenchmarkRow, Environment
     from mrcert_pl.results.runs import BENCHMARK
     from mrcert_pl.tasks.runtime import device_of
@@ -75,7 +75,7 @@ def _parts(cfg: DictConfig, device: Any) -> Any:
     import torch
 
     from benchmarks import gradient_methods, labelling_methods
-    from mrcert_pl.cli.instantiate import benchmark_settings
+    from mrcert_pl.cli.task_settings import benchmark_settings
     from mrcert_pl.defenders import MRCert, build
     from mrcert_pl.defenders.masking import MaskingDefender
     from mrcert_pl.results import MutantFacts

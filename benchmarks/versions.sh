@@ -15,7 +15,7 @@ names=("$@")
 # All but most commands, the how-tos and the wheel, which take long and use the same libraries.
 tests=(tests/geometry tests/mutants tests/defenders tests/metrics tests/models tests/attacks tests/training
   tests/verification tests/results tests/data tests/lit tests/callbacks tests/tasks tests/views
-  tests/cli/test_configs.py tests/cli/test_instantiate.py tests/cli/test_usage.py tests/cli/test_commands.py)
+  tests/cli/test_configs.py tests/cli/test_instantiate.py tests/cli/test_task_settings.py tests/cli/test_usage.py tests/cli/test_commands.py)
 
 for name in "${names[@]}"; do
   kind=${name%-*} python=${name##*-} environment=$folder/$name

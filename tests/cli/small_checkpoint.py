@@ -7,7 +7,7 @@ import torch
 from hydra import compose, initialize_config_dir
 
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
-from mrcert_pl.cli.instantiate import model_settings
+from mrcert_pl.cli.task_settings import model_settings
 from mrcert_pl.models.checkpoints import describe_model
 
 CHECKPOINT = Path("checkpoints/digits/vit_srf_p32/best.ckpt")

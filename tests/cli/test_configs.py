@@ -13,7 +13,8 @@ from PIL import Image
 
 import mrcert_pl.cli.app  # noqa: F401 (its source of recipe/for)
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
-from mrcert_pl.cli.instantiate import made, model_settings
+from mrcert_pl.cli.instantiate import made
+from mrcert_pl.cli.task_settings import model_settings
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models import ViTSRF
 

@@ -22,6 +22,17 @@ def test_unknown_names_list_the_known_ones() -> None:
         ModelSettings("vit_srf", {**SMALL, "x": 1}).shape(10)
 
 
+@pytest.mark.parametrize("made", [MaskedFinetuning, lambda model, **anything: None])
+def test_what_the_task_gives_is_no_setting(made: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no setting a\.model; there are: (?!.*model)"):
+        check_names("a", made, ["model"], given=("model",))
+
+
+def test_the_number_of_classes_is_that_of_the_data_set() -> None:
+    with pytest.raises(ConfigurationError, match=r"there is no setting model\.num_classes"):
+        ModelSettings("vit_srf", {**SMALL, "num_classes": 3}).make(10)
+
+
 @pytest.mark.parametrize(
     ("name", "argument", "value"),
     [

@@ -27,7 +27,7 @@ from mrcert_pl import (
 )
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.tasks.push import PushSettings
-from mrcert_pl.tasks.settings import check_choice, check_number, untracked
+from mrcert_pl.tasks.settings import untracked
 
 WHOLE = "{} must be a whole number of at least {}, got {}"
 BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [
@@ -193,15 +193,7 @@ def test_runs_without_a_folder_have_different_ones() -> None:
     assert RunSettings().folder.parent == Path("outputs")
 
 
-def test_numbers() -> None:
-    check_number("a", 1, 1)
-    check_number("a", None, 1, optional=True)
-    check_number("a", 0.5, 0.5, whole=False)
-    for bad in (None, "1", 0, 1.0):
-        with pytest.raises(ConfigurationError, match="a must be a whole number of at least 1"):
-            check_number("a", bad, 1)
-    with pytest.raises(ConfigurationError, match="unknown a 'c'; choose one of: b"):
-        check_choice("a", "c", ["b"])
+def test_without_progress_a_loop_is_the_items() -> None:
     assert list(untracked([1, 2], "Counting", 2)) == [1, 2]
 
 

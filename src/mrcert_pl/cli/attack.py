@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 @command("attack")
 def main(cfg: DictConfig) -> "AttackResult | None":
     """Attack test images; write the attacked set, ``results.json`` and a contact sheet."""
-    from mrcert_pl.cli.instantiate import attack_settings
     from mrcert_pl.cli.lineage import attack_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.cli.task_settings import attack_settings
     from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS
     from mrcert_pl.tasks.attack import attack
     from mrcert_pl.tasks.runtime import is_first_process

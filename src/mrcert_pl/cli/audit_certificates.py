@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 @command("audit_certificates")
 def main(cfg: DictConfig) -> "CertificateAuditResult":
     """Attack certified images on a grid of placements; write ``certificates.json``, and a file per broken one."""
-    from mrcert_pl.cli.instantiate import certificate_audit_settings
     from mrcert_pl.cli.lineage import audit_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.cli.task_settings import certificate_audit_settings
     from mrcert_pl.tasks.audit import audit_certificates, check_attacked
     from mrcert_pl.views.terminal import show_audit
     from mrcert_pl.views.wandb import log_audit

@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 @command("audit_numerics")
 def main(cfg: DictConfig) -> "NumericsResult":
     """Compare the logits of the same mutants by several methods; write a table and ``numerics.json``."""
-    from mrcert_pl.cli.instantiate import numerics_settings
     from mrcert_pl.cli.lineage import audit_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.cli.task_settings import numerics_settings
     from mrcert_pl.tasks.audit import audit_numerics
     from mrcert_pl.views.terminal import show_numerics
     from mrcert_pl.views.wandb import log_audit

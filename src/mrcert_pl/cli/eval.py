@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 @command("eval")
 def main(cfg: DictConfig) -> "EvaluationResult | None":
     """Certify the test images with one defender; write a table, ``results.json``, verdicts and mutant labels."""
-    from mrcert_pl.cli.instantiate import evaluation_settings
     from mrcert_pl.cli.lineage import evaluation_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.cli.task_settings import evaluation_settings
     from mrcert_pl.results.runs import CONTACT_SHEET, RESULTS, VERDICTS
     from mrcert_pl.tasks.evaluate import evaluate
     from mrcert_pl.tasks.runtime import is_first_process

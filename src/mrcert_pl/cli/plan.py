@@ -11,7 +11,7 @@ from mrcert_pl.cli.following import command_line
 @command("plan")
 def main(cfg: DictConfig) -> None:
     """Print a table of configurations, and the one with the largest visible fraction within the budget."""
-    from mrcert_pl.cli.instantiate import plan_settings
+    from mrcert_pl.cli.task_settings import plan_settings
     from mrcert_pl.tasks.plan import plan
     from mrcert_pl.views.plan import show_plan
 

@@ -20,8 +20,8 @@ def main(cfg: DictConfig) -> None:
     """Label every image; write ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
     from PIL.Image import DecompressionBombWarning
 
-    from mrcert_pl.cli.instantiate import prediction_settings
     from mrcert_pl.cli.record import write_config
+    from mrcert_pl.cli.task_settings import prediction_settings
     from mrcert_pl.data.image_paths import find_images
     from mrcert_pl.results.predictions import Prediction, PredictionFiles
     from mrcert_pl.tasks.predict import announce_prediction, guard_of, predict

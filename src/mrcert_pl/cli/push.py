@@ -8,7 +8,7 @@ from mrcert_pl.cli.app import command
 @command("push")
 def main(cfg: DictConfig) -> None:
     """Upload a guard, or write its folder; print the facts of the model card."""
-    from mrcert_pl.cli.instantiate import push_settings
+    from mrcert_pl.cli.task_settings import push_settings
     from mrcert_pl.tasks.push import push
 
     done = push(push_settings(cfg))

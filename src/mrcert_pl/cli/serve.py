@@ -15,7 +15,7 @@ def main(cfg: DictConfig) -> None:
     if importlib.util.find_spec("litserve") is None:
         raise ConfigurationError("mrcert serve needs LitServe: pip install 'mrcert_pl[serve]'")
 
-    from mrcert_pl.cli.instantiate import plain, prediction_settings
+    from mrcert_pl.cli.task_settings import plain, prediction_settings
     from mrcert_pl.guard.serving import Limits, serve
     from mrcert_pl.tasks.predict import guard_on
 

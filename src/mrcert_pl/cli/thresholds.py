@@ -13,9 +13,9 @@ if TYPE_CHECKING:
 @command("thresholds")
 def main(cfg: DictConfig) -> "ThresholdResult":
     """Evaluate validation images with every threshold; write a table, ``thresholds.json`` and the curve."""
-    from mrcert_pl.cli.instantiate import threshold_settings
     from mrcert_pl.cli.lineage import threshold_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.cli.task_settings import threshold_settings
     from mrcert_pl.results.runs import THRESHOLDS
     from mrcert_pl.tasks.thresholds import compare_thresholds
     from mrcert_pl.views.terminal import show_thresholds

@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 @command("train")
 def main(cfg: DictConfig) -> "TrainingResult | None":
     """Train, and publish the best checkpoint for ``eval.py``."""
-    from mrcert_pl.cli.instantiate import defender, training_settings
     from mrcert_pl.cli.lineage import training_artifacts
     from mrcert_pl.cli.record import begun
+    from mrcert_pl.cli.task_settings import defender, training_settings
     from mrcert_pl.tasks.resume import checkpoint_to_resume, own_checkpoint, run_of
     from mrcert_pl.tasks.runtime import is_first_process
     from mrcert_pl.tasks.train import train

@@ -207,7 +207,7 @@ def announce_numerics(model: BaseModel, mutants: MutantSet, images: int, per_ima
         device: device of the audit.
     """
     drawn = images * min(per_image, len(mutants))
-    # A budget of one token: every mutant alone, which no method exceeds by much.
+    # A budget of one token: every mutant alone. Methods that label many at once take less.
     alone = Stopwatch(model, model.image_px, mutants.hidden, device, 1).seconds(mutants.hidden).mean()
     seconds = drawn * float(alone) * METHODS
     if seconds >= _SHORT:

@@ -2,29 +2,30 @@
 
 import inspect
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from mrcert_pl.errors import ConfigurationError
 
 
-def check_names(prefix: str, made: Callable[..., Any], names: Sequence[str]) -> None:
+def check_names(prefix: str, made: Callable[..., Any], names: Collection[str], given: Collection[str] = ()) -> None:
     """Check that a class or a function takes arguments of these names.
 
     Args:
         prefix: name of the settings, for the error.
         made: class or function.
         names: names of arguments.
+        given: names of the arguments that the task itself gives; they are no settings.
 
     Raises:
         ConfigurationError: for another name; lists the known ones.
     """
     parameters = inspect.signature(made).parameters
-    if any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values()):
-        return
-    if wrong := [name for name in names if name not in parameters]:
-        raise ConfigurationError(f"there is no setting {prefix}.{wrong[0]}; there are: {', '.join(sorted(parameters))}")
+    known = sorted(set(parameters) - set(given))
+    takes_any = any(parameter.kind is parameter.VAR_KEYWORD for parameter in parameters.values())
+    if wrong := [name for name in names if name in given or not (takes_any or name in known)]:
+        raise ConfigurationError(f"there is no setting {prefix}.{wrong[0]}; there are: {', '.join(known)}")
 
 
 def check_model_arguments(arguments: Mapping[str, Any]) -> None:

@@ -16,10 +16,11 @@ from mrcert_pl.results.examples import AttackExample
 from mrcert_pl.results.runs import RESULTS
 from mrcert_pl.results.schema import Accuracy, AttackResult, Environment
 from mrcert_pl.tasks.announce import announce_attack, announce_run
+from mrcert_pl.tasks.checks import check_number, check_store
 from mrcert_pl.tasks.examples import attack_examples
 from mrcert_pl.tasks.resume import store_folder
 from mrcert_pl.tasks.runtime import device_of, log, opened
-from mrcert_pl.tasks.settings import TrainerSettings, check_number, check_store
+from mrcert_pl.tasks.settings import TrainerSettings
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, load_subject
 
 

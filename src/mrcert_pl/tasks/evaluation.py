@@ -14,7 +14,8 @@ from mrcert_pl.results.examples import DefenceExample, Example
 from mrcert_pl.results.locations import Locations
 from mrcert_pl.results.runs import read_deltas
 from mrcert_pl.results.schema import EvaluationResult, VerdictRow
-from mrcert_pl.tasks.settings import TrainerSettings, check_choice, check_mapping, check_number, check_store
+from mrcert_pl.tasks.checks import check_choice, check_mapping, check_number, check_store
+from mrcert_pl.tasks.settings import TrainerSettings
 from mrcert_pl.tasks.subject import SubjectSettings
 
 # Output level of the defender.

@@ -18,7 +18,8 @@ from mrcert_pl.models.flops import TableFlops, window_fractions
 from mrcert_pl.models.protocols import BaseModel, GridModel
 from mrcert_pl.models.rebuild import settings_of
 from mrcert_pl.mutants.stopwatch import Stopwatch
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, check_number
+from mrcert_pl.tasks.checks import check_number
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings
 from mrcert_pl.tasks.subject import check_agreement, free_settings
 
 

@@ -14,8 +14,8 @@ from mrcert_pl.models.checkpoints import read_checkpoint, weights_digest
 from mrcert_pl.results.labels import patch_text
 from mrcert_pl.results.runs import find_runs
 from mrcert_pl.results.schema import EvaluationResult, MutantFacts
+from mrcert_pl.tasks.checks import check_flag
 from mrcert_pl.tasks.predict import PredictionSettings, guard_of
-from mrcert_pl.tasks.settings import check_flag
 from mrcert_pl.tasks.subject import patch_setting
 
 _NAMES = {

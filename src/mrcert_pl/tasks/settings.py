@@ -21,6 +21,7 @@ from mrcert_pl.initial_weights import INITIAL_WEIGHTS
 from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.tasks.arguments import check_model_arguments, check_names
+from mrcert_pl.tasks.checks import check_choice, check_flag, check_number
 
 # Options of the trainer: name, smallest value, whether it is a whole number, whether it may be null.
 _CHECKED_OPTIONS = (
@@ -29,7 +30,7 @@ _CHECKED_OPTIONS = (
     ("gradient_clip_val", 0, False, True),
     ("log_every_n_steps", 0, True, True),
 )
-# With weights in float16, bfloat16 or float64 a mutant has no label: tables and digests of images are float32.
+# Those with float32 weights: tables of mutants and digests of images take no other type.
 _PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16")
 # The largest seed of NumPy.
 _MOST_SEED = 2**32 - 1
@@ -51,77 +52,6 @@ def within(track: Track[Any]) -> Callable[[float], None]:
     """Return what the work on an item of a loop calls with the number of items that it has finished so far."""
     found: Callable[[float], None] = getattr(track, "within", lambda finished: None)
     return found
-
-
-def check_number(
-    name: str, value: object, at_least: float, whole: bool = True, optional: bool = False, at_most: float | None = None
-) -> None:
-    """Validate a numeric setting.
-
-    Raises:
-        ConfigurationError: for another type, or a value outside the bounds.
-    """
-    if value is None and optional:
-        return
-    kinds = int if whole else (int, float)
-    if isinstance(value, bool) or not isinstance(value, kinds) or not value >= at_least:
-        kind = "a whole number" if whole else "a number"
-        raise ConfigurationError(f"{name} must be {kind} of at least {at_least:g}, got {value!r}")
-    if at_most is not None and value > at_most:
-        raise ConfigurationError(f"{name} must be at most {at_most}, got {value!r}")
-
-
-def check_flag(name: str, value: object) -> None:
-    """Validate a setting that is true or false.
-
-    Raises:
-        ConfigurationError: for another value.
-    """
-    if not isinstance(value, bool):
-        raise ConfigurationError(f"{name} must be true or false, got {value!r}")
-
-
-def check_mapping(name: str, value: object) -> None:
-    """Validate a setting with named values.
-
-    Raises:
-        ConfigurationError: for another type.
-    """
-    if not isinstance(value, Mapping):
-        raise ConfigurationError(f"{name} must have names and values, such as {{name: value}}, got {value!r}")
-
-
-def check_choice(name: str, value: object, choices: Sequence[str]) -> None:
-    """Validate a setting with a fixed set of values.
-
-    Raises:
-        ConfigurationError: for another value; lists the valid ones.
-    """
-    if value not in choices:
-        raise unknown(name, value, choices)
-
-
-def check_stride(stride: object, optional: bool = False) -> None:
-    """Validate a stride: a whole number, or one for each axis.
-
-    Raises:
-        ConfigurationError: for another type, or a value below 1.
-    """
-    if stride is None and optional:
-        return
-    both = [*stride] if isinstance(stride, Sequence) and not isinstance(stride, str) else [stride, stride]
-    if len(both) != 2 or not all(type(number) is int and number >= 1 for number in both):
-        raise ConfigurationError(f"stride must be a whole number of at least 1, or two of them, got {stride!r}")
-
-
-def check_store(store: object) -> None:
-    """Validate the setting of a store.
-
-    Raises:
-        ConfigurationError: for another type than a path, or an empty one.
-    """
-    if store is not None and not (isinstance(store, str | Path) and str(store)):
-        raise ConfigurationError(f"store must be a folder or last, got {store!r}")
 
 
 @dataclass(frozen=True)
@@ -242,7 +172,7 @@ class ModelSettings:
             ConfigurationError: for an unknown kind or unsuitable arguments.
         """
         kind: Any = self.build or registry.kind_named(self.name)
-        check_names("model", kind, list(self.arguments))
+        check_names("model", kind, self.arguments, given=("num_classes",))
         if kind in registry.OWN:
             check_model_arguments(self.arguments)
         model: BaseModel = kind(**self.arguments, num_classes=num_classes)

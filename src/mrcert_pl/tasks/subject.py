@@ -14,7 +14,8 @@ from mrcert_pl.models.checkpoints import FREE_SETTINGS, Checkpoint, read_checkpo
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.models.rebuild import rebuild
 from mrcert_pl.results.schema import Environment
-from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, check_number, check_stride
+from mrcert_pl.tasks.checks import check_number, check_stride
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings
 
 
 @dataclass(frozen=True)

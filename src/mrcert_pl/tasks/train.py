@@ -176,15 +176,15 @@ def _finetuning(settings: TrainingSettings, model: TrainableModel, data: ImageDa
         "stage": settings.stage,
     }
     build: Callable[..., MaskedFinetuning] = MaskedFinetuning
-    check_names("recipe.finetuning", build, list(settings.recipe.finetuning))
-    return build(
-        model=model,
-        masks=window_sampler(settings, model),
-        num_classes=len(classes),
-        batch_size=settings.recipe.batch_size,
-        origin=origin,
-        **settings.recipe.finetuning,
-    )
+    given = {
+        "model": model,
+        "masks": window_sampler(settings, model),
+        "num_classes": len(classes),
+        "batch_size": settings.recipe.batch_size,
+        "origin": origin,
+    }
+    check_names("recipe.finetuning", build, settings.recipe.finetuning, given)
+    return build(**given, **settings.recipe.finetuning)
 
 
 __all__ = ["RecipeSettings", "TrainingSettings", "run_of", "train"]

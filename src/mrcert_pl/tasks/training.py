@@ -12,17 +12,8 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.geometry.patch import Shape
 from mrcert_pl.initial_weights import INITIAL_WEIGHTS
-from mrcert_pl.tasks.settings import (
-    DatasetSettings,
-    ModelSettings,
-    RunSettings,
-    TrainerSettings,
-    check_choice,
-    check_flag,
-    check_mapping,
-    check_number,
-    check_stride,
-)
+from mrcert_pl.tasks.checks import check_choice, check_flag, check_mapping, check_number, check_stride
+from mrcert_pl.tasks.settings import DatasetSettings, ModelSettings, RunSettings, TrainerSettings
 
 STAGES = ("one", "srf_vanilla", "split")
 
