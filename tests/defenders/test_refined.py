@@ -214,6 +214,12 @@ def test_the_limit_costs_certificates_never_labels() -> None:
     assert other.certified is not None
     assert not (other.certified & ~one.certified).any()
     assert tables[1].evaluated.sum() < tables[0].evaluated.sum()
+    # Exactly where the free defender would query on.
+    open_ = free.next_queries(tables[1]).any(1)
+    assert one.limit_reached is None
+    assert other.limit_reached is not None
+    assert 0 < int(open_.sum()) < len(open_)
+    assert torch.equal(other.limit_reached, open_)
     labels = evaluated(free.with_output(OutputLevel.LABEL), truth)
     # Where the label alone needs more than the limit, nothing is left for certificates.
     spent = further_columns(labels) >= 40

@@ -85,6 +85,20 @@ def test_other_values_are_refused_by_name(tmp_path: Path, change: dict, message:
         read_verdicts(file)
 
 
+def test_columns_of_later_versions_may_be_absent(tmp_path: Path) -> None:
+    known = replace(ROW, alert=-1, detects=1, limit_reached=True)
+    file = write_verdicts(tmp_path / "verdicts.parquet", [known])
+    assert read_verdicts(file) == [known]
+    table = pq.read_table(file)
+    pq.write_table(table.drop_columns(["limit_reached"]), file)
+    assert read_verdicts(file) == [replace(known, limit_reached=None)]
+    pq.write_table(table.drop_columns(["limit_reached", "alert", "detects"]), file)
+    assert read_verdicts(file) == [replace(known, limit_reached=None, alert=None, detects=None)]
+    pq.write_table(table.drop_columns(["alert"]), file)
+    with pytest.raises(ResultsError, match="columns: missing or unknown: alert"):
+        read_verdicts(file)
+
+
 def test_other_columns_are_refused_by_name(tmp_path: Path) -> None:
     file = write_verdicts(tmp_path / "verdicts.parquet", [ROW])
     table = pq.read_table(file)

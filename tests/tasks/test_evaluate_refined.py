@@ -73,7 +73,40 @@ def test_a_limit_ends_the_queries_for_certificates(run: Run, decisive: Columns) 
     assert [row.prediction for row in limited.rows] == [row.prediction for row in free.rows]
     assert limited.result.mutants_per_image < free.result.mutants_per_image
     assert all(one.certified <= other.certified for one, other in zip(limited.rows, free.rows, strict=True))
+    reached = [row.limit_reached for row in limited.rows]
+    assert any(reached)
+    assert limited.result.limit_reached == sum(map(bool, reached))
+    assert (free.result.limit_reached, free.rows[0].limit_reached) == (None, None)
     assert not verify(limited.folder).differences
+
+
+def test_the_limit_is_blamed_only_where_it_was_reached(run: Run, decisive: Columns) -> None:
+    done = evaluated(run("free"), decisive, threshold=0.9, limit=10_000)
+    assert done.result.limit_reached == 0
+    assert not verify(done.folder).differences
+    forge_limit_reached(done, True)
+    found = verify(done.folder).differences
+    assert {(difference.image_id, difference.field) for difference in found} == {
+        (row.id, "limit_reached") for row in done.rows
+    }
+
+
+def test_a_limit_that_is_not_blamed_excuses_nothing(run: Run, decisive: Columns) -> None:
+    done = evaluated(run("limited"), decisive, threshold=0.9, limit=1)
+    assert done.result.limit_reached
+    forge_limit_reached(done, False)
+    assert {difference.field for difference in verify(done.folder).differences} & {"certified", "round_trip"}
+
+
+def test_the_number_of_images_at_the_limit_is_verified(run: Run, decisive: Columns) -> None:
+    done = evaluated(run("limited"), decisive, threshold=0.9, limit=1)
+    replace(done.result, limit_reached=0).write(done.folder / "results.json")
+    assert [difference.field for difference in verify(done.folder).differences] == ["limit_reached"]
+
+
+def forge_limit_reached(done: Evaluation, stated: bool) -> None:
+    write_verdicts(done.folder / "verdicts.parquet", [replace(row, limit_reached=stated) for row in done.rows])
+    replace(done.result, limit_reached=stated * len(done.rows)).write(done.folder / "results.json")
 
 
 @pytest.mark.parametrize(("field", "value"), [("refine_threshold", 0.9), ("unions", 12), ("columns", 1), ("levels", 3)])

@@ -93,6 +93,15 @@ def test_the_legend_explains_what_stands_in_the_table() -> None:
     assert bar_words([plain]) == "Bars: 95 % intervals"
 
 
+def test_the_legend_says_how_many_images_reached_the_limit() -> None:
+    plain, none = (result_of(ROWS, limit_reached=count) for count in (None, 0))
+    limited = result_of(ROWS, limit_reached=2, config={"defender": {"certificate": "paper"}, "refine_limit": 30})
+    assert legend([plain, none]) == legend([plain])
+    assert legend([plain, limited])[1:] == [
+        f"mrcert: 2 of {len(ROWS)} images reached refine_limit=30; certificates that were open then count as none"
+    ]
+
+
 def test_seeds_of_the_same_weights_are_noted_once(tmp_path: Path) -> None:
     alike = [evaluation(tmp_path / str(seed), ROWS, seed=seed).result for seed in range(2)]
     combined = over_seeds(alike)

@@ -22,7 +22,7 @@ class OutputLevel(Enum):
     """Requested outputs of a defender. The levels are ordered; each includes the outputs of the lower ones.
 
     - ``label``: label, case, witness, level and alert;
-    - ``certificate``: certified, and the label of detection;
+    - ``certificate``: certified, the label of detection, and whether a limit was reached;
     - ``round_trip``: round trip;
     - ``map``: number of certified patches and safe masks;
     - ``table``: the same fields, and a table without missing entries.
@@ -61,7 +61,7 @@ class OutputLevel(Enum):
 
 _FIELDS: dict[OutputLevel, tuple[str, ...]] = {
     OutputLevel.LABEL: ("label", "case", "witness", "level", "alert"),
-    OutputLevel.CERTIFICATE: ("certified", "detects"),
+    OutputLevel.CERTIFICATE: ("certified", "detects", "limit_reached"),
     OutputLevel.ROUND_TRIP: ("round_trip",),
     OutputLevel.MAP: ("certified_patches", "safe_masks"),
     OutputLevel.TABLE: (),
@@ -92,6 +92,8 @@ class Verdicts:
         detects: label that the image is detection-certified for: every image that differs from this one inside the
             patches has this label or raises an alert; :data:`NO_LABEL` (-1) for none, :data:`ANY_LABEL` (-2) if it
             raises an alert whatever the label is.
+        limit_reached: whether the limit of refined unions ended the queries for certificates and maps, so that some may
+            be missing; ``None`` without a limit.
     """
 
     label: Int[Tensor, " image"]
@@ -104,6 +106,7 @@ class Verdicts:
     safe_masks: Bool[Tensor, "image mask"] | None = None
     alert: Int[Tensor, " image"] | None = None
     detects: Int[Tensor, " image"] | None = None
+    limit_reached: Bool[Tensor, " image"] | None = None
 
     def __len__(self) -> int:
         return len(self.label)

@@ -2,6 +2,7 @@
 
 import copy
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from jaxtyping import Bool
@@ -34,8 +35,8 @@ class Refined(Defender[RefinedUnions]):
         coarser: strides of the larger masks in windows, in any order.
         threshold: confidence from which the label of a larger union stands, between 0 and 1.
         limit: number of labels below the largest masks from which no more are queried for certificates and maps: an
-            image that is not certified by then counts as not certified. Labels of the defender are queried without
-            limit, and so are whole tables. Default: no limit.
+            image that is not certified by then counts as not certified (``Verdicts.limit_reached``). Labels of the
+            defender are queried without limit, and so are whole tables. Default: no limit.
 
     Raises:
         ConfigurationError: for a defender without masks or a detector, no stride or more than eight, a stride or a
@@ -119,7 +120,14 @@ class Refined(Defender[RefinedUnions]):
         return columns_to_query(table, wanted)
 
     def decide_complete(self, table: PredictionTable[RefinedUnions]) -> Verdicts:
-        return self.defender.decide_complete(self.decided_on(table))
+        labels = self.decided_on(table)
+        verdicts = self.defender.decide_complete(labels)
+        if self.limit is None:
+            return verdicts
+        reached = further_columns(table) >= self.limit
+        if reached.any():
+            reached[reached.clone()] = self.defender.next_queries(labels.rows(reached)).any(1)
+        return replace(verdicts, limit_reached=reached)
 
     def decided_on(self, table: PredictionTable[RefinedUnions]) -> PredictionTable[UnionLattice]:
         return refined(table, self.margin or 0.0)

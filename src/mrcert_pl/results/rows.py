@@ -57,6 +57,7 @@ def verdict_rows(
         "level": verdicts.level,
         "alert": verdicts.alert,
         "detects": verdicts.detects,
+        "limit_reached": verdicts.limit_reached,
         "mutants_evaluated": table.evaluated.sum(1),
         "gflops": None if flops is None else flops.per_image(table.evaluated) / 1e9,
     }

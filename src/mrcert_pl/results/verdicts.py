@@ -35,10 +35,11 @@ SCHEMA = pa.schema(
         ("gflops", pa.float64()),
         ("alert", pa.int32()),
         ("detects", pa.int32()),
+        ("limit_reached", pa.bool_()),
     ]
 )
 # Columns that earlier versions did not write.
-_LATER = {"alert", "detects"}
+_LATER = ({"alert", "detects"}, {"limit_reached"})
 
 
 class VerdictWriter:
@@ -135,7 +136,8 @@ def read_verdicts(path: Path) -> list[VerdictRow]:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             table = file.read()
-        names = [*table.column_names, *(_LATER if _LATER.isdisjoint(table.column_names) else ())]
+        absent = [names for names in _LATER if names.isdisjoint(table.column_names)]
+        names = [*table.column_names, *set().union(*absent)]
         if sorted(names) != sorted(SCHEMA.names):
             other = sorted(set(names) ^ set(SCHEMA.names)) or ["one is repeated"]
             raise FieldError("columns", f"missing or unknown: {', '.join(other)}")

@@ -57,6 +57,7 @@ def write_evaluation(
     """Write the result and the counts by location beside the verdicts."""
     folder = settings.run.folder
     gflops = [row.gflops for row in rows if row.gflops is not None]
+    limited = [row.limit_reached for row in rows if row.limit_reached is not None]
     refinement = defender.refinement if isinstance(defender, Refined) else {}
     result = EvaluationResult(
         dataset=subject.description.name,
@@ -70,6 +71,7 @@ def write_evaluation(
         mutants=MutantFacts.of(mutants.summary()),
         mutants_per_image=round(fmean(row.mutants_evaluated for row in rows), 2),
         gflops_per_image=round(fmean(gflops), 6) if gflops else None,
+        limit_reached=sum(limited) if limited else None,
         weights_sha256=subject.weights_sha256,
         margin=getattr(defender, "margin", None),
         seed=settings.run.seed,

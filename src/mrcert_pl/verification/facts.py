@@ -77,6 +77,8 @@ def compare_counts(evaluation: Evaluation, differences: Differences) -> None:
             differences.expect(None, f"accuracy.{name}.reported", written.reported, reported.get(name))
     mutants = fmean(row.mutants_evaluated for row in rows) if rows else 0.0
     differences.expect(None, "mutants_per_image", result.mutants_per_image, mutants, tolerance=0.00501)
+    limited = [row.limit_reached for row in rows if row.limit_reached is not None]
+    differences.expect(None, "limit_reached", result.limit_reached, sum(limited) if limited else None)
     gflops = [row.gflops for row in rows if row.gflops is not None]
     mean = fmean(gflops) if gflops else None
     differences.expect(None, "gflops_per_image", result.gflops_per_image, mean, 1e-6 * (1 + (mean or 0.0)))

@@ -122,7 +122,7 @@ class RowComparison:
         labels = np.stack([table.labels[columns] for table in tables]).astype(np.int64)
         margins = np.stack([table.margins[columns] for table in tables]).astype(np.float64)
         log_odds = np.stack([table.log_odds[columns] for table in tables]).astype(np.float64)
-        limited = self._limited(labels)
+        limited = self._limited(rows, labels)
         if evaluation.refined is not None:
             margin = evaluation.settings.get("margin", 0.0)
             threshold = evaluation.mutants["threshold"]
@@ -146,13 +146,21 @@ class RowComparison:
             counts = self._compare_placements(rows, answers)
         return counts
 
-    def _limited(self, labels: np.ndarray) -> np.ndarray:
-        """``[image]``: whether ``refine_limit`` ended the queries, so that certificates may be missing."""
+    def _limited(self, rows: Sequence[VerdictRow], labels: np.ndarray) -> np.ndarray:
+        """``[image]``: whether ``refine_limit`` ended the queries, so that certificates may be missing.
+
+        Earlier versions did not write which images these are.
+        """
         limit, refined = self._evaluation.result.config.get("refine_limit"), self._evaluation.refined
         if refined is None or type(limit) is not int:
-            return np.zeros(len(labels), dtype=bool)
-        further: np.ndarray = ((labels >= 0) & ~refined.coarsest).sum(1)
-        return further >= limit
+            reached = np.zeros(len(labels), dtype=bool)
+        else:
+            reached = ((labels >= 0) & ~refined.coarsest).sum(1) >= limit
+        for row, possible in zip(rows, reached.tolist(), strict=True):
+            if row.limit_reached and not possible:
+                self._expect(row.id, "limit_reached", True, False)
+        stated: np.ndarray = np.array([row.limit_reached is not False for row in rows])
+        return reached & stated
 
     def _compare_placements(
         self, rows: Sequence[VerdictRow], answers: Mapping[str, np.ndarray]

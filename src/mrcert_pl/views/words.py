@@ -8,6 +8,7 @@ from mrcert_pl.results.schema import (
     Accuracy,
     AttackTally,
     CertificateAuditResult,
+    EvaluationResult,
     SeedAccuracy,
     ThresholdRow,
 )
@@ -141,8 +142,14 @@ def notes(results: Sequence[AnyResult]) -> list[str]:
     recovering = [result for result in results if "round_trip" in result.accuracy]
     unpromised = {result.defender: result.round_trip_note for result in recovering if result.round_trip_note}
     alike = [r.defender for r in results if isinstance(r, SeedsResult) and len(r.seeds) > r.weights]
+    limited = [r for r in results if isinstance(r, EvaluationResult) and r.limit_reached]
     return [
         *(f"{defender}, round trip: {note}" for defender, note in unpromised.items()),
+        *(
+            f"{result.defender}: {result.limit_reached} of {result.n} images reached "
+            f"refine_limit={result.config.get('refine_limit')}; certificates that were open then count as none"
+            for result in limited
+        ),
         *(
             f"{defender}: some seeds have the same weights, so the spread is too small"
             for defender in dict.fromkeys(alike)

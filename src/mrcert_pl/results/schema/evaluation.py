@@ -27,6 +27,7 @@ class EvaluationResult(RunDocument):
         mutants: Mutants of the defender.
         mutants_per_image: Mean number of evaluated mutants.
         gflops_per_image: Mean operations in 10^9; ``None`` where the model does not count them.
+        limit_reached: Number of images whose certificates ``refine_limit`` left open; ``None`` without a limit.
         table: Folder of the stored tables.
         margin: Margin of the certificates.
         delta: Largest difference of logits by precision that the margin was chosen by.
@@ -45,6 +46,7 @@ class EvaluationResult(RunDocument):
     round_trip_note: str | None = None
     mutants: MutantFacts | None = None
     gflops_per_image: Amount | None = None
+    limit_reached: Count | None = None
     table: str | None = None
     margin: Amount | None = None
     delta: Mapping[str, Amount] | None = None

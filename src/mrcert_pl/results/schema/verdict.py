@@ -34,6 +34,8 @@ class VerdictRow(Record):
         gflops: Floating-point operations in 10^9.
         alert: First mutant that raises the alert of a detector, -1 if none does; ``None`` for other defenders.
         detects: Label that a detector is certified for, -1 for none, -2 for any.
+        limit_reached: Whether ``refine_limit`` ended the queries, so that certificates may be missing; ``None`` without
+            a limit.
     """
 
     id: Count
@@ -53,6 +55,7 @@ class VerdictRow(Record):
     gflops: Amount | None = None
     alert: Annotated[int, Field(ge=-1)] | None = None
     detects: Annotated[int, Field(ge=-2)] | None = None
+    limit_reached: bool | None = None
 
     @property
     def base_correct(self) -> bool:

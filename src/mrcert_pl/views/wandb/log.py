@@ -62,6 +62,8 @@ def log_evaluation(
     """
     accuracies = charts.accuracies(result)
     run.numbers({"test/mutants_per_image": result.mutants_per_image, "test/n": result.n})
+    if result.limit_reached is not None:
+        run.numbers({"test/limit_reached": result.limit_reached})
     run.numbers({f"test/{name}": value for name, value in accuracies.items()})
     run.table("evaluation/result", charts.RESULT_COLUMNS, [charts.result_row(result)])
     run.bars("evaluation/accuracy", "Accuracy", ("accuracy", "measured"), accuracies.items())
