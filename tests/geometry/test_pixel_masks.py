@@ -109,6 +109,14 @@ def test_numbers_that_are_none_are_refused(number):
         inspect.unwrap(pixel_masks)((20, 20), PatchSpec(5), number)
 
 
+def test_more_masks_than_a_lattice_holds_are_refused():
+    assert len(pixel_masks((224, 224), PatchSpec(32), 32).masks) <= 32**2
+    with pytest.raises(
+        ConfigurationError, match=r"masks_per_axis must be at most 32 \(PatchCleanser has 3 to 6\), not 33"
+    ):
+        pixel_masks((224, 224), PatchSpec(32), 33)
+
+
 def test_patches_larger_than_the_image_are_refused():
     with pytest.raises(ConfigurationError, match="larger than the image"):
         pixel_masks((20, 20), PatchSpec(21), 3)

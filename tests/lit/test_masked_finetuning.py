@@ -128,6 +128,8 @@ def test_masks_really_hide_windows_from_the_model(tiny_vit: ViTSRF, tmp_path: Pa
     [
         ({"mixup": {"mixup_alpha": 0.8}, "batch_size": 7}, "batch_size must be even, got 7"),
         ({"mixup": {"mixup_alfa": 0.8}}, "timm's Mixup lacks"),
+        ({"mixup": {"mixup_alpha": -1.0}}, "needs a mixup_alpha or cutmix_alpha above 0"),
+        ({"mixup": {"mixup_alpha": "much"}}, "needs a mixup_alpha or cutmix_alpha above 0"),
         ({"lr_scaling": "cubic"}, "unknown learning rate scaling"),
         ({"mixup": {"cutmix_minmax": [1]}}, r"does not accept recipe\.finetuning\.mixup=\{'cutmix_minmax': \[1\]\}"),
         ({"label_smoothing": None}, r"recipe\.finetuning\.label_smoothing must be a number, got None"),

@@ -19,7 +19,13 @@ def settings(**changed: Any) -> TrainingSettings:
 
 def test_masks_of_one_stride_or_several(tiny_vit: ViTSRF) -> None:
     assert isinstance(window_sampler(settings(), tiny_vit), MaskSampler)
-    assert isinstance(window_sampler(settings(recipe=RecipeSettings(mask_strides=[1, 2])), tiny_vit), MixedSampler)
+    several = RecipeSettings(mask_strides=[1, 2], mask_orders=[0, 1, 2, 3])
+    assert isinstance(window_sampler(settings(recipe=several), tiny_vit), MixedSampler)
+
+
+def test_strides_whose_masks_hide_everything_are_refused(tiny_vit: ViTSRF) -> None:
+    with pytest.raises(ConfigurationError, match="4 of the 6 training masks can hide all 14 windows"):
+        window_sampler(settings(recipe=RecipeSettings(mask_strides=[1, 2])), tiny_vit)
 
 
 def test_the_first_stage_hides_nothing(tiny_vit: ViTSRF) -> None:

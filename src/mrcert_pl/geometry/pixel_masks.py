@@ -7,6 +7,9 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry.covering import Borders, mask_spans, outermost, rectangle, windows_under
 from mrcert_pl.geometry.patch import PatchSpec
 
+# Pairs of more masks than this along both axes are more than a lattice holds.
+_MOST_PER_AXIS = 32
+
 
 @dataclass(frozen=True)
 class PixelMasks:
@@ -64,10 +67,14 @@ def pixel_masks(image_px: tuple[int, int], patch: PatchSpec, per_axis: int) -> P
         per_axis: largest number of masks along an axis, ``k``.
 
     Raises:
-        ConfigurationError: for fewer than one mask, or a patch larger than the image.
+        ConfigurationError: for fewer than one mask or more than 32, or a patch larger than the image.
     """
     if isinstance(per_axis, bool) or not isinstance(per_axis, int) or per_axis < 1:
         raise ConfigurationError(f"masks_per_axis must be a whole number of at least 1, not {per_axis!r}")
+    if per_axis > _MOST_PER_AXIS:
+        raise ConfigurationError(
+            f"masks_per_axis must be at most {_MOST_PER_AXIS} (PatchCleanser has 3 to 6), not {per_axis}"
+        )
     (height, width), sizes = image_px, patch.shapes_px(image_px)
     spans = tuple((_spans(height, rows, per_axis), _spans(width, columns, per_axis)) for rows, columns in sizes)
     rows, columns = (

@@ -218,11 +218,18 @@ def _check_optimizer(settings: Mapping[str, Any]) -> None:
 
 def _mixup(settings: Mapping[str, Any], label_smoothing: float, num_classes: int) -> Mixup:
     try:
-        return Mixup(**settings, label_smoothing=label_smoothing, num_classes=num_classes)
+        mixup = Mixup(**settings, label_smoothing=label_smoothing, num_classes=num_classes)
     except TypeError as error:
         raise ConfigurationError(f"recipe.finetuning.mixup has an argument that timm's Mixup lacks: {error}") from error
     except (ValueError, AssertionError) as error:
         raise ConfigurationError(f"timm's Mixup does not accept recipe.finetuning.mixup={dict(settings)}") from error
+    alphas = mixup.mixup_alpha, mixup.cutmix_alpha
+    if not all(isinstance(alpha, int | float) for alpha in alphas) or max(alphas) <= 0:
+        raise ConfigurationError(
+            "recipe.finetuning.mixup needs a mixup_alpha or cutmix_alpha above 0, or cutmix_minmax (null: no mixup), "
+            f"got {dict(settings)}"
+        )
+    return mixup
 
 
 def _distillation(model: nn.Module, settings: Mapping[str, Any]) -> Distillation:
