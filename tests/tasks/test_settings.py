@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import timm
 import torch
+from foreign_model import Columns
 
 from mrcert_pl import (
     AttackSettings,
@@ -26,6 +27,8 @@ from mrcert_pl import (
     TrainingSettings,
 )
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.models import BlackBox
+from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.tasks.push import PushSettings
 from mrcert_pl.tasks.settings import untracked
 
@@ -208,6 +211,16 @@ def test_a_random_head_gives_no_verdicts(tmp_path: Path) -> None:
         ModelSettings("blackbox", loaded).make_without_training(2)
     for settings, classes in ((loaded, 9), ({**loaded, "head_rows": [3, 4]}, 2), (arguments, 2)):
         assert ModelSettings("blackbox", settings).make_without_training(classes).num_classes == classes
+
+
+@pytest.mark.parametrize(("build", "warned"), [(None, True), (BlackBox, True), (Columns, False)])
+def test_random_weights_are_named(
+    caplog: pytest.LogCaptureFixture, build: type[BaseModel] | None, warned: bool
+) -> None:
+    small: dict[str, Any] = {"backbone": "test_resnet", "patch": 15, "masks_per_axis": 3, "image_px": (64, 64)}
+    arguments = {} if build is Columns else {**small, "pretrained": False}
+    ModelSettings("blackbox", arguments, build).make_without_training(2)
+    assert ("the weights of model=blackbox are random: name a checkpoint" in caplog.text) == warned
 
 
 @pytest.mark.parametrize(

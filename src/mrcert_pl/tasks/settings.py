@@ -1,5 +1,6 @@
 """Settings shared by tasks: frozen dataclasses, validated on construction."""
 
+import logging
 import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -34,6 +35,8 @@ _CHECKED_OPTIONS = (
 _PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16")
 # The largest seed of NumPy.
 _MOST_SEED = 2**32 - 1
+
+log = logging.getLogger("mrcert_pl")
 
 Item = TypeVar("Item")
 Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
@@ -179,7 +182,7 @@ class ModelSettings:
         return model
 
     def make_without_training(self, num_classes: int) -> BaseModel:
-        """Build the model for verdicts with the weights named in its arguments.
+        """Build the model for verdicts with the weights named in its arguments; a warning says if they are random.
 
         Raises:
             ConfigurationError: as :meth:`make`, and for weights whose head is replaced by a new, random one.
@@ -190,6 +193,13 @@ class ModelSettings:
                 f"the head of these weights is not one of {num_classes} classes, and a new one would give random "
                 "labels; name the row of each class in model.head_rows, in the order of the classes (two classes: "
                 "'model.head_rows=[217,566]'), or give a checkpoint of a training"
+            )
+        # A class from outside may have weights without naming them.
+        if self.start == "random" and type(model) in registry.OWN:
+            log.warning(
+                "the weights of model=%s are random: name a checkpoint, a file in model.weights, or "
+                "model.pretrained=true",
+                self.name,
             )
         return model
 
