@@ -136,7 +136,7 @@ def _draw_panel(axis: Axes, group: Sequence[Point], name: str, looks: Mapping[st
         marker, colour = looks[point.base]
         on, y_here = point in best, point.value(name)
         bars = error_bars([point.result.accuracy[name]])
-        axis.errorbar(x_here, y_here, bars, color=colour, lw=1, alpha=0.45, zorder=2)
+        axis.errorbar(x_here, y_here, bars, color=colour, lw=1, alpha=0.7, zorder=2)
         fill: Any = {"mfc": colour, "ms": 6.5} if on else {"mfc": "none", "ms": 5.5}
         axis.plot(x_here, y_here, marker, color=colour, zorder=3, clip_on=False, **fill)
         # In the colour of the text: on a dark page small numbers in blue are hard to read.

@@ -11,7 +11,7 @@ from result_files import evaluation, priced_result, row
 from mrcert_pl.results import Accuracy
 from mrcert_pl.results.labels import labels
 from mrcert_pl.views.drawing import BLUE, ORANGE
-from mrcert_pl.views.page.accuracy import meaning_section
+from mrcert_pl.views.page.accuracy import accuracy_sections, meaning_section
 from mrcert_pl.views.page.plots import Labelled, against_patch_size, cases, side_by_side
 from mrcert_pl.views.words import ALL_TITLES
 
@@ -78,6 +78,17 @@ def test_patches_are_in_order_of_their_size(tmp_path: Path) -> None:
 @pytest.mark.parametrize(("patches", "certified"), [((16,), 5), ((16, 32), 0)])
 def test_nothing_to_compare(tmp_path: Path, patches: tuple, certified: int) -> None:
     assert against_patch_size(label(results(tmp_path, *patches, certified=certified)), "certified") is None
+
+
+def test_detection_by_patch_size(tmp_path: Path) -> None:
+    accuracy = {name: Accuracy(7, 10) for name in ("clean", "certified_detection", "alerts")}
+    found = label([replace(each, accuracy=accuracy) for each in results(tmp_path, 16, 32, defender="hicert")])
+    figure = against_patch_size(found, "certified_detection")
+    assert figure is not None
+    assert figure.alt == "Detection accuracy by patch size. hicert: 70.0 % at 16 px, 70.0 % at 32 px."
+    assert against_patch_size(found, "certified") is None
+    images = [image.alt for section in accuracy_sections([each.result for each in found]) for image in section.images]
+    assert figure.alt in images
 
 
 def test_cases_are_counted() -> None:

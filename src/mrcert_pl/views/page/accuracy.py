@@ -41,7 +41,7 @@ def accuracy_sections(results: Sequence[AnyResult]) -> Iterator[Section]:
             for same in grouped(group, [each.result.patch for each in group])
             for part in grouped(same, ["alerts" in each.result.accuracy for each in same])
         ]
-        sizes = [against_patch_size(group, name) for name in ("certified", "round_trip")]
+        sizes = [against_patch_size(group, name) for name in ("certified", "round_trip", "certified_detection")]
         yield Section(
             f"{one.dataset}, {one.model}, {one.n} images",
             text=notes([each.result for each in group]),

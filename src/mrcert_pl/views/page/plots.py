@@ -28,7 +28,7 @@ from mrcert_pl.views.drawing import (
     look,
     percent_ticks,
 )
-from mrcert_pl.views.words import TITLES, are_published, bar_words, percent, titles
+from mrcert_pl.views.words import ALL_TITLES, are_published, bar_words, percent, titles
 
 _WIDTH = 4.6
 # Characters of a line of a name beside its bars, and the height of the line in inches.
@@ -115,7 +115,7 @@ def against_patch_size(group: Sequence[Labelled], name: str) -> EmbeddedImage | 
         _percent_axis(axis.yaxis, axis.set_ylim)
         figure.legend(loc="outside upper left", ncols=2, fontsize=8, columnspacing=1, handletextpad=0.3)
         results = [each.result for each in group]
-        what = f"{TITLES[name].capitalize()} accuracy by patch size"
+        what = f"{ALL_TITLES[name].capitalize()} accuracy by patch size"
         return embedded(figure, f"{what}. {'; '.join(words)}.", f"{what}. {bar_words(results)}.")
 
 
