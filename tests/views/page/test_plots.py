@@ -81,7 +81,7 @@ def test_nothing_to_compare(tmp_path: Path, patches: tuple, certified: int) -> N
 
 
 def test_detection_by_patch_size(tmp_path: Path) -> None:
-    accuracy = {name: Accuracy(7, 10) for name in ("clean", "certified_detection", "alerts")}
+    accuracy = {name: Accuracy(7, 10) for name in ("base", "clean", "certified_detection", "alerts")}
     found = label([replace(each, accuracy=accuracy) for each in results(tmp_path, 16, 32, defender="hicert")])
     figure = against_patch_size(found, "certified_detection")
     assert figure is not None
