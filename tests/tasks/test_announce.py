@@ -66,10 +66,22 @@ def test_a_long_training_on_a_cpu_is_announced(
     monkeypatch.setattr(announce, "timed", lambda work, device: (seconds, work()))
     trainer: Any = CPU.make(tmp_path, (), ())
     state = torch.get_rng_state()
-    announce_training(tiny_vit.train(), 1000, 3, trainer)
+    announce_training(tiny_vit.train(), 1000, 32, 3, trainer)
     assert torch.equal(torch.get_rng_state(), state)
     assert len(announced) == len(lines)
     assert all(found.startswith(line) for found, line in zip(announced, lines, strict=True))
+
+
+@pytest.mark.parametrize(("limit", "images"), [(10, 320), (0.5, 500), (100, 1000), (1.0, 1000)])
+def test_a_limit_of_batches_shortens_the_announced_training(
+    limit: float, images: int, tiny_vit: ViTSRF, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    announced: list[str] = []
+    monkeypatch.setattr(log, "info", lambda message, *values: announced.append(message % values))
+    monkeypatch.setattr(announce, "timed", lambda work, device: (0.1, work()))
+    trainer: Any = CPU.make(tmp_path, (), (), limit_train_batches=limit)
+    announce_training(tiny_vit.train(), 1000, 32, 3, trainer)
+    assert announced[0] == f"{images:,} images x 3 epochs on a CPU: about {duration(images * 0.9)}"
 
 
 PATCH = PatchSpec(32)

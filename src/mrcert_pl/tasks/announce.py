@@ -94,7 +94,7 @@ def announce_cost(
     log.info("%s images x at most %s mutants: up to about %s", f"{images:,}", f"{len(mutants):,}", duration(seconds))
 
 
-def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Trainer) -> None:
+def announce_training(model: BaseModel, images: int, batch_size: int, epochs: int, trainer: L.Trainer) -> None:
     """Log the duration of a training on a CPU, and for a long one smaller settings.
 
     One forward pass of an unmasked image is timed; a training step costs about three. The random numbers of the
@@ -102,13 +102,17 @@ def announce_training(model: BaseModel, images: int, epochs: int, trainer: L.Tra
 
     Args:
         model: base model.
-        images: number of training images.
+        images: number of training images; ``limit_train_batches`` of the trainer may take fewer.
+        batch_size: images per batch and process.
         epochs: number of epochs.
         trainer: device and number of processes.
     """
     device = trainer.strategy.root_device
     if device.type != "cpu" or not trainer.is_global_zero:
         return
+    limit = trainer.limit_train_batches
+    taken = limit * batch_size * trainer.world_size if isinstance(limit, int) else int(limit * images)
+    images = min(images, taken)
     seconds = _forward_seconds(model, device) * 3 * images * epochs / trainer.world_size
     if seconds < _LONG_TRAINING:
         return

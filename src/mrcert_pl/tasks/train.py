@@ -91,7 +91,7 @@ def _train(settings: TrainingSettings) -> TrainingResult:
             str(trainer.precision),
             run.folder,
         )
-    announce_training(model, len(data.split("train").records), epochs, trainer)
+    announce_training(model, len(data.split("train").records), data.batch_size, epochs, trainer)
     best = best_checkpoint(callbacks)
     if resumed is not None:
         # It finds its own checkpoints in its folder, or chooses its best one anew in another folder.
