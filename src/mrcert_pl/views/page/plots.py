@@ -32,7 +32,7 @@ from mrcert_pl.views.words import ALL_TITLES, are_published, bar_words, percent,
 
 _WIDTH = 4.6
 # Characters of a line of a name beside its bars, and the height of the line in inches.
-_NAME, _LINE = 24, 0.14
+_NAME, _HALF, _LINE = 24, 28, 0.14
 # Distinct by shape too.
 _LOOKS = {
     "base": (GREY, "o"),
@@ -92,8 +92,9 @@ def against_patch_size(group: Sequence[Labelled], name: str) -> EmbeddedImage | 
     lines = [line for line in lines if any(a.measured for each in line if (a := measured(each.result, name)))]
     if len(patches) < 2 or not lines:
         return None
-    words = []
-    with drawing(_WIDTH, 3.2) as figure:
+    words, names = [], [fill(line[0].label, _HALF) for line in lines]
+    # The names stand in two columns above the axes.
+    with drawing(_WIDTH, 2.8 + _LINE * sum(1 + name.count("\n") for name in names) / 2) as figure:
         axis = figure.subplots()
         for number, line in enumerate(lines):
             label = line[0].label
@@ -105,7 +106,7 @@ def against_patch_size(group: Sequence[Labelled], name: str) -> EmbeddedImage | 
             known.sort(key=lambda pair: pair[0])
             aside = 0.04 * (number - (len(lines) - 1) / 2)
             marker, colour = looks[label]
-            style: Any = {"marker": marker, "color": colour, "ms": 4.5, "lw": 1.4, "label": fill(label, 36)}
+            style: Any = {"marker": marker, "color": colour, "ms": 4.5, "lw": 1.4, "label": names[number]}
             x, y = [place + aside for place, _ in known], [accuracy.measured or 0.0 for _, accuracy in known]
             axis.errorbar(x, y, error_bars([accuracy for _, accuracy in known]), **style)
             said = [f"{percent(a.measured or 0.0)} % at {list(patches)[place]}" for place, a in known]
