@@ -1,5 +1,6 @@
 import json
 import pickle
+import sys
 from datetime import timedelta
 
 import pytest
@@ -311,7 +312,9 @@ def detection_alone(rows):
 def processes(tmp_path_factory):
     """What each of two processes reports."""
     folder = tmp_path_factory.mktemp("processes")
-    mp.spawn(evaluate_a_part, (str(folder),), nprocs=WORLD, daemon=True)
+    # A forked process need not import everything again.
+    start = "spawn" if sys.platform == "win32" else "fork"
+    mp.start_processes(evaluate_a_part, (str(folder),), nprocs=WORLD, daemon=True, start_method=start)
     return [json.loads((folder / f"{rank}.json").read_text()) for rank in range(WORLD)]
 
 
