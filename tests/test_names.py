@@ -102,6 +102,10 @@ def in_a_new_process(code: str) -> None:
     subprocess.run([sys.executable, "-c", code], check=True, timeout=200)
 
 
+def loads_none_of(code: str, *modules: str) -> str:
+    return f"{code}\nimport sys\nloaded = {set(modules)} & {{*sys.modules}}\nassert not loaded, loaded"
+
+
 SLOW = ("torch", "lightning", "timm", "hydra", "wandb", "matplotlib")
 
 
@@ -109,7 +113,7 @@ SLOW = ("torch", "lightning", "timm", "hydra", "wandb", "matplotlib")
     "code", ["import mrcert_pl; mrcert_pl.__version__", "import mrcert_pl.cli.main", "from mrcert_pl.cli import usage"]
 )
 def test_nothing_slow_is_loaded_before_it_is_used(code: str) -> None:
-    in_a_new_process(f"{code}\nimport sys\nassert not {set(SLOW)} & {{*sys.modules}}, {set(SLOW)} & {{*sys.modules}}")
+    in_a_new_process(loads_none_of(code, *SLOW))
 
 
 def test_evaluate_is_loaded_on_first_use() -> None:
@@ -119,6 +123,10 @@ def test_evaluate_is_loaded_on_first_use() -> None:
         "assert callable(evaluate) and 'torch' in sys.modules\n"
         "assert 'hydra' not in sys.modules"
     )
+
+
+def test_a_guard_does_not_wait_for_what_trains_and_evaluates() -> None:
+    in_a_new_process(loads_none_of("from mrcert_pl import Guard", "lightning", "torchmetrics", "sklearn", "hydra"))
 
 
 def test_no_two_test_files_share_a_name() -> None:

@@ -5,8 +5,6 @@ from pathlib import Path
 
 import numpy as np
 from PIL import Image
-from sklearn.datasets import load_digits
-from sklearn.model_selection import train_test_split
 
 from mrcert_pl.data.records import Record, Split
 
@@ -22,6 +20,10 @@ class Digits:
     """
 
     def __init__(self, root: Path | None = None) -> None:
+        # Loaded for these images alone: a guard waits for neither.
+        from sklearn.datasets import load_digits
+        from sklearn.model_selection import train_test_split
+
         data = load_digits()
         self._pixels = np.round(data.images * (255 / 16)).astype(np.uint8)
         ids = np.arange(len(data.target))

@@ -5,7 +5,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import timm
-from scipy.stats import binomtest
 
 from mrcert_pl.defenders import Detector
 from mrcert_pl.defenders.refined import Refined
@@ -41,6 +40,9 @@ class MeasuredAccuracy:
 
     def interval(self) -> tuple[float, float]:
         """Wilson's 95 % interval (E. B. Wilson, 1927)."""
+        # Loaded for model cards alone: a guard does not wait for it.
+        from scipy.stats import binomtest
+
         interval = binomtest(self.count, self.n).proportion_ci(0.95, method="wilson")
         return float(interval.low), float(interval.high)
 
