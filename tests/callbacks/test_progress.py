@@ -99,6 +99,17 @@ def test_the_bar_of_a_validation_counts_certified_images(
     assert bar.desc.startswith("Certifying validation images")
 
 
+def test_the_bar_goes_on_when_all_images_are_certified(tmp_path: Path) -> None:
+    progress, certified = ImageProgressBar(), Certified(MRCert(patches=1), 32, images=3)
+    trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[certified, progress], **QUIET)
+    for _ in range(2):
+        trainer.validate(Validating(), Images(), verbose=False)
+        assert certified.seen == [(1, 3), (4, 7)]
+        bar = progress.val_progress_bar
+        assert (bar.n, bar.total, bar.unit) == (7, 7, " images")
+        assert bar.desc.startswith("Validation")
+
+
 def test_the_bar_of_another_validation_counts_batches(tmp_path: Path) -> None:
     progress = ImageProgressBar()
     trainer = L.Trainer(accelerator="cpu", default_root_dir=tmp_path, callbacks=[progress], **QUIET)

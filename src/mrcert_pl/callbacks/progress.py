@@ -14,8 +14,8 @@ from mrcert_pl.data import Sample
 class ImageProgressBar(TQDMProgressBar):
     """Lightning's progress bar; a test counts the images of all devices, with images per second and time left.
 
-    A validation with certificates counts the images that it certifies. The bar moves while the mutants of a batch are
-    evaluated.
+    A validation with certificates counts the images that it certifies, then those whose loss it computes. The bar moves
+    while the mutants of a batch are evaluated.
 
     Args:
         doing: Description of the bar during a test.
@@ -26,6 +26,8 @@ class ImageProgressBar(TQDMProgressBar):
         # In a file every refresh is a new line.
         self._live = sys.stdout.isatty()
         self._finished = 0
+        # Whether a validation has certified its images, and goes on with the others.
+        self._certified = False
         super().__init__(refresh_rate=1 if self._live else 20)
 
     def init_test_tqdm(self) -> Tqdm:
@@ -60,6 +62,12 @@ class ImageProgressBar(TQDMProgressBar):
         if self.has_dataloader_changed(dataloader_idx):
             total = min(certifying.images, _images(trainer, "val"))
             self._begin(self.val_progress_bar, total, "Certifying validation images")
+            self._certified = False
+        elif certifying.left <= 0 and not self._certified:
+            self._certified, finished = True, self._finished
+            self._begin(self.val_progress_bar, _images(trainer, "val"), "Validation")
+            self._finished = finished
+            self._move(self.val_progress_bar, finished)
         images = min(certifying.left, len(batch.label)) * trainer.world_size
         self._follow(self.val_progress_bar, certifying.evaluator, images)
 
