@@ -24,8 +24,12 @@ def test_masks_of_one_stride_or_several(tiny_vit: ViTSRF) -> None:
 
 
 def test_strides_whose_masks_hide_everything_are_refused(tiny_vit: ViTSRF) -> None:
-    with pytest.raises(ConfigurationError, match="4 of the 6 training masks can hide all 14 windows"):
-        window_sampler(settings(recipe=RecipeSettings(mask_strides=[1, 2])), tiny_vit)
+    wide = RecipeSettings(mask_strides=[1, 2])
+    with pytest.raises(ConfigurationError, match=r"4 of the 6 training masks can hide all 14 windows.* stride=1$"):
+        window_sampler(settings(recipe=wide), tiny_vit)
+    many = RecipeSettings(mask_orders=[99])
+    with pytest.raises(ConfigurationError, match=r"recipe\.mask_orders must be below 4, or "):
+        window_sampler(settings(recipe=many, stride=2), tiny_vit)
 
 
 def test_the_first_stage_hides_nothing(tiny_vit: ViTSRF) -> None:

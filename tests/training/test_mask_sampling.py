@@ -5,7 +5,7 @@ import torch
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Ablations, PatchSpec, UnionLattice, covering_masks
-from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler
+from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, masks_that_hide_all
 
 MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
 
@@ -96,15 +96,13 @@ def test_one_heavy_draw_for_the_whole_batch() -> None:
     assert all((hidden == hidden[0]).all() for hidden in (sampler(16) for _ in range(20)))
 
 
-@pytest.mark.parametrize("draws", ["masks", "distinct"])
-def test_orders_that_can_hide_everything_are_refused_before_the_training(draws: str) -> None:
-    """Three masks cover the six windows; of the others no number does."""
+def test_the_number_of_masks_that_hide_everything() -> None:
     masks = [0b000011, 0b001110, 0b011100, 0b110000]
-    for orders in ([3], [0, 1, 4]):
-        with pytest.raises(ConfigurationError, match=r"3 of the 4 training masks can hide all 6 windows.* below 3"):
-            MaskSampler(masks, 6, orders, draws=draws)
-    assert not MaskSampler(masks, 6, [2], draws=draws)(50).all(1).any()
-    assert not MaskSampler(masks[:3], 6, [0, 2, 3])(50).all(1).any()
+    assert masks_that_hide_all(masks, 6) == 3
+    assert masks_that_hide_all(masks[:3], 6) is None
+    assert masks_that_hide_all([0b111111], 6) == 1
+    for orders, hides_all in (([2], False), ([3], True)):
+        assert MaskSampler(masks, 6, orders)(200).all(1).any() == hides_all
 
 
 @pytest.mark.parametrize(

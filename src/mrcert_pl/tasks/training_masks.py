@@ -6,7 +6,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel
 from mrcert_pl.tasks.training import TrainingSettings
-from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler
+from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler, masks_that_hide_all
 
 
 def window_sampler(settings: TrainingSettings, model: BaseModel) -> WindowSampler:
@@ -26,7 +26,7 @@ def window_sampler(settings: TrainingSettings, model: BaseModel) -> WindowSample
     strides: Sequence[int | tuple[int, int]] = recipe.mask_strides or [settings.stride]
     samplers = [
         MaskSampler(
-            model.covering_masks(patch, stride),
+            _masks(model, patch, stride, max(orders)),
             model.windows,
             orders,
             recipe.masks_per_batch,
@@ -36,3 +36,16 @@ def window_sampler(settings: TrainingSettings, model: BaseModel) -> WindowSample
         for stride in strides
     ]
     return samplers[0] if len(samplers) == 1 else MixedSampler(samplers, recipe.masks_per_batch)
+
+
+def _masks(model: GridModel, patch: PatchSpec, stride: int | tuple[int, int], most: int) -> tuple[int, ...]:
+    """Return the masks of a stride, so many of which leave a window visible."""
+    masks = model.covering_masks(patch, stride)
+    enough = masks_that_hide_all(masks, model.windows)
+    if enough is not None and most >= enough:
+        raise ConfigurationError(
+            f"{enough} of the {len(masks)} training masks can hide all {model.windows} windows, and an image without a "
+            f"visible window can't be classified; recipe.mask_orders must be below {enough}, or "
+            f"{model.advice(patch, most, stride)}"
+        )
+    return masks

@@ -3,7 +3,13 @@
 from mrcert_pl.training.distillation import Distillation
 from mrcert_pl.training.drop_path import set_drop_path
 from mrcert_pl.training.learning_rate import effective_lr
-from mrcert_pl.training.mask_sampling import AblationSampler, MaskSampler, MixedSampler, WindowSampler
+from mrcert_pl.training.mask_sampling import (
+    AblationSampler,
+    MaskSampler,
+    MixedSampler,
+    WindowSampler,
+    masks_that_hide_all,
+)
 
 __all__ = [
     "AblationSampler",
@@ -12,5 +18,6 @@ __all__ = [
     "MixedSampler",
     "WindowSampler",
     "effective_lr",
+    "masks_that_hide_all",
     "set_drop_path",
 ]

@@ -38,8 +38,7 @@ class MaskSampler:
             need.
 
     Raises:
-        ConfigurationError: For unknown draws, orders or a fraction out of range, orders without a union, or so many
-            masks that they can hide every window.
+        ConfigurationError: For unknown draws, orders or a fraction out of range, or orders without a union.
     """
 
     def __init__(
@@ -57,12 +56,6 @@ class MaskSampler:
             raise unknown("draws of training masks", draws, DRAWS)
         if not 0 <= heaviest <= 1:
             raise ConfigurationError(f"the heaviest fraction of training masks must be from 0 to 1, got {heaviest}")
-        enough = _masks_that_hide_all(masks, windows)
-        if enough is not None and max(orders) >= enough:
-            raise ConfigurationError(
-                f"{enough} of the {len(masks)} training masks can hide all {windows} windows, and an image without a "
-                f"visible window can't be classified; the orders must be below {enough}, got {list(orders)}"
-            )
         self._masks = UnionLattice(masks, windows, order=1).hidden[1:]
         self._orders = torch.tensor(sorted(set(orders)))
         self._per_batch = per_batch
@@ -93,8 +86,11 @@ class MaskSampler:
         return (drawn & used[:, :, None]).any(1)
 
 
-def _masks_that_hide_all(masks: Sequence[int], windows: int) -> int | None:
-    """Number of masks that hide every window, found greedily, so fewer may do it too; ``None`` if all leave one."""
+def masks_that_hide_all(masks: Sequence[int], windows: int) -> int | None:
+    """Return a number of masks that can hide every window; ``None`` if all together leave one visible.
+
+    They are found greedily, so fewer may do it too.
+    """
     hidden, everything = 0, (1 << windows) - 1
     for number in range(1, len(masks) + 1):
         hidden |= max(masks, key=lambda mask: (mask & ~hidden).bit_count())
