@@ -6,7 +6,7 @@ import pytest
 from rich.console import Console
 
 from mrcert_pl.cli.tracking import Tracker
-from mrcert_pl.tasks.settings import untracked, within
+from mrcert_pl.tasks.progress import untracked, within
 
 
 def test_items_pass_through_and_the_bar_follows(monkeypatch: pytest.MonkeyPatch) -> None:

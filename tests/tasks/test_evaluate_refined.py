@@ -91,6 +91,16 @@ def test_the_limit_is_blamed_only_where_it_was_reached(run: Run, decisive: Colum
     }
 
 
+def test_a_complete_table_has_not_reached_the_limit(run: Run, decisive: Columns) -> None:
+    done = evaluated(run("whole"), decisive, threshold=0.9, limit=1, evaluate="full")
+    assert done.result.limit_reached == 0
+    forge_limit_reached(done, True)
+    found = verify(done.folder).differences
+    assert {(difference.image_id, difference.field) for difference in found} == {
+        (row.id, "limit_reached") for row in done.rows
+    }
+
+
 def test_a_limit_that_is_not_blamed_excuses_nothing(run: Run, decisive: Columns) -> None:
     done = evaluated(run("limited"), decisive, threshold=0.9, limit=1)
     assert done.result.limit_reached

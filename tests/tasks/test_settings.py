@@ -29,8 +29,8 @@ from mrcert_pl import (
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.models import BlackBox
 from mrcert_pl.models.protocols import BaseModel
+from mrcert_pl.tasks.progress import untracked
 from mrcert_pl.tasks.push import PushSettings
-from mrcert_pl.tasks.settings import untracked
 
 WHOLE = "{} must be a whole number of at least {}, got {}"
 BAD: list[tuple[Callable[..., Any], dict[str, Any], str]] = [

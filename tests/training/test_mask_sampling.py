@@ -5,7 +5,7 @@ import torch
 
 from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import Ablations, PatchSpec, UnionLattice, covering_masks
-from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, masks_that_hide_all
+from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, fewest_to_hide_all
 
 MASKS = covering_masks((1, 14), (224, 16), PatchSpec(32))
 
@@ -96,11 +96,25 @@ def test_one_heavy_draw_for_the_whole_batch() -> None:
     assert all((hidden == hidden[0]).all() for hidden in (sampler(16) for _ in range(20)))
 
 
-def test_the_number_of_masks_that_hide_everything() -> None:
+@pytest.mark.parametrize("grid", [(1, 14), (2, 7), (7, 7)])
+@pytest.mark.parametrize("patch", [16, 32, 48, 64, "32x80"])
+@pytest.mark.parametrize("stride", [1, 2, 3, 4])
+def test_the_fewest_masks_that_hide_everything(grid: tuple[int, int], patch: int | str, stride: int) -> None:
+    """Against all unions of up to four masks; a greedy choice of masks fails for two of these."""
+    windows = grid[0] * grid[1]
+    masks = covering_masks(grid, (224 // grid[0], 224 // grid[1]), PatchSpec(patch), stride)
+    unions, fewest = {0}, None
+    for number in range(1, 5):
+        unions = {union | mask for union in unions for mask in masks}
+        if fewest is None and (1 << windows) - 1 in unions:
+            fewest = number
+    assert fewest_to_hide_all(masks, windows, 4) == fewest
+
+
+def test_masks_that_leave_a_window_visible() -> None:
     masks = [0b000011, 0b001110, 0b011100, 0b110000]
-    assert masks_that_hide_all(masks, 6) == 3
-    assert masks_that_hide_all(masks[:3], 6) is None
-    assert masks_that_hide_all([0b111111], 6) == 1
+    assert [fewest_to_hide_all(masks, 6, most) for most in (0, 2, 3, 99)] == [None, None, 3, 3]
+    assert fewest_to_hide_all(masks[:3], 6, 99) is None
     for orders, hides_all in (([2], False), ([3], True)):
         assert MaskSampler(masks, 6, orders)(200).all(1).any() == hides_all
 

@@ -26,8 +26,8 @@ from mrcert_pl.results.schema import (
 )
 from mrcert_pl.tasks.announce import announce_certificate_audit, announce_numerics, announce_run
 from mrcert_pl.tasks.checks import check_choice, check_mapping, check_number
+from mrcert_pl.tasks.progress import within
 from mrcert_pl.tasks.runtime import opened
-from mrcert_pl.tasks.settings import within
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
 
 _PRECISION = "32-true"

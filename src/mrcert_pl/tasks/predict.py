@@ -16,7 +16,8 @@ from mrcert_pl.guard.base_model import device_named, device_of
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.tasks.announce import announce, announce_cost, described
 from mrcert_pl.tasks.checks import check_choice, check_number
-from mrcert_pl.tasks.settings import ModelSettings, Track, untracked, within
+from mrcert_pl.tasks.progress import Track, untracked, within
+from mrcert_pl.tasks.settings import ModelSettings
 from mrcert_pl.tasks.subject import defender_of
 
 

@@ -2,11 +2,11 @@
 
 import logging
 import warnings
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
-from typing import Any, TypeVar, get_args
+from typing import Any, get_args
 
 import lightning as L
 import torch
@@ -23,6 +23,7 @@ from mrcert_pl.models import registry
 from mrcert_pl.models.protocols import BaseModel
 from mrcert_pl.tasks.arguments import check_model_arguments, check_names
 from mrcert_pl.tasks.checks import check_choice, check_flag, check_number
+from mrcert_pl.tasks.progress import Track, untracked
 
 # Options of the trainer: name, smallest value, whether it is a whole number, whether it may be null.
 _CHECKED_OPTIONS = (
@@ -37,24 +38,6 @@ _PRECISIONS = ("32-true", "32", "16-mixed", "16", "bf16-mixed", "bf16")
 _MOST_SEED = 2**32 - 1
 
 log = logging.getLogger("mrcert_pl")
-
-Item = TypeVar("Item")
-Track = Callable[[Iterable[Item], str, int], Iterable[Item]]
-"""Progress of a loop: called with the items, a description and their number, it returns the items.
-
-A function with an attribute ``within`` is also told how many further items are finished, as a fraction of them.
-"""
-
-
-def untracked(items: Iterable[Item], description: str, total: int) -> Iterable[Item]:
-    """Iterate without a progress bar."""
-    return items
-
-
-def within(track: Track[Any]) -> Callable[[float], None]:
-    """Return what the work on an item of a loop calls with the number of items that it has finished so far."""
-    found: Callable[[float], None] = getattr(track, "within", lambda finished: None)
-    return found
 
 
 @dataclass(frozen=True)

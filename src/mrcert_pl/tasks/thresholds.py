@@ -21,8 +21,8 @@ from mrcert_pl.results.runs import THRESHOLDS
 from mrcert_pl.results.schema import Accuracy, Environment, ThresholdResult, ThresholdRow
 from mrcert_pl.tasks.announce import announce_cost, announce_run
 from mrcert_pl.tasks.checks import check_number
+from mrcert_pl.tasks.progress import within
 from mrcert_pl.tasks.runtime import opened
-from mrcert_pl.tasks.settings import within
 from mrcert_pl.tasks.subject import SubjectSettings, defender_of, document_facts, load_subject
 
 _PRECISION = "32-true"

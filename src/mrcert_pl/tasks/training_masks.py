@@ -6,7 +6,7 @@ from mrcert_pl.errors import ConfigurationError
 from mrcert_pl.geometry import PatchSpec
 from mrcert_pl.models.protocols import AblatableModel, BaseModel, GridModel
 from mrcert_pl.tasks.training import TrainingSettings
-from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler, masks_that_hide_all
+from mrcert_pl.training import AblationSampler, MaskSampler, MixedSampler, WindowSampler, fewest_to_hide_all
 
 
 def window_sampler(settings: TrainingSettings, model: BaseModel) -> WindowSampler:
@@ -39,13 +39,17 @@ def window_sampler(settings: TrainingSettings, model: BaseModel) -> WindowSample
 
 
 def _masks(model: GridModel, patch: PatchSpec, stride: int | tuple[int, int], most: int) -> tuple[int, ...]:
-    """Return the masks of a stride, so many of which leave a window visible."""
+    """Return the masks of a stride.
+
+    Raises:
+        ConfigurationError: if unions of ``most`` masks can hide every window; says which stride or windows work.
+    """
     masks = model.covering_masks(patch, stride)
-    enough = masks_that_hide_all(masks, model.windows)
-    if enough is not None and most >= enough:
+    fewest = fewest_to_hide_all(masks, model.windows, most)
+    if fewest is not None:
         raise ConfigurationError(
-            f"{enough} of the {len(masks)} training masks can hide all {model.windows} windows, and an image without a "
-            f"visible window can't be classified; recipe.mask_orders must be below {enough}, or "
+            f"{fewest} of the {len(masks)} training masks can hide all {model.windows} windows, and an image without a "
+            f"visible window can't be classified; recipe.mask_orders must be below {fewest}, or "
             f"{model.advice(patch, most, stride)}"
         )
     return masks

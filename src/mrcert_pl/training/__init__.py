@@ -8,7 +8,7 @@ from mrcert_pl.training.mask_sampling import (
     MaskSampler,
     MixedSampler,
     WindowSampler,
-    masks_that_hide_all,
+    fewest_to_hide_all,
 )
 
 __all__ = [
@@ -18,6 +18,6 @@ __all__ = [
     "MixedSampler",
     "WindowSampler",
     "effective_lr",
-    "masks_that_hide_all",
+    "fewest_to_hide_all",
     "set_drop_path",
 ]

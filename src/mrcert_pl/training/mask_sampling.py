@@ -86,17 +86,26 @@ class MaskSampler:
         return (drawn & used[:, :, None]).any(1)
 
 
-def masks_that_hide_all(masks: Sequence[int], windows: int) -> int | None:
-    """Return a number of masks that can hide every window; ``None`` if all together leave one visible.
+def fewest_to_hide_all(masks: Sequence[int], windows: int, most: int) -> int | None:
+    """Return the least number of masks that together hide every window; ``None`` if ``most`` of them cannot.
 
-    They are found greedily, so fewer may do it too.
+    Some mask must hide the first visible window, so only those are tried; a branch ends where even the largest masks
+    would be too few.
+
+    Args:
+        masks: masks as bitsets.
+        windows: number of windows of the grid.
+        most: largest number of masks.
     """
-    hidden, everything = 0, (1 << windows) - 1
-    for number in range(1, len(masks) + 1):
-        hidden |= max(masks, key=lambda mask: (mask & ~hidden).bit_count())
-        if hidden == everything:
-            return number
-    return None
+    largest = max(mask.bit_count() for mask in masks)
+
+    def hide(visible: int, left: int) -> bool:
+        if visible.bit_count() > left * largest:
+            return False
+        first = visible & -visible
+        return not visible or any(hide(visible & ~mask, left - 1) for mask in masks if mask & first)
+
+    return next((number for number in range(most + 1) if hide((1 << windows) - 1, number)), None)
 
 
 class MixedSampler:

@@ -122,14 +122,13 @@ class RowComparison:
         labels = np.stack([table.labels[columns] for table in tables]).astype(np.int64)
         margins = np.stack([table.margins[columns] for table in tables]).astype(np.float64)
         log_odds = np.stack([table.log_odds[columns] for table in tables]).astype(np.float64)
-        limited = self._limited(rows, labels)
+        evaluated = labels >= 0
         if evaluation.refined is not None:
             margin = evaluation.settings.get("margin", 0.0)
             threshold = evaluation.mutants["threshold"]
             labels, margins, log_odds = resolve(evaluation.refined, threshold, margin, labels, margins, log_odds)
-        incomplete = (labels < 0).any(1)
-        # Where nothing is missing, a certificate must be what the tables give, no less.
-        limited &= incomplete
+        incomplete = np.asarray((labels < 0).any(1))
+        limited = self._limited(rows, evaluated, incomplete)
         self.completed += int(incomplete.sum())
         counts = None
         for filled in completions(labels, margins, self._draws):
@@ -146,21 +145,29 @@ class RowComparison:
             counts = self._compare_placements(rows, answers)
         return counts
 
-    def _limited(self, rows: Sequence[VerdictRow], labels: np.ndarray) -> np.ndarray:
+    def _limited(self, rows: Sequence[VerdictRow], evaluated: np.ndarray, incomplete: np.ndarray) -> np.ndarray:
         """``[image]``: whether ``refine_limit`` ended the queries, so that certificates may be missing.
 
-        Earlier versions did not write which images these are.
+        Where nothing is missing, a certificate must be what the tables give, no less. Earlier versions did not write
+        which images reached the limit.
+
+        Args:
+            rows: verdicts.
+            evaluated: ``[image, column]``, entries that the tables have.
+            incomplete: ``[image]``, whether a label that the defender decides on is missing.
         """
         limit, refined = self._evaluation.result.config.get("refine_limit"), self._evaluation.refined
         if refined is None or type(limit) is not int:
-            reached = np.zeros(len(labels), dtype=bool)
+            reached = np.zeros(len(rows), dtype=bool)
         else:
-            reached = ((labels >= 0) & ~refined.coarsest).sum(1) >= limit
-        for row, possible in zip(rows, reached.tolist(), strict=True):
-            if row.limit_reached and not possible:
+            reached = (evaluated & ~refined.coarsest).sum(1) >= limit
+        for number, row in enumerate(rows):
+            # Another evaluation may have added what was missing.
+            was_incomplete = incomplete[number] or row.mutants_evaluated < evaluated[number].sum()
+            if row.limit_reached and not (reached[number] and was_incomplete):
                 self._expect(row.id, "limit_reached", True, False)
         stated: np.ndarray = np.array([row.limit_reached is not False for row in rows])
-        return reached & stated
+        return reached & stated & incomplete
 
     def _compare_placements(
         self, rows: Sequence[VerdictRow], answers: Mapping[str, np.ndarray]

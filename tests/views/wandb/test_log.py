@@ -61,6 +61,13 @@ def test_a_training(logged: Callable[..., OfflineRun]) -> None:
     assert (run.used()["dataset"].name, run.made()["results"].name) == ("digits-test", "eval")
 
 
+@pytest.mark.parametrize("reached", [None, 0, 2])
+def test_the_number_of_images_at_the_limit(logged: Callable[..., OfflineRun], reached: int | None) -> None:
+    rows = [row(0), row(1), row(2)]
+    run = logged(log_evaluation, result_of(rows, limit_reached=reached), rows, None, [], CLASSES, LINEAGE)
+    assert run.summary.get("test/limit_reached") == reached
+
+
 def test_an_evaluation(logged: Callable[..., OfflineRun]) -> None:
     rows = [row(0, certified=True, round_trip=True), row(1, case=2), row(2, prediction=0, case=2)]
     locations = Locations((np.full((3, 3), 2),), 3, (8, 8))
