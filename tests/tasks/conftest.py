@@ -4,8 +4,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-import torch
-from foreign_model import Columns
+from foreign_model import Columns, decisive_columns
 from small_tasks import training
 
 from mrcert_pl import RunSettings, train
@@ -26,10 +25,4 @@ def run(tmp_path: Path) -> Callable[..., RunSettings]:
 
 @pytest.fixture
 def decisive() -> Columns:
-    """A model that is sure of some mutants and not of others."""
-    torch.manual_seed(0)
-    model = Columns().eval()
-    with torch.no_grad():
-        model.head.weight.mul_(3)
-        model.head.bias[0] += 2.5
-    return model
+    return decisive_columns()

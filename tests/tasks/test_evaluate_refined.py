@@ -1,40 +1,19 @@
 """Evaluations on refined unions: less work than the full lattice, the same again from stored labels, and verified."""
 
-import json
 from collections.abc import Callable
-from dataclasses import replace
-from importlib import import_module
-from typing import Any
 
 import pytest
 from foreign_model import Columns
+from refined_evaluation import COARSER, IMAGES, PATCH, STRIDE, evaluated
 
-from mrcert_pl import (
-    CertificateAuditSettings,
-    DatasetSettings,
-    EvaluationSettings,
-    RunSettings,
-    audit_certificates,
-    evaluate,
-)
+from mrcert_pl import CertificateAuditSettings, DatasetSettings, RunSettings, audit_certificates
 from mrcert_pl.defenders import build
 from mrcert_pl.defenders.refined import Refined
 from mrcert_pl.errors import ResultsError
 from mrcert_pl.guard import Guard
-from mrcert_pl.results import write_verdicts
-from mrcert_pl.tasks.evaluation import Evaluation
 from mrcert_pl.verification.verify import verify
 
 Run = Callable[..., RunSettings]
-# Masks of three columns at every second one, refined from masks of five at every fourth.
-PATCH, STRIDE, COARSER, IMAGES = "8x5", 2, (4,), 5
-
-
-def evaluated(run: RunSettings, model: Columns, defender: str = "mrcert_cascade", **more: Any) -> Evaluation:
-    limit, threshold = more.pop("limit", None), more.pop("threshold", 0.5)
-    refined = Refined(build(defender), COARSER, threshold, limit)
-    settings = {"model": model, "dataset": DatasetSettings(limit=IMAGES), "patch": PATCH, "stride": STRIDE}
-    return evaluate(EvaluationSettings(defender=refined, run=run, **{**settings, **more}))
 
 
 def test_lazily_by_default_and_verified(run: Run, decisive: Columns) -> None:
@@ -78,78 +57,6 @@ def test_a_limit_ends_the_queries_for_certificates(run: Run, decisive: Columns) 
     assert limited.result.limit_reached == sum(map(bool, reached))
     assert (free.result.limit_reached, free.rows[0].limit_reached) == (None, None)
     assert not verify(limited.folder).differences
-
-
-def test_the_limit_is_blamed_only_where_it_was_reached(run: Run, decisive: Columns) -> None:
-    done = evaluated(run("free"), decisive, threshold=0.9, limit=10_000)
-    assert done.result.limit_reached == 0
-    assert not verify(done.folder).differences
-    forge_limit_reached(done, True)
-    found = verify(done.folder).differences
-    assert {(difference.image_id, difference.field) for difference in found} == {
-        (row.id, "limit_reached") for row in done.rows
-    }
-
-
-def test_a_complete_table_has_not_reached_the_limit(run: Run, decisive: Columns) -> None:
-    done = evaluated(run("whole"), decisive, threshold=0.9, limit=1, evaluate="full")
-    assert done.result.limit_reached == 0
-    forge_limit_reached(done, True)
-    found = verify(done.folder).differences
-    assert {(difference.image_id, difference.field) for difference in found} == {
-        (row.id, "limit_reached") for row in done.rows
-    }
-
-
-def test_a_limit_that_is_not_blamed_excuses_nothing(run: Run, decisive: Columns) -> None:
-    done = evaluated(run("limited"), decisive, threshold=0.9, limit=1)
-    assert done.result.limit_reached
-    forge_limit_reached(done, False)
-    assert {difference.field for difference in verify(done.folder).differences} & {"certified", "round_trip"}
-
-
-def test_the_number_of_images_at_the_limit_is_verified(run: Run, decisive: Columns) -> None:
-    done = evaluated(run("limited"), decisive, threshold=0.9, limit=1)
-    replace(done.result, limit_reached=0).write(done.folder / "results.json")
-    assert [difference.field for difference in verify(done.folder).differences] == ["limit_reached"]
-
-
-def forge_limit_reached(done: Evaluation, stated: bool) -> None:
-    write_verdicts(done.folder / "verdicts.parquet", [replace(row, limit_reached=stated) for row in done.rows])
-    replace(done.result, limit_reached=stated * len(done.rows)).write(done.folder / "results.json")
-
-
-@pytest.mark.parametrize(("field", "value"), [("refine_threshold", 0.9), ("unions", 12), ("columns", 1), ("levels", 3)])
-def test_a_forged_fact_is_found(run: Run, decisive: Columns, field: str, value: object) -> None:
-    done = evaluated(run("forged"), decisive, "patchcure")
-    file = done.folder / "results.json"
-    content = json.loads(file.read_text())
-    place = content["config"] if field.startswith("refine") else content["mutants"]["sizes"]
-    place[field] = value
-    file.write_text(json.dumps(content))
-    assert any(field in difference.field for difference in verify(done.folder).differences)
-
-
-def test_a_label_that_the_threshold_does_not_give_is_found(
-    run: Run, decisive: Columns, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Tables whose header states another threshold than the one that the labels were decided by."""
-    done = evaluated(run("honest"), decisive, "mrcert_cascade", threshold=0.999, evaluate="full")
-    assert not verify(done.folder).differences
-    module = import_module("mrcert_pl.verification.rows")
-    real = module.resolve
-    monkeypatch.setattr(module, "resolve", lambda columns, _, *rest: real(columns, 1e-9, *rest))
-    assert verify(done.folder).differences
-
-
-def test_a_certificate_that_is_withheld_without_need_is_found(run: Run, decisive: Columns) -> None:
-    """A limit excuses what is missing, not what the tables decide."""
-    done = evaluated(run("whole"), decisive, threshold=0.9, limit=1, evaluate="full")
-    assert not verify(done.folder).differences
-    assert any(row.certified for row in done.rows)
-    fields = {"certified": False, "round_trip": False, "certified_patches": 0}
-    write_verdicts(done.folder / "verdicts.parquet", [replace(row, **fields) for row in done.rows])
-    assert any(difference.field == "certified" for difference in verify(done.folder).differences)
 
 
 def test_certificates_are_attacked(run: Run, decisive: Columns) -> None:

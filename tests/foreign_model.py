@@ -67,3 +67,13 @@ class Columns(MeanColours):
 
     def advice(self, patch: PatchSpec, order: int, stride: int | tuple[int, int]) -> str:
         return "give a smaller patch"
+
+
+def decisive_columns() -> Columns:
+    """A model that is sure of some mutants and not of others."""
+    torch.manual_seed(0)
+    model = Columns().eval()
+    with torch.no_grad():
+        model.head.weight.mul_(3)
+        model.head.bias[0] += 2.5
+    return model
