@@ -106,6 +106,10 @@ def test_a_training(stage: str, published: str) -> None:
         (["model._target_=nowhere.Model"], r"model\._target_ must be the import path of a class, got 'nowhere\.Model'"),
         (["defender._target_=nowhere"], r"defender\._target_ must be the import path of a class, got 'nowhere'"),
         (["defender._target_=null"], r"defender\._target_ must be the import path of a class, got None"),
+        (
+            ["logger.csv.flush_logs_every_n_steps=0"],
+            r"flush_logs_every_n_steps must be a whole number of at least 1, got",
+        ),
         (["defender.name=3"], "unknown defender 3; choose one of: hicert, "),
         (["+defender.foo=3"], "the settings of defender don't work: .*unexpected keyword argument 'foo'"),
     ],

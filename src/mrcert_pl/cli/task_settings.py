@@ -8,6 +8,7 @@ from typing import Any
 from hydra.core.hydra_config import HydraConfig
 from hydra.types import RunMode
 from lightning.pytorch.callbacks import Callback
+from lightning.pytorch.loggers import Logger
 from omegaconf import DictConfig, OmegaConf
 
 from mrcert_pl.cli.following import command_line
@@ -46,11 +47,21 @@ def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
     return RunSettings(
         folder=Path(cfg.paths.run_dir),
         seed=cfg.get("seed", 0),
-        loggers=[made(node) for node in cfg.logger.values() if node is not None] if loggers and "logger" in cfg else (),
+        loggers=_loggers(cfg.logger) if loggers and "logger" in cfg else (),
         command=" ".join(sys.argv),
         config=plain(cfg),
         track=Tracker(),
     )
+
+
+def _loggers(nodes: DictConfig) -> list[Logger]:
+    """Return the loggers; ``null`` takes one away."""
+    given = {name: node for name, node in nodes.items() if node is not None}
+    for name, node in given.items():
+        # Lightning divides by it in the first step.
+        if (interval := "flush_logs_every_n_steps") in node:
+            check_number(f"logger.{name}.{interval}", node[interval], 1)
+    return [made(node) for node in given.values()]
 
 
 def dataset_settings(cfg: DictConfig, limit: int | None = None) -> DatasetSettings:
