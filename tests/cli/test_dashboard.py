@@ -35,7 +35,7 @@ def test_offline_it_writes_what_it_would_save(command: Command, capsys: pytest.C
     assert "Nothing was uploaded" in output
     assert "in the project signs of your account" in output
     for name in ("workspace", "report"):
-        assert json.loads(Path("outputs/dashboard", f"{name}.json").read_text())["displayName"] == "Certified recovery"
+        assert json.loads(Path("outputs/dashboard", f"{name}.json").read_text())["displayName"] == "Certified defenses"
 
     run = only_run(Path("outputs/dashboard"))
     table = run.table("overview/results")

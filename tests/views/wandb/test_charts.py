@@ -52,12 +52,26 @@ def test_sizes_of_patches_make_lines_and_evaluations_bars() -> None:
         result("mrcert", "16x48", 6),
         result("mrcert", 8, None),
     ]
-    assert by_patch(results) == {
+    assert by_patch(results, "certified") == {
         "digits vit_srf mrcert": ([16, 32], [0.7, 0.5]),
-        "digits vit_srf patchcure": ([16], [0.8]),
+        "digits vit_srf patchcure, run 1": ([16], [0.1]),
+        "digits vit_srf patchcure, run 2": ([16], [0.8]),
     }
-    assert by_defender(results)[4] == ["mrcert, digits vit_srf p16x48", 0.6]
-    assert len(by_defender(results)) == 5
+    assert by_defender(results, "certified")[4] == ["mrcert, digits vit_srf p16x48", 0.6]
+    assert len(by_defender(results, "certified")) == 5
+    assert (by_patch(results, "certified_detection"), by_defender(results, "certified_detection")) == ({}, [])
+
+
+def test_evaluations_of_one_defender_are_named_by_what_tells_them_apart() -> None:
+    results = [result("mrcert", 32, certified, config={"stride": stride}) for stride, certified in ((4, 5), (3, 6))]
+    assert by_defender(results, "certified") == [
+        ["mrcert, stride 4, digits vit_srf p32", 0.5],
+        ["mrcert, stride 3, digits vit_srf p32", 0.6],
+    ]
+    assert by_patch(results, "certified") == {
+        "digits vit_srf mrcert, stride 4": ([32], [0.5]),
+        "digits vit_srf mrcert, stride 3": ([32], [0.6]),
+    }
 
 
 def test_a_result_is_a_row() -> None:

@@ -172,3 +172,20 @@ def test_all_results_of_a_project(logged: Callable[..., OfflineRun]) -> None:
     run = logged(log_overview, [result, replace(result, patch=32)])
     assert len(run.table("overview/results")["data"]) == 2
     assert [line[0] for line in run.table("overview/by_patch_table")["data"]] == [16, 32]
+    assert overviews(run) == {"results", "by_defender_table", "by_patch_table"}
+
+
+def test_detectors_have_charts_of_their_own(logged: Callable[..., OfflineRun]) -> None:
+    accuracy = {name: Accuracy(count, 4) for name, count in (("base", 4), ("certified_detection", 3), ("alerts", 1))}
+    detector = replace(result_of([row(0)]), defender="hicert", n=4, accuracy=accuracy)
+    run = logged(log_overview, [detector, replace(detector, patch=32)])
+    assert run.table("overview/detection_by_patch_table")["data"] == [
+        [16, "digits vit_srf hicert", 0.75],
+        [32, "digits vit_srf hicert", 0.75],
+    ]
+    assert [bar[1] for bar in run.table("overview/detection_by_defender_table")["data"]] == [0.75, 0.75]
+    assert overviews(run) == {"results", "detection_by_defender_table", "detection_by_patch_table"}
+
+
+def overviews(run: OfflineRun) -> set[str]:
+    return {key.removeprefix("overview/") for key in run.summary if key.startswith("overview/")}

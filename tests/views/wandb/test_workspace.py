@@ -37,6 +37,8 @@ def test_a_workspace_shows_accuracies_by_defender_and_patch(workspace: dict[str,
     assert "test/certified" in bars["Accuracies by defender"]["metrics"]
     tables = {field["args"][0]["value"] for field in summary_tables(workspace)}
     assert tables >= {"evaluation/cases_table", "evaluation/locations_table", "overview/by_patch_table"}
+    assert tables >= {"overview/detection_by_patch_table", "overview/detection_by_defender_table"}
+    assert "test/alerts" in bars["Detection and alerts by detector"]["metrics"]
     assert '"evaluation/verdicts"' in json.dumps(workspace)
 
 

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from mrcert_pl.results.labels import labels
 from mrcert_pl.results.schema import ADVERSARIAL, EvaluationResult, VerdictRow
 
 # Most points in a line over the width or height of an image.
@@ -18,6 +19,9 @@ RESULT_COLUMNS = (
     *ACCURACIES,
     *("mutants_per_image", "gflops_per_image"),
 )
+
+OVERVIEWS = {"certified": ("", "Certified accuracy"), "certified_detection": ("detection_", "Certified detection")}
+"""Accuracies of the overview: prefix of their charts, and title."""
 
 Lines = dict[str, tuple[list[float], list[float]]]
 
@@ -68,25 +72,24 @@ def by_location(safe: np.ndarray) -> Lines:
     return lines
 
 
-def by_patch(results: Sequence[EvaluationResult], accuracy: str = "certified") -> Lines:
-    """Accuracy against patch size, a line for each data set, model and defender.
+def by_patch(results: Sequence[EvaluationResult], accuracy: str) -> Lines:
+    """Accuracy against patch size, a line for each data set, model and label of a defender.
 
-    Only square patches in px are shown. Of several results of one size the last counts.
+    Only square patches in px are shown.
     """
     found: dict[str, dict[int, float]] = {}
-    for result in results:
+    for result, label in zip(results, labels(results), strict=True):
         value = accuracies(result).get(accuracy)
         if isinstance(result.patch, int) and value is not None:
-            name = f"{result.dataset} {result.model} {result.defender}"
-            found.setdefault(name, {})[result.patch] = value
+            found.setdefault(f"{result.dataset} {result.model} {label}", {})[result.patch] = value
     return {name: (sorted(sizes), [sizes[size] for size in sorted(sizes)]) for name, sizes in found.items()}
 
 
-def by_defender(results: Sequence[EvaluationResult], accuracy: str = "certified") -> list[list[str | float]]:
-    """A bar for each evaluation: its subject and its accuracy."""
+def by_defender(results: Sequence[EvaluationResult], accuracy: str) -> list[list[str | float]]:
+    """A bar for each evaluation that has an accuracy: label of the defender, subject, and the accuracy."""
     return [
-        [f"{result.defender}, {result.dataset} {result.model} p{result.patch}", accuracies(result)[accuracy]]
-        for result in results
+        [f"{label}, {result.dataset} {result.model} p{result.patch}", accuracies(result)[accuracy]]
+        for result, label in zip(results, labels(results), strict=True)
         if accuracy in accuracies(result)
     ]
 

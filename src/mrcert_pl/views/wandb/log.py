@@ -131,10 +131,11 @@ def log_overview(run: WandbRun, results: Sequence[EvaluationResult]) -> None:
     """Log all results of a project."""
     run.describe({"command": "dashboard"})
     run.table("overview/results", charts.RESULT_COLUMNS, map(charts.result_row, results))
-    bars = charts.by_defender(results)
-    run.bars("overview/by_defender", "Certified accuracy", ("evaluation", "certified"), bars)
-    if lines := charts.by_patch(results):
-        run.lines("overview/by_patch", "Certified accuracy by patch size", "patch in px", lines)
+    for accuracy, (prefix, title) in charts.OVERVIEWS.items():
+        if bars := charts.by_defender(results, accuracy):
+            run.bars(f"overview/{prefix}by_defender", title, ("evaluation", accuracy), bars)
+        if lines := charts.by_patch(results, accuracy):
+            run.lines(f"overview/{prefix}by_patch", f"{title} by patch size", "patch in px", lines)
 
 
 def _certificate_numbers(result: CertificateAuditResult) -> dict[str, float]:

@@ -4,8 +4,9 @@ import json
 from typing import Any
 
 from mrcert_pl.errors import ConfigurationError
+from mrcert_pl.views.wandb.charts import OVERVIEWS
 
-TITLE = "Certified recovery"
+TITLE = "Certified defenses"
 
 # Placeholder of the entity in a definition that is only written.
 ENTITY = "ENTITY"
@@ -60,9 +61,10 @@ def definition(view: Any) -> str:
 
 
 _DESCRIPTION = (
-    "Accuracies of certified defences against adversarial patches. base: the undefended model classifies the "
+    "Accuracies of certified defenses against adversarial patches. base: the undefended model classifies the "
     "image correctly; clean: the defender does; certified: and provably still does for any one patch of that size; "
-    "round trip: and every such patched image is itself certified again."
+    "round trip: and every such patched image is itself certified again; certified detection: the model classifies the "
+    "image correctly, and every patched version has this label or an alert."
 )
 
 
@@ -117,11 +119,34 @@ def _sections() -> list[tuple[str, str, list[Any]]]:
             ],
         ),
         (
+            "Detection",
+            "Detectors keep the label of the model; an alert on a clean image is a false one.",
+            [
+                bars(
+                    "Detection and alerts by detector",
+                    "test/certified_detection",
+                    "test/certified_ratio",
+                    "test/alerts",
+                ),
+                panels.ScatterPlot(
+                    title="Certified detection against alerts",
+                    x=panels.SummaryMetric("test/alerts"),
+                    y=panels.SummaryMetric("test/certified_detection"),
+                ),
+            ],
+        ),
+        (
             "All results",
             "What mrcert dashboard found on disk when it was called.",
             [
-                series("Certified accuracy by patch size", "overview/by_patch"),
-                chart("bar", "Certified accuracy", "overview/by_defender", label="evaluation", value="certified"),
+                *(
+                    panel
+                    for accuracy, (prefix, title) in OVERVIEWS.items()
+                    for panel in (
+                        series(f"{title} by patch size", f"overview/{prefix}by_patch"),
+                        chart("bar", title, f"overview/{prefix}by_defender", label="evaluation", value=accuracy),
+                    )
+                ),
                 table("overview/results"),
             ],
         ),
