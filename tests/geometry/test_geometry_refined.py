@@ -77,6 +77,9 @@ def test_identity_tells_masks_and_thresholds_apart() -> None:
     assert one != RefinedUnions(levels(1, 6, 2), 0.5).identity()
     assert one != levels(1, 2)[0].identity()
     assert set(one) == {"windows", "masks", "coarser", "threshold"}
+    three = RefinedUnions(levels(1, 4, 2, 1), 0.5).identity()
+    assert three != RefinedUnions(levels(1, 4, 1), 0.5).identity()
+    assert three["coarser"] == [level.identity()["masks"] for level in levels(1, 4, 2)]
 
 
 def test_the_published_numbers_of_tokens() -> None:
