@@ -62,6 +62,11 @@ def test_an_error_that_can_be_fixed_is_one_message(
         ),
         ("model=null", "the value of a group must be the name of an option"),
         ("checkpoint=[a]", "checkpoint must be a path, got ['a']"),
+        (
+            "checkpoint=bést of all, [x]",
+            "checkpoint=bést of all, [x] can't be read as name=value (a character has no meaning there); other "
+            """characters than letters and digits need two pairs of quotes: 'checkpoint="bést of all, [x]"'""",
+        ),
         ("patch=[", "patch=[ can't be read as name=value (no viable alternative at input '[')"),
     ],
 )

@@ -79,7 +79,7 @@ def test_the_verdicts_are_the_guards(ready: Command) -> None:
     ready("predict", "images=photos/colour.png", "checkpoint=srf.ckpt", *settings)
     (row,) = rows_of(only_run())
     defender = MRCert(certificate="sharp", margin=1e-6)
-    (expected,) = Guard.from_checkpoint("srf.ckpt", defender, 32, class_names="abcdefghij")(["photos/colour.png"])
+    (expected,) = Guard.from_checkpoint("srf.ckpt", defender, 32, class_names=list("abcdefghij"))(["photos/colour.png"])
     assert row["name"] in "abcdefghij"
     assert (row["decision"] == "abstain") == (not row["round_trip"])
     same = {name: row[name] for name in row if name not in ("decision", "seconds", "error", "margin")}
@@ -105,6 +105,28 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
     with pytest.raises(SystemExit) as stopped:
         ready("predict", "images=[photos/colour.png,photos/sub]", "checkpoint=srf.ckpt", "batch_size=1")
     assert stopped.value.code == 1
+    assert [row["image"] for row in rows_of(only_run())] == ["photos/colour.png"]
+
+
+def test_ctrl_c_says_what_is_finished(
+    ready: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    encode, seen = ViTSRF.encode, []
+
+    def stopped(self: ViTSRF, images: torch.Tensor) -> torch.Tensor:
+        seen.append(1)
+        if len(seen) == 2:
+            raise KeyboardInterrupt
+        return encode(self, images)
+
+    monkeypatch.setattr(ViTSRF, "encode", stopped)
+    with pytest.raises(SystemExit, match="130"):
+        ready("predict", "images=[photos/colour.png,photos/sub]", "checkpoint=srf.ckpt", "batch_size=1")
+    output = capsys.readouterr()
+    assert "; defender mrcert_sharp; " in output.out
+    assert (
+        output.err == f"\n1 of 2 images are finished: {only_run().absolute() / 'verdicts.csv'}\n\nstopped by Ctrl-C\n"
+    )
     assert [row["image"] for row in rows_of(only_run())] == ["photos/colour.png"]
 
 

@@ -51,6 +51,23 @@ def test_a_page_that_cannot_be_written(
     assert "choose another --html" in message
 
 
+def test_a_damaged_result_is_left_out(
+    command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str]
+) -> None:
+    Path("outputs/a/results.json").write_text("{}")
+    with pytest.raises(SystemExit, match="1"):
+        command("report", "--html", "report.html")
+    output = capsys.readouterr()
+    assert "defender_b" in output.out
+    assert "defender_b" in Path("report.html").read_text()
+    assert output.err.startswith("error: left out: outputs/a/results.json")
+    assert output.err.count("results.json") == 1
+    Path("outputs/b/results.json").write_text("[")
+    with pytest.raises(SystemExit, match="1"):
+        command("report")
+    assert capsys.readouterr().err.startswith("error: outputs/")
+
+
 @pytest.mark.parametrize("form", ["markdown", "csv", "latex"])
 def test_formats_are_all_that_is_printed(
     command: Command, two: tuple[str, str], capsys: pytest.CaptureFixture[str], form: str

@@ -22,6 +22,16 @@ def test_items_pass_through_and_the_bar_follows(monkeypatch: pytest.MonkeyPatch)
     assert shown == [0.5, 2, 1, 1.5, 2, 2]
 
 
+def test_in_a_file_lines_say_what_is_finished(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = iter(range(0, 1000, 20))
+    monkeypatch.setattr("mrcert_pl.cli.tracking.time.monotonic", lambda: next(clock))
+    tracker = Tracker(Console(file=(file := StringIO()), width=80))
+    for _ in tracker("abcd", "Reading [x]", 4):
+        within(tracker)(0.5)
+    lines = file.getvalue().split("\n")
+    assert [line for line in lines if line] == [f"Reading [x]: {done} of 4" for done in ("1.0", "2.0", "3.0", "4.0")]
+
+
 def test_without_a_loop_nothing_is_shown() -> None:
     Tracker().within(0.5)
     within(untracked)(0.5)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcert_pl.data.image_paths import find_images
+from mrcert_pl.data.image_paths import find_images, listed_images
 from mrcert_pl.errors import DataError
 
 
@@ -56,3 +56,34 @@ def test_the_home_folder(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 def test_sources_without_images(sources: list[str], message: str) -> None:
     with pytest.raises(DataError, match=message):
         find_images(sources)
+
+
+def test_every_line_of_a_list_has_its_files(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HOME", str(folder))
+    lines = [
+        "photos/f [1].jpg\n",
+        "photos/none [2].jpg\r\n",
+        "\n",
+        "empty",
+        "photos/sub",
+        "photos/f [1].jpg",
+        "~/b.jpg",
+    ]
+    assert listed_images(lines).files == [
+        *map(Path, ("photos/f [1].jpg", "photos/none [2].jpg", "empty", "photos/sub/c.tif", "photos/sub/deep/d.webp")),
+        Path("photos/f [1].jpg"),
+        folder / "b.jpg",
+    ]
+    with pytest.raises(DataError, match="the list of images is empty; give one path per line"):
+        listed_images(["\n"])
+
+
+def test_a_broken_link_in_a_folder_is_not_forgotten() -> None:
+    Path("photos/sub/link.png").symlink_to("nowhere.png")
+    assert find_images(["photos/sub"]).files[-1] == Path("photos/sub/link.png")
+
+
+def test_a_folder_of_other_files_says_so() -> None:
+    Path("empty/a.txt").touch()
+    with pytest.raises(DataError, match=r"no image in empty or below it; a\.txt does not have the suffix of one"):
+        find_images(["empty"])

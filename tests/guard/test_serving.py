@@ -1,4 +1,5 @@
 import json
+import socket
 from pathlib import Path
 from typing import Any
 
@@ -40,3 +41,13 @@ def test_settings_of_a_server_are_checked_before_the_guard_is_made(settings: dic
 
     with pytest.raises(ConfigurationError, match=message):
         serve(make_guard, **settings)
+
+
+def test_a_port_in_use_is_refused_before_the_guard_is_made() -> None:
+    def make_guard(device: str) -> Guard:
+        raise AssertionError
+
+    with socket.create_server(("127.0.0.1", 0)) as other:
+        port = other.getsockname()[1]
+        with pytest.raises(ConfigurationError, match=f"port {port} of 127.0.0.1 can't be used .*name another port"):
+            serve(make_guard, port=port)

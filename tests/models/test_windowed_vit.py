@@ -76,7 +76,9 @@ def test_mirrored_windows_are_those_of_the_mirrored_image():
 def test_advice_names_a_stride_that_works():
     model = noisy_srf(window=(4, 1))
     assert model.advice(PatchSpec(1), 2, 4).startswith("the nearest that works: ")
-    assert model.advice(PatchSpec(64), 2, 1) == "no stride and no windows of vit_tiny_patch16_224 work here"
+    assert model.advice(PatchSpec(64), 2, 1) == (
+        "no stride and no windows of vit_tiny_patch16_224 work here, so a smaller patch or fewer patches remain"
+    )
 
 
 def test_tokens_and_blocks_behind_the_split():

@@ -17,6 +17,7 @@ from mrcert_pl import (
     audit_certificates,
     audit_numerics,
 )
+from mrcert_pl.attacks.certificate_audit import CertificateAudit
 from mrcert_pl.defenders import PatchCURE, Verdicts
 from mrcert_pl.errors import ConfigurationError, ResultsError
 from mrcert_pl.models import ViTSRF
@@ -56,6 +57,28 @@ def test_certificates_hold(tiny_vit: ViTSRF, run: Run) -> None:
         check_attacked(replace(result, certified=0))
     with pytest.raises(ResultsError, match=r"certificates\.json is the result of an earlier run"):
         audit_certificates(settings(run(), tiny_vit))
+
+
+def test_whole_images_are_kept_after_a_stop(
+    tiny_vit: ViTSRF, run: Run, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    with torch.no_grad():
+        tiny_vit.head.bias[3] += 5
+    attack, seen = CertificateAudit._attack, []
+
+    def stopped(self: CertificateAudit, *arguments: Any) -> Any:
+        seen.append(1)
+        if len(seen) == 12:
+            raise KeyboardInterrupt
+        return attack(self, *arguments)
+
+    monkeypatch.setattr(CertificateAudit, "_attack", stopped)
+    with pytest.raises(KeyboardInterrupt):
+        audit_certificates(settings(run(), tiny_vit))
+    result = CertificateAuditResult.read(run().folder / "certificates.json")
+    assert (result.images, result.certified) == (1, 1)
+    assert {tally.tried for tally in result.attacks if tally.name in ("adaptive", "random")} == {9}
+    assert f"1 of 2 images are finished: {run().folder / 'certificates.json'}" in caplog.text
 
 
 def test_a_broken_promise_leaves_a_file(tiny_vit: ViTSRF, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:

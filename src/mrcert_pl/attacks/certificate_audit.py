@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain
 from pathlib import Path
 from typing import Any, Literal
@@ -84,6 +84,10 @@ class Findings:
     attacks: Counter[str] = field(default_factory=Counter)
     detected: Counter[str] = field(default_factory=Counter)
     breaks: list[Break] = field(default_factory=list)
+
+    def copy(self) -> "Findings":
+        """Return the counts so far, which later images leave as they are."""
+        return replace(self, attacks=Counter(self.attacks), detected=Counter(self.detected), breaks=list(self.breaks))
 
     def broken(self, kind: str, attack: str | None = None) -> int:
         """Count the breaks of one kind, ``label`` or ``certificate``, by one kind of patch or all of them."""

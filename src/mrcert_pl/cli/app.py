@@ -29,7 +29,7 @@ from omegaconf.errors import OmegaConfBaseException
 from mrcert_pl.cli import jobs, most_specific, naming, slurm, usage
 from mrcert_pl.cli.adopt import adopted
 from mrcert_pl.cli.configuration import CONF_DIR, VERSION_BASE
-from mrcert_pl.cli.pipes import closing_quietly
+from mrcert_pl.cli.stopping import stopping_quietly
 from mrcert_pl.errors import MRCertError
 
 if TYPE_CHECKING:
@@ -98,7 +98,7 @@ def command(
 
         @functools.wraps(task)
         def main() -> None:
-            with closing_quietly():
+            with stopping_quietly():
                 run()
 
         return main
@@ -164,9 +164,14 @@ def explain(error: BaseException) -> str | None:
         cause = error.__cause__
         return str(cause) if isinstance(cause, MRCertError) else str(error)
     if isinstance(error, OverrideParseException):
-        # Between Hydra's introduction, which repeats the override, and its link.
-        problem = str(error.message).split("\nSee https://hydra")[0].split("\n")[-1]
-        return f"{error.override} can't be read as name=value ({problem}); docs/commands.md shows the quotes"
+        # Between Hydra's introduction, which repeats the override, and its link; the last line may be a mere caret.
+        lines = str(error.message).split("\nSee https://hydra")[0].split("\n")
+        problem = next((line for line in reversed(lines) if re.search(r"\w", line)), "")
+        problem = "a character has no meaning there" if problem.startswith("Lexer") else problem
+        name, equals, value = str(error.override).partition("=")
+        # A shell takes away the outer quotes.
+        quoted = f"""; other characters than letters and digits need two pairs of quotes: '{name}="{value}"'"""
+        return f"{error.override} can't be read as name=value ({problem}){quoted if equals else ''}"
     if isinstance(error, ConfigCompositionException):
         return _composition(str(error))
     if isinstance(error, (HydraException, OmegaConfBaseException)):

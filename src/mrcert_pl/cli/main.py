@@ -5,7 +5,7 @@ import importlib
 import sys
 
 from mrcert_pl import __version__
-from mrcert_pl.cli.pipes import closing_quietly
+from mrcert_pl.cli.stopping import stopping_quietly
 
 _COMMANDS = {
     "train": "fine-tune a base model on masked images (same as python train.py)",
@@ -30,7 +30,7 @@ _MOVED = {"bench": "python -m benchmarks.labelling, at the top of a checkout"}
 
 def main() -> None:
     """Run the command named by the first arguments."""
-    with closing_quietly():
+    with stopping_quietly():
         _run()
 
 

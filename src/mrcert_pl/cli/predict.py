@@ -18,22 +18,25 @@ _MOST_ERRORS = 10
 @command("predict")
 def main(cfg: DictConfig) -> None:
     """Label every image; write ``verdicts.jsonl``, ``verdicts.csv`` and figures."""
+    if cfg.images in (None, ""):
+        raise ConfigurationError("give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
     from PIL.Image import DecompressionBombWarning
 
     from mrcert_pl.cli.record import write_config
     from mrcert_pl.cli.task_settings import prediction_settings
-    from mrcert_pl.data.image_paths import find_images
+    from mrcert_pl.data.image_paths import find_images, listed_images
     from mrcert_pl.results.predictions import Prediction, PredictionFiles
     from mrcert_pl.tasks.predict import announce_prediction, guard_of, predict
     from mrcert_pl.views.predictions import draw_prediction, show_predictions
 
     if cfg.examples != "all" and (type(cfg.examples) is not int or cfg.examples < 0):
         raise ConfigurationError(f"examples must be a number of images to draw or all, got {cfg.examples!r}")
-    files, skipped = find_images(_requested(cfg))
+    files, skipped = listed_images(sys.stdin) if cfg.images == "-" else find_images(_requested(cfg))
     if not any(file.exists() for file in files):
         raise DataError(f"there is no file or folder {files[0]} in {Path.cwd()}")
     if skipped:
-        print(f"{len(skipped)} files without the suffix of an image are skipped, the first one is {skipped[0]}")
+        number = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
+        print(f"{number} without the suffix of an image skipped: {skipped[0]}{', ...' if len(skipped) > 1 else ''}")
     # The user chooses the size of own images.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     cfg = completed(cfg)
@@ -44,14 +47,17 @@ def main(cfg: DictConfig) -> None:
     left = len(files) if cfg.examples == "all" else cfg.examples
     rows: list[Prediction] = []
     with PredictionFiles(folder) as written:
-        for file, outcome in predict(settings, guard):
-            rows.append(Prediction.of(file, outcome))
-            written.add(rows[-1])
-            if left and rows[-1].verdict is not None:
-                left -= 1
-                draw_prediction(
-                    folder / "examples" / f"{len(rows) - 1:04d}_{file.stem}.png", guard.prepare(file), rows[-1]
-                )
+        try:
+            for file, outcome in predict(settings, guard):
+                rows.append(Prediction.of(file, outcome))
+                written.add(rows[-1])
+                if left and rows[-1].verdict is not None:
+                    left -= 1
+                    drawing = folder / "examples" / f"{len(rows) - 1:04d}_{file.stem}.png"
+                    draw_prediction(drawing, guard.prepare(file), rows[-1])
+        except KeyboardInterrupt:
+            print(f"\n{len(rows)} of {len(files)} images are finished: {written.table}", file=sys.stderr)
+            raise
     show_predictions(rows, guard.legend())
     print(f"{written.lines}\n{written.table}")
     if (folder / "examples").exists():
@@ -60,11 +66,7 @@ def main(cfg: DictConfig) -> None:
 
 
 def _requested(cfg: DictConfig) -> list[str]:
-    """Return the files named by ``images``; ``-`` reads one path per line from standard input."""
-    if cfg.images in (None, ""):
-        raise ConfigurationError("give images=FOLDER, a file, a pattern ('photos/*.jpg') or - for a list")
-    if cfg.images == "-":
-        return [line.strip() for line in sys.stdin if line.strip()]
+    """Return the files, folders and patterns named by ``images``."""
     return [str(image) for image in cfg.images] if OmegaConf.is_list(cfg.images) else [str(cfg.images)]
 
 

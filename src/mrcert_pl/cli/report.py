@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mrcert_pl.cli import usage
-from mrcert_pl.cli.app import failing_plainly
+from mrcert_pl.cli.app import fail, failing_plainly
+from mrcert_pl.errors import ResultsError
 
 _EXAMPLES = """examples:
   mrcert report                                         all results in outputs/
@@ -73,7 +74,8 @@ def _report(arguments: argparse.Namespace) -> None:
     from mrcert_pl.views.formats import FORMATS
     from mrcert_pl.views.terminal import show_results
 
-    runs = find_runs(arguments.paths)
+    damaged: list[ResultsError] = []
+    runs = find_runs(arguments.paths, damaged)
     results: Any = [run.result for run in runs]
     if arguments.over_seeds:
         results = over_seeds(results)
@@ -81,11 +83,14 @@ def _report(arguments: argparse.Namespace) -> None:
         show_results(results)
     else:
         print(FORMATS[arguments.format](results), end="")
-    _page(arguments, arguments.paths, runs, results)
+    _page(arguments, arguments.paths, runs, results, damaged=damaged)
     if arguments.frontier:
         from mrcert_pl.views.frontier import write_frontier
 
         _say(arguments, write_frontier(arguments.frontier, results))
+    if damaged:
+        # Those of evaluations are read again for the page.
+        fail("left out: " + "\n".join(dict.fromkeys(map(str, damaged))))
 
 
 def _compare(arguments: argparse.Namespace) -> None:
@@ -102,12 +107,19 @@ def _compare(arguments: argparse.Namespace) -> None:
     _page(arguments, arguments.compare, [first, second], [first.result, second.result], comparison)
 
 
-def _page(arguments: argparse.Namespace, paths: list[Path], runs: Any, results: Any, comparison: Any = None) -> None:
+def _page(
+    arguments: argparse.Namespace,
+    paths: list[Path],
+    runs: Any,
+    results: Any,
+    comparison: Any = None,
+    damaged: Any = None,
+) -> None:
     if arguments.html:
         from mrcert_pl.results import find_leftovers
         from mrcert_pl.views.page import write_page
 
-        _say(arguments, write_page(arguments.html, runs, results, find_leftovers(paths), comparison))
+        _say(arguments, write_page(arguments.html, runs, results, find_leftovers(paths, damaged), comparison))
 
 
 def _say(arguments: argparse.Namespace, file: Path) -> None:

@@ -56,7 +56,7 @@ def run_settings(cfg: DictConfig, loggers: bool = True) -> RunSettings:
 
 def _loggers(nodes: DictConfig) -> list[Logger]:
     """Return the loggers; ``null`` takes one away."""
-    given = {name: node for name, node in nodes.items() if node is not None}
+    given = {str(name): node for name, node in nodes.items() if node is not None}
     for name, node in given.items():
         # Lightning divides by it in the first step.
         if (interval := "flush_logs_every_n_steps") in node:

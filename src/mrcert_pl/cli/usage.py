@@ -7,6 +7,7 @@ import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import yaml
 
@@ -66,9 +67,11 @@ def help_of(file: Path, arguments: Sequence[str] = ()) -> str:
         *_header(content["hydra"]["help"]["header"]),
         "Groups (choose with group=option; group=option --help adds its settings):",
     ]
+    defaults = _default_options(file)
     for name, options in groups_of(file).items():
         shown = options if len(options) <= _MOST else [*options[:3], f"... ({len(options)}, see conf/{name})"]
-        lines += _entry(name, f"{_GROUPS[name]}: {', '.join(shown)}")
+        default = defaults[name]
+        lines += _entry(f"{name}={default}" if default else name, f"{_GROUPS[name]}: {', '.join(shown)}")
     lines += ["", "Settings (change with name=value):"]
     chosen = _chosen(groups_of(file), arguments)
     named = {setting.name for settings in chosen.values() for setting in settings}
@@ -143,13 +146,19 @@ def _files(file: Path) -> list[Path]:
 
 def groups_of(command: Path) -> dict[str, list[str]]:
     """Return the groups of a command with their options, in order of choice."""
-    names: set[str] = set()
-    for file in _files(command):
-        for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
-            names |= {str(name) for name in default} if isinstance(default, dict) else set()
+    names = _default_options(command)
     return {
         group: sorted(path.stem for path in (CONF_DIR / group).glob("*.yaml")) for group in _GROUPS if group in names
     }
+
+
+def _default_options(command: Path) -> dict[str, Any]:
+    """Return the groups of a command with their default options; ``None``: there is none."""
+    chosen: dict[str, Any] = {}
+    for file in _files(command):
+        for default in yaml.safe_load(file.read_text(encoding="utf-8"))["defaults"]:
+            chosen |= default if isinstance(default, dict) else {}
+    return {str(group).removeprefix("override "): option for group, option in chosen.items()}
 
 
 def settings_in(file: Path) -> Iterator[Setting]:

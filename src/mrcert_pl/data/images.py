@@ -77,7 +77,9 @@ def read_image(path: Path, exif: Exif = "ignore") -> Image.Image:
             check_size(image.size)
             return rgb(upright(image) if exif == "apply" else image)
     except FileNotFoundError as error:
-        raise ImageError(f"{path} is missing: it is listed, but there is no such file") from error
+        raise ImageError(f"{path} is missing: there is no such file") from error
+    except IsADirectoryError as error:
+        raise ImageError(f"{path} is a folder; give the path of an image file") from error
     except Image.DecompressionBombError as error:
         raise ImageError(f"{path} is larger than Pillow opens ({error}); save it with fewer pixels") from error
     except ImageError as error:
@@ -117,7 +119,9 @@ def check_size(size: tuple[int, int]) -> None:
         ImageError: for no pixels, more than ``MAX_PIXELS``, or sides in a ratio above ``MAX_ASPECT``.
     """
     width, height = size
-    if min(size) < 1 or width * height > MAX_PIXELS or max(size) > MAX_ASPECT * min(size):
+    if min(size) < 1:
+        raise ImageError(f"it is empty: {width} x {height} pixels")
+    if width * height > MAX_PIXELS or max(size) > MAX_ASPECT * min(size):
         raise ImageError(
             f"an image may have {MAX_PIXELS:,} pixels and sides in a ratio of {MAX_ASPECT}:1 at most, "
             f"got {width:,} x {height:,}"

@@ -43,8 +43,9 @@ class Preprocessing:
         height, width = self.image_px
         if isinstance(image, Tensor):
             if image.shape != (3, height, width):
+                order = "; the channel must be its first axis" if image.shape == (height, width, 3) else ""
                 raise DataError(
-                    f"an image of {list(image.shape)} was made for another model: {[3, height, width]} is needed"
+                    f"an image of {list(image.shape)} was made for another model: {[3, height, width]} is needed{order}"
                 )
             return image
         image = rgb(image)

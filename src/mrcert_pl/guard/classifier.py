@@ -68,6 +68,8 @@ class CertifiedClassifier:
     ) -> None:
         self.model = checked_model(model)
         classes = self.model.num_classes
+        if isinstance(class_names, str):
+            raise ConfigurationError(f"the names of the classes must be a list, got {class_names!r}")
         names = [str(label) for label in range(classes)] if class_names is None else list(class_names)
         if len(names) != classes:
             raise ConfigurationError(f"the model has {classes} classes, got {len(names)} names")

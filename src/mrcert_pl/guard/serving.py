@@ -2,6 +2,7 @@
 
 import logging
 import multiprocessing
+import socket
 from collections.abc import Callable
 from typing import Any, Literal
 
@@ -54,7 +55,7 @@ def serve(
         log_level: Level of the log.
 
     Raises:
-        ConfigurationError: for an invalid host, port or level of the log, and as ``make_guard`` does.
+        ConfigurationError: for an invalid host, port or level of the log, a port in use, and as ``make_guard`` does.
         MRCertError: if the worker process dies.
     """
     if host not in _HOSTS:
@@ -64,6 +65,7 @@ def serve(
     if log_level not in _LOG_LEVELS:
         raise unknown("log_level", log_level, _LOG_LEVELS)
     limits, level, target = limits or Limits(), OutputLevel(output), device_named(device)
+    _check_free(host, port)
     # Invalid settings must fail here, not in the worker.
     guard = make_guard("cpu")
     guard.defender.with_output(level)
@@ -85,6 +87,19 @@ def serve(
         raise MRCertError(
             f"the server has stopped: {server.failure}; the log above may state the cause (out of memory?)"
         )
+
+
+def _check_free(host: str, port: int) -> None:
+    """Refuse an address that another process listens on, before the model is loaded."""
+    with socket.socket(socket.AF_INET6 if ":" in host else socket.AF_INET) as probe:
+        # As the server does: a connection that has ended must not keep the port.
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((host, port))
+        except OSError as error:
+            raise ConfigurationError(
+                f"port {port} of {host} can't be used ({error.strerror}); stop what listens there or name another port"
+            ) from error
 
 
 def guard_server(

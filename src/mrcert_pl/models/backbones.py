@@ -1,5 +1,6 @@
 """timm models by their full tag, checked for what a base model needs of them."""
 
+import difflib
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -171,7 +172,8 @@ def _make(
     architecture = name.split(".")[0]
     if not timm.is_model(architecture):
         pattern = f"*{architecture.split('_patch')[0]}*"
-        similar = (timm.list_models(pattern, module="vision_transformer") or timm.list_models(pattern))[:8]
+        similar = timm.list_models(pattern, module="vision_transformer") or timm.list_models(pattern)
+        similar = similar[:8] or difflib.get_close_matches(architecture, timm.list_models(), 5)
         hint = f"; similar ones: {', '.join(similar)}" if similar else "; see timm.list_models('vit_*')"
         raise ConfigurationError(f"timm has no model {name!r}{hint}")
     check_start(num_classes, pretrained, weights, head_rows)

@@ -111,6 +111,8 @@ def read_description(path: str | Path) -> dict[str, Any]:
 
 def _existing(path: str | Path, made_by: str | None = None) -> Path:
     path = Path(path)
+    if path.is_dir():
+        raise CheckpointError(f"{path} is a folder; give the file of a checkpoint, such as {path / 'best.ckpt'}")
     if not path.is_file():
         hint = f"make it with:  {made_by}" if made_by else "mrcert train makes checkpoints/.../best.ckpt"
         raise CheckpointError(f"there is no checkpoint {path}; {hint}")

@@ -104,7 +104,8 @@ class WindowedViT(MirroringModel, TokenViT):
         given = stride if isinstance(stride, int) else max(stride)
         found = nearest_that_works(self.token_grid, self.token_px, self.window, patch, order, given)
         if found is None:
-            return f"no stride and no windows of {self.config['backbone']} work here"
+            backbone = self.config["backbone"]
+            return f"no stride and no windows of {backbone} work here, so a smaller patch or fewer patches remain"
         window, other = found
         windows = "" if window == self.window else f"model.window=[{window[0]},{window[1]}] "
         return f"the nearest that works: {windows}stride={other}"

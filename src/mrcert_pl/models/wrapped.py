@@ -48,7 +48,7 @@ class WrappedClassifier(HidingModel):
 
     Raises:
         ConfigurationError: for a patch that is invalid or larger than the image, fewer than one mask, or a mean or
-            standard deviation that does not have three values.
+            standard deviation that does not have three values or is not that of images in [0, 1].
     """
 
     def __init__(
@@ -67,6 +67,11 @@ class WrappedClassifier(HidingModel):
         if len(mean) != 3 or len(std) != 3 or not min(std) > 0:
             raise ConfigurationError(
                 f"mean and std must have one value per colour channel, std above 0; got {mean} and {std}"
+            )
+        if not (min(mean) >= 0 and max(mean) <= 1 and max(std) <= 1):
+            raise ConfigurationError(
+                "mean and std are those of images in [0, 1], so none may be above 1 (divide those of images from 0 to "
+                f"255 by 255); got {mean} and {std}"
             )
         size = (int(image_px[0]), int(image_px[1]))
         # The weights and the code of a foreign module are not plain values.
@@ -189,7 +194,7 @@ class WrappedClassifier(HidingModel):
 
 def patch_spec(patch: Shape | Sequence[Shape]) -> PatchSpec:
     """Patch specification of a size that may have been written as a list."""
-    return PatchSpec(patch if isinstance(patch, int | str) else tuple(patch))
+    return PatchSpec(tuple(patch) if isinstance(patch, Sequence) and not isinstance(patch, str) else patch)
 
 
 def logits_of(output: object) -> Tensor:

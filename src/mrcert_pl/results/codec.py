@@ -140,4 +140,5 @@ def _upgraded(cls: type[Document], content: dict[str, Any]) -> dict[str, Any]:
     except FieldError:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
-        raise FieldError("", f"version 1 without what it must have: {error!r}") from error
+        missing = f"the field {error}" if isinstance(error, KeyError) else "fields of their types"
+        raise FieldError("", f"a result of version 1 without {missing}") from error

@@ -1,6 +1,6 @@
 """Results on disk: the documents of commands, and the files beside them."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Generic, TypeVar
@@ -19,6 +19,7 @@ from mrcert_pl.results.schema import (
 from mrcert_pl.results.verdicts import read_verdicts
 
 DocumentT = TypeVar("DocumentT", bound=Document)
+ItemT = TypeVar("ItemT")
 
 RESULTS, VERDICTS, LOCATIONS = "results.json", "verdicts.parquet", "locations.npz"
 CERTIFICATES, NUMERICS, BENCHMARK, TRAINING = "certificates.json", "numerics.json", "bench.json", "training.json"
@@ -104,8 +105,12 @@ def read_run(file: Path) -> EvaluationRun | Run[AttackResult]:
     return EvaluationRun(file, EvaluationResult.from_plain(content, file))
 
 
-def find_runs(paths: Iterable[Path]) -> list[EvaluationRun]:
+def find_runs(paths: Iterable[Path], damaged: list[ResultsError] | None = None) -> list[EvaluationRun]:
     """Find the evaluations at or below some paths, oldest first.
+
+    Args:
+        paths: Files and folders.
+        damaged: Receives an error for each result that cannot be read, which is then left out.
 
     Raises:
         ResultsError: If a path does not exist, a result is damaged, or there is no evaluation.
@@ -115,7 +120,10 @@ def find_runs(paths: Iterable[Path]) -> list[EvaluationRun]:
         raise ResultsError(f"there is no {', '.join(missing)}; an evaluation (mrcert eval) makes results in outputs/")
     if others := [str(path) for path in paths if path.is_file() and path.name != RESULTS]:
         raise ResultsError(f"{', '.join(others)} is no {RESULTS}; name that of an evaluation, or a folder")
-    runs = [run for file in _files(paths, RESULTS) if isinstance(run := read_run(file), EvaluationRun)]
+    found = _readable(_files(paths, RESULTS), read_run, damaged)
+    runs = [run for run in found if isinstance(run, EvaluationRun)]
+    if not runs and damaged:
+        raise damaged[0]
     if not runs:
         raise ResultsError(f"there are no evaluations in {', '.join(map(str, paths))}; {_ADVICE}")
     return runs
@@ -134,20 +142,41 @@ def one_run(path: Path) -> EvaluationRun:
     return runs[0]
 
 
-def find_leftovers(paths: Iterable[Path]) -> Leftovers:
+def find_leftovers(paths: Iterable[Path], damaged: list[ResultsError] | None = None) -> Leftovers:
     """Find the results of attacks, audits and benchmarks at or below some paths.
+
+    Args:
+        paths: Files and folders.
+        damaged: Receives an error for each result that cannot be read, which is then left out.
 
     Raises:
         ResultsError: If one is damaged.
     """
     paths = list(paths)
-    both = [read_run(file) for file in _files(paths, RESULTS)]
+    both = _readable(_files(paths, RESULTS), read_run, damaged)
+
+    def of(name: str, kind: type[DocumentT]) -> tuple[Run[DocumentT], ...]:
+        return tuple(_readable(_files(paths, name), lambda file: Run(file, kind.read(file)), damaged))
+
     return Leftovers(
         tuple(run for run in both if not isinstance(run, EvaluationRun)),
-        tuple(Run(file, CertificateAuditResult.read(file)) for file in _files(paths, CERTIFICATES)),
-        tuple(Run(file, NumericsResult.read(file)) for file in _files(paths, NUMERICS)),
-        tuple(Run(file, BenchmarkResult.read(file)) for file in _files(paths, BENCHMARK)),
+        of(CERTIFICATES, CertificateAuditResult),
+        of(NUMERICS, NumericsResult),
+        of(BENCHMARK, BenchmarkResult),
     )
+
+
+def _readable(files: Iterable[Path], read: Callable[[Path], ItemT], damaged: list[ResultsError] | None) -> list[ItemT]:
+    """Read files; an error goes to ``damaged``, if given, in place of its result."""
+    found = []
+    for file in files:
+        try:
+            found.append(read(file))
+        except ResultsError as error:
+            if damaged is None:
+                raise
+            damaged.append(error)
+    return found
 
 
 def read_deltas(path: Path, weights_sha256: str) -> Mapping[str, float]:

@@ -4,6 +4,7 @@ import math
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -27,7 +28,7 @@ from mrcert_pl.results.schema import (
 from mrcert_pl.tasks.announce import announce_certificate_audit, announce_numerics, announce_run
 from mrcert_pl.tasks.checks import check_choice, check_mapping, check_number
 from mrcert_pl.tasks.progress import within
-from mrcert_pl.tasks.runtime import opened
+from mrcert_pl.tasks.runtime import log, opened
 from mrcert_pl.tasks.subject import Subject, SubjectSettings, defender_of, document_facts, load_subject
 
 _PRECISION = "32-true"
@@ -114,29 +115,57 @@ def _audit_certificates(settings: CertificateAuditSettings) -> CertificateAuditR
     )
     audit = CertificateAudit(model, mutants, defender, placements, [adaptive, cheap], settings.token_budget)
     audit.on_progress = within(run.track)
-    started = time.perf_counter()
-    with torch.no_grad():
-        for i in run.track(range(len(split)), "Attacking certificates", len(split)):
-            sample = split[i]
-            audit.image(sample.image.to(device), sample.id)
-    seconds = time.perf_counter() - started
-    result = _audit_result(settings, subject, defender, audit, len(placements), seconds, str(device))
-    result.write(run.folder / CERTIFICATES)
-    return result
+    finished, started = _Finished(), time.perf_counter()
+    try:
+        with torch.no_grad():
+            for i in run.track(range(len(split)), "Attacking certificates", len(split)):
+                sample = split[i]
+                audit.image(sample.image.to(device), sample.id)
+                finished = finished.after(audit, time.perf_counter() - started, run.folder / "breaks")
+    except KeyboardInterrupt:
+        if images := finished.findings.images:
+            file = _write_result(settings, subject, defender, finished, len(placements), str(device))[1]
+            log.warning("%d of %d images are finished: %s", images, len(split), file)
+        raise
+    return _write_result(settings, subject, defender, finished, len(placements), str(device))[0]
 
 
-def _audit_result(
+@dataclass(frozen=True)
+class _Finished:
+    """What an audit has found on whole images.
+
+    Attributes:
+        findings: counts.
+        files: a file for each break.
+        seconds: time so far.
+        labelled: number of mutants so far.
+    """
+
+    findings: Findings = field(default_factory=Findings)
+    files: tuple[Path, ...] = ()
+    seconds: float = 0.0
+    labelled: int = 0
+
+    def after(self, audit: CertificateAudit, seconds: float, folder: Path) -> "_Finished":
+        """Return what has been found after a further image, whose breaks are written."""
+        findings, known = audit.findings.copy(), len(self.files)
+        new = [
+            found.write(folder / f"{found.image_id}_{number}.npz")
+            for number, found in enumerate(findings.breaks[known:], start=known)
+        ]
+        return _Finished(findings, (*self.files, *new), seconds, audit.evaluator.labelled)
+
+
+def _write_result(
     settings: CertificateAuditSettings,
     subject: Subject,
     defender: Defender[Any],
-    audit: CertificateAudit,
+    finished: _Finished,
     placements: int,
-    seconds: float,
     device: str,
-) -> CertificateAuditResult:
-    findings: Findings = audit.findings
-    folder = settings.run.folder / "breaks"
-    files = [found.write(folder / f"{found.image_id}_{number}.npz") for number, found in enumerate(findings.breaks)]
+) -> tuple[CertificateAuditResult, Path]:
+    """Write the result of an audit; return it and its file."""
+    findings = finished.findings
     tallies = [
         AttackTally(
             name,
@@ -147,7 +176,7 @@ def _audit_result(
         )
         for name, tried in findings.attacks.items()
     ]
-    return CertificateAuditResult(
+    result = CertificateAuditResult(
         **document_facts(settings, subject, Environment.here(device, _PRECISION)),
         defender=defender.name,
         images=findings.images,
@@ -157,10 +186,11 @@ def _audit_result(
         attacks=tuple(tallies),
         labels_broken=findings.broken("label"),
         certificates_broken=findings.broken("certificate"),
-        breaks=tuple(map(str, files)),
-        seconds=seconds,
-        mutants_evaluated=audit.evaluator.labelled,
+        breaks=tuple(map(str, finished.files)),
+        seconds=finished.seconds,
+        mutants_evaluated=finished.labelled,
     )
+    return result, result.write(settings.run.folder / CERTIFICATES)
 
 
 def audit_numerics(settings: NumericsSettings) -> NumericsResult:

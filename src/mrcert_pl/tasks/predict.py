@@ -117,6 +117,7 @@ def announce_prediction(settings: PredictionSettings, guard: Guard, folder: Path
     mutants, device = guard.evaluator.mutants, device_of(guard.model)
     count = len(settings.images)
     about = [f"{count:,} image{'' if count == 1 else 's'}", *described(type(guard.model).__name__, mutants)]
+    about.insert(2, f"defender {guard.defender.name}")
     announce(about, str(device), "32-true", folder)
     if isinstance(guard.model, BaseModel):
         announce_cost(guard.model, mutants, len(settings.images), settings.token_budget, device)

@@ -175,7 +175,8 @@ class ModelSettings:
             raise ConfigurationError(
                 f"the head of these weights is not one of {num_classes} classes, and a new one would give random "
                 "labels; name the row of each class in model.head_rows, in the order of the classes (two classes: "
-                "'model.head_rows=[217,566]'), or give a checkpoint of a training"
+                "'model.head_rows=[217,566]'), or give a checkpoint of a training; for a head of another number of "
+                "classes give their names (mrcert predict and serve: class_names)"
             )
         # A class from outside may have weights without naming them.
         if self.start == "random" and type(model) in registry.OWN:

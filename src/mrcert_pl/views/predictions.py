@@ -1,6 +1,7 @@
 """Verdicts of the guard: a table on the terminal, and figures."""
 
 import os
+import sys
 from collections import Counter
 from collections.abc import Sequence
 from pathlib import Path
@@ -17,6 +18,8 @@ from mrcert_pl.results.predictions import Prediction
 from mrcert_pl.views.figures import ALERTED, WITNESSED, draw_verdict
 from mrcert_pl.views.words import printable, whole_percent
 
+# Wider than any row.
+_ANY = 10_000
 # The files have all of them.
 _MOST_ROWS = 20
 _COLOURS = {"accept": "green", "recovered": "yellow", "alert": "magenta", "abstain": "red"}
@@ -29,7 +32,8 @@ _ALERTS = "hidden in the alert: top, left, bottom, right in px of what the first
 
 def show_predictions(predictions: Sequence[Prediction], meaning: str, console: Console | None = None) -> None:
     """Print a table of predictions, their summary and a legend."""
-    console = console or Console()
+    # In a file or a pipe no name is broken into lines.
+    console = console or (Console() if sys.stdout.isatty() else Console(width=_ANY))
     console.print(predictions_table(predictions))
     console.print(predictions_summary(predictions), style="bold", highlight=False)
     alerts = _of_detector(predictions)

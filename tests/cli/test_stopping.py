@@ -1,4 +1,4 @@
-"""``mrcert ... | head``: no traceback, and no other error is hidden."""
+"""``mrcert ... | head`` and Ctrl-C: no traceback, and no other error is hidden."""
 
 import os
 import subprocess
@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from mrcert_pl.cli.pipes import closing_quietly
+from mrcert_pl.cli.stopping import stopping_quietly
 
 
 @pytest.mark.parametrize(
@@ -25,10 +25,27 @@ def test_a_closed_pipe_is_no_traceback(program: str, arguments: list[str], tmp_p
 
 
 def test_another_broken_pipe_is_an_error() -> None:
-    with pytest.raises(BrokenPipeError, match="of a worker"), closing_quietly():
+    with pytest.raises(BrokenPipeError, match="of a worker"), stopping_quietly():
         raise BrokenPipeError("of a worker")
 
 
 def test_other_ends_stay_as_they_are() -> None:
-    with pytest.raises(SystemExit, match="3"), closing_quietly():
+    with pytest.raises(SystemExit, match="3"), stopping_quietly():
         sys.exit(3)
+
+
+def test_ctrl_c_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
+    with pytest.raises(SystemExit, match="130"), stopping_quietly():
+        raise KeyboardInterrupt
+    assert capsys.readouterr().err == "\nstopped by Ctrl-C\n"
+
+
+def test_ctrl_c_in_a_run_of_lightning_is_no_failure() -> None:
+    def fit() -> None:
+        try:
+            raise KeyboardInterrupt
+        except KeyboardInterrupt:
+            sys.exit(1)
+
+    with pytest.raises(SystemExit, match="130"), stopping_quietly():
+        fit()

@@ -1,4 +1,4 @@
-"""Standard output that is closed early, as by ``mrcert ... | head``."""
+"""Ends of a command from outside: Ctrl-C, and standard output that is closed early, as by ``mrcert ... | head``."""
 
 import os
 import select
@@ -6,16 +6,25 @@ import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-# Exit code of a process that SIGPIPE ends.
+# Exit codes of processes that SIGINT and SIGPIPE end.
+_SIGINT = 130
 _SIGPIPE = 141
 
 
 @contextmanager
-def closing_quietly() -> Iterator[None]:
-    """End the process without a traceback if its standard output is closed."""
+def stopping_quietly() -> Iterator[None]:
+    """End the process without a traceback after Ctrl-C, or if its standard output is closed."""
     try:
         yield
         sys.stdout.flush()
+    except KeyboardInterrupt:
+        print("\nstopped by Ctrl-C", file=sys.stderr)
+        sys.exit(_SIGINT)
+    except SystemExit as ended:
+        # Lightning ends the process with 1.
+        if isinstance(ended.__context__, KeyboardInterrupt):
+            sys.exit(_SIGINT)
+        raise
     except BrokenPipeError:
         # Another pipe may be broken, which would be an error.
         if not _unread():
