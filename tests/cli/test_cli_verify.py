@@ -100,3 +100,21 @@ def test_without_tables_nothing_is_verified(tmp_path: Path, refused: Callable[..
     evaluation(tmp_path / "run", [row(0)])
     assert "tables" in refused("verify", "run")
     assert "there are no tables of mutants in elsewhere" in refused("verify", "run", "--tables", "elsewhere")
+
+
+def test_a_skipped_evaluation_is_no_success(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation(Path("run"), [row(0)], defender="mine")
+    with pytest.raises(SystemExit, match="1"):
+        command("verify", "run")
+    output = capsys.readouterr()
+    assert "skipped, mine has no second implementation here" in " ".join(output.out.split())
+    assert output.err.endswith("error: 1 evaluation was not verified\n")
+
+
+def test_errors_do_not_control_the_terminal(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    evaluation(Path("run"), [row(0)], defender="mrcert", table="\r\x1b[2Kall values agree\x1b[8m")
+    with pytest.raises(SystemExit, match="1"):
+        command("verify", "run")
+    error = capsys.readouterr().err
+    assert "\x1b" not in error
+    assert "\\x1b[2Kall values agree" in error

@@ -75,7 +75,7 @@ def test_checkpoints_that_do_not_say_enough(tmp_path: Path) -> None:
         Guard.from_checkpoint(nothing)
     guard = Guard.from_checkpoint(nothing, patch=1)
     assert (guard.class_names, guard.preprocessing.resize) == (("0", "1", "2", "3", "4"), "crop")
-    assert Guard.from_checkpoint(nothing, patch=1, class_names="abcde").class_names == tuple("abcde")
+    assert Guard.from_checkpoint(nothing, patch=1, class_names=tuple("abcde")).class_names == tuple("abcde")
 
 
 def test_importing_the_package_does_not_wait_for_torch(run_python: Callable[[str], str]) -> None:

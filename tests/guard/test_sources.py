@@ -89,7 +89,7 @@ def closed() -> Image.Image:
             png(Image.new("1", (10_000, 1))),
             "sides in a ratio of 100:1 at most, got 10,000 x 1",
         ),
-        (Image.new("RGB", (0, 5)), "got 0 x 5"),
+        (Image.new("RGB", (0, 5)), "it is empty: 0 x 5 pixels"),
         (Image.new("F", (5, 5)), "floating-point numbers without a known range"),
         (np.zeros((1, 190, 3), dtype=np.uint8), "got 190 x 1"),
     ],

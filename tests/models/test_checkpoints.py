@@ -105,7 +105,7 @@ def test_a_missing_file_is_an_error_with_the_command_that_makes_it(tmp_path):
 
 
 def test_a_folder_is_no_checkpoint(tmp_path):
-    with pytest.raises(CheckpointError, match="there is no checkpoint"):
+    with pytest.raises(CheckpointError, match=r"is a folder; give the file of a checkpoint, such as .*best\.ckpt"):
         read_checkpoint(tmp_path)
 
 

@@ -118,5 +118,5 @@ def test_the_header_of_a_prediction(
     settings = PredictionSettings(photos, Path(str(trained.checkpoint)), device="cpu")
     announce_prediction(settings, guard_of(settings), tmp_path)
     (header,) = logged
-    assert header.startswith("3 images; ViTSRF; masks ")
+    assert header.startswith("3 images; ViTSRF; defender mrcert_sharp; masks ")
     assert header.endswith(f"\ncpu, 32-true, in {tmp_path}")

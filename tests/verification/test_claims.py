@@ -1,5 +1,6 @@
 """Claims and evidence: files are read whole, and every malformed value is refused by name."""
 
+import os
 import shutil
 from dataclasses import replace
 from pathlib import Path
@@ -69,6 +70,15 @@ class TestClaim:
         (run / file).unlink()
         with pytest.raises(ResultsError, match=file):
             Claim.read(run)
+
+    @pytest.mark.parametrize("file", ["results.json", "verdicts.parquet", "locations.npz"])
+    def test_pipes_are_not_waited_for(self, run: Path, file: str) -> None:
+        (run / file).unlink()
+        os.mkfifo(run / file)
+        with pytest.raises(ResultsError, match=f"{file} is no regular file"):
+            Claim.read(run)
+        os.mkfifo(run / "mutants" / "pipe.parquet")
+        assert Evidence.read(run / "mutants").index
 
     @pytest.mark.parametrize("content", [b"", b"PK\x03\x04nothing", b"\x93NUMPY", b"text"])
     def test_damaged_maps(self, run: Path, content: bytes) -> None:
@@ -192,6 +202,15 @@ class TestHeader:
         refined = {**UNIONS, "coarser": [["f"]], "threshold": 0.5, **changed}
         with pytest.raises(ResultsError, match=rf"malformed header \({field}\); run its evaluation again"):
             evidence(mutants=refined).mutants()
+
+    def test_enumerations_are_bounded(self) -> None:
+        """What a small file can state would take gigabytes."""
+        many = {"windows": 2**20, "masks": ["1"] * 65}
+        with pytest.raises(ResultsError, match=r"malformed header \(mutants\.masks\)"):
+            evidence(mutants=many).mutants()
+        assert evidence(mutants={**many, "masks": ["1"] * 64}).mutants()
+        with pytest.raises(ResultsError, match=r"malformed header \(borders\)"):
+            evidence(mutants={"windows": 1, "masks": ["1"]}, borders=[[0, 2**26 + 1], [0, 1]]).borders()
 
     def test_images_of_up_to_a_billion_pixels_have_borders(self) -> None:
         def borders(height: int, width: int) -> list[list[int]] | None:

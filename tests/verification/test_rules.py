@@ -1,6 +1,5 @@
 """Settings, orders and completed tables of the second implementations."""
 
-from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -46,7 +45,15 @@ class TestSettings:
 
     @pytest.mark.parametrize(
         ("name", "value"),
-        [("colour", 1), ("patches", 2.0), ("patches", True), ("patches", None), ("margin", True), ("margin", "0")],
+        [
+            ("colour", 1),
+            ("patches", 2.0),
+            ("patches", True),
+            ("patches", None),
+            ("margin", True),
+            ("margin", "0"),
+            ("margin", 10**400),
+        ],
     )
     def test_names_and_types(self, name: str, value: Any) -> None:
         with pytest.raises(ResultsError, match=f"the result has {name}={value!r} for mrcert, which its second"):
@@ -74,14 +81,18 @@ class TestCompletions:
         for completed, confidences in filled:
             np.testing.assert_array_equal(completed[~missing], labels[~missing])
             np.testing.assert_array_equal(confidences[~missing], margins[~missing])
-        agreeing, other, *drawn = filled
-        assert (agreeing[0] == labels[:, :1])[missing].all()
-        # A label that no entry has, hence a rival that nothing is known about.
-        assert set(other[0][missing]) == {3}
-        assert np.isposinf([part[1][missing] for part in (agreeing, other)]).all()
-        assert len(drawn) > 1
-        assert any((one[0] != two[0]).any() for one, two in pairwise(drawn))
-        for completed, confidences in drawn:
+        *in_turn, distrusted, one, two = filled
+        for image in range(20):
+            labels_in_turn = [set(completed[image][missing[image]]) for completed, _ in in_turn]
+            # Each label of the image, and one that no image has, hence a rival that nothing is known about.
+            assert labels_in_turn[0] == {image % 3}
+            assert set().union(*labels_in_turn) == {image % 3, 2, 3}
+            assert all(map(len, labels_in_turn))
+        assert np.isposinf([part[1][missing] for part in in_turn]).all()
+        assert (distrusted[0] == labels[:, :1])[missing].all()
+        assert (distrusted[1][missing] == 0).all()
+        assert (one[0] != two[0]).any()
+        for completed, confidences in (one, two):
             assert set(completed[missing]) == {0, 1, 2, 3}
             assert set(confidences[missing]) == {0.0, np.inf}
             assert 0.4 < (confidences[missing] == 0).mean() < 0.6

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from evaluations import evaluation, found, leaves, put, read_rows, rewrite
+from evaluations import evaluation, found, leaves, put, read_rows, rewrite, write_rows
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -93,10 +93,16 @@ def test_adversarial_certified_accuracy_is_of_what_the_base_model_gets_wrong(run
     harmed = [row for row in rows if row["base_prediction"] != row["label"]]
     assert 0 < len(harmed) < len(rows)
     count = sum(row["prediction"] == row["label"] and row["certified"] for row in harmed)
+    assert count < len(harmed)
+    rewrite(run, lambda content: content["config"]["dataset"].update(name="attacked"))
+    assert found(run) == "None accuracy.adversarial_certified"
     for claimed, difference in ((count, ""), (count + 1, "None accuracy.adversarial_certified")):
         share = {"count": claimed, "n": len(harmed)}
         rewrite(run, lambda content, share=share: content["accuracy"].update(adversarial_certified=share))
         assert found(run) == difference
+    rewrite(run, lambda content: content["accuracy"]["adversarial_certified"].update(count=count))
+    rewrite(run, lambda content: content["config"]["dataset"].update(name="digits"))
+    assert found(run) == "None accuracy.adversarial_certified"
 
 
 def test_harmful_alerts_are_those_of_wrong_labels(tmp_path: Path) -> None:
@@ -106,6 +112,8 @@ def test_harmful_alerts_are_those_of_wrong_labels(tmp_path: Path) -> None:
     count = sum(row["alert"] >= 0 for row in wrong)
     assert 0 < len(wrong) < len(rows)
     assert count != sum(row["alert"] >= 0 for row in rows if row not in wrong)
+    rewrite(run, lambda content: content["config"]["dataset"].update(name="attacked"))
+    assert found(run) == "None accuracy.harmful_alerts"
     for claimed, n in ((count, len(wrong)), (count + 1, len(wrong)), (count, len(wrong) + 1)):
         share = {"count": claimed, "n": n}
         rewrite(run, lambda content, share=share: content["accuracy"].update(harmful_alerts=share))
@@ -138,3 +146,9 @@ def test_a_limit_of_refinement_says_nothing_without_refinement(run: Path) -> Non
     """The command line states it in every configuration."""
     rewrite(run, lambda content: content["config"].update(refine_limit=400, refine_threshold=0.5))
     assert found(run) == ""
+
+
+def test_the_mean_of_the_largest_costs_is_a_number(run: Path) -> None:
+    rows = read_rows(run / "verdicts.parquet")
+    write_rows(run / "verdicts.parquet", [{**row, "gflops": 1.7e308} for row in rows])
+    assert found(run) == "None gflops_per_image"

@@ -1,5 +1,7 @@
 """The second implementation of votes agrees with the defender and with an attacker who tries every vote."""
 
+from typing import Any
+
 import numpy as np
 import pytest
 import torch
@@ -80,3 +82,18 @@ def test_votes_in_doubt_go_to_the_rival_of_a_count(free: int, certified: bool) -
     """Nine votes against two, of which each patch touches one: a lead of 7, 5 and 3 must be above 4."""
     votes, doubtful = np.array([1] * 9 + [0] * 2), np.arange(11) < free
     assert _counted(np.eye(11, dtype=bool), votes, doubtful, 1, 2) == certified
+
+
+@pytest.mark.parametrize(
+    ("changed", "message"),
+    [
+        ({"image_px": [2**20, 2**20], "stride": 1}, "pixels of ablations"),
+        ({"image_px": [2**20, 224], "stride": 1}, "pixels of ablations"),
+        ({"ablations": "block", "image_px": [2**12, 2**12], "stride": 1}, "pixels of ablations"),
+        ({"ablations": "block", "image_px": [224, 224], "stride": 1}, "sets of votes"),
+    ],
+)
+def test_enumerations_are_bounded(changed: dict[str, Any], message: str) -> None:
+    ablations = {"ablations": "column", "width": 19, "stride": 19, "image_px": [224, 224], **changed}
+    with pytest.raises(ResultsError, match=message):
+        touched_votes(ablations, [(32, 32)])

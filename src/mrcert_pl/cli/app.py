@@ -242,6 +242,12 @@ def failing_plainly(hint: str = "", traceback_requested: bool = False) -> Iterat
 
 
 def fail(message: str) -> None:
-    """Print an error and end the process with exit code 1."""
-    print(f"error: {message}", file=sys.stderr)
+    """Print an error and end the process with exit code 1.
+
+    A message may quote what a file holds, which must not control the terminal.
+    """
+    from mrcert_pl.views.words import printable
+
+    lines = (printable(line) for line in message.split("\n"))
+    print("error: " + "\n".join(lines), file=sys.stderr)
     sys.exit(1)

@@ -22,7 +22,7 @@ class Tracker:
     """
 
     def __init__(self, console: Console | None = None) -> None:
-        self._console = console or Console()
+        self._console = console
         self._description = ""
         self._said = 0.0
         self._progress: Progress | None = None
@@ -53,6 +53,7 @@ class Tracker:
     def _show(self, completed: float) -> None:
         assert self._progress is not None
         self._progress.update(self._task, completed=completed)
-        if not self._console.is_terminal and time.monotonic() - self._said >= _INTERVAL:
+        console = self._progress.console
+        if not console.is_terminal and time.monotonic() - self._said >= _INTERVAL:
             self._said = time.monotonic()
-            self._console.print(f"{self._description}: {completed:.1f} of {self._total}", highlight=False, markup=False)
+            console.print(f"{self._description}: {completed:.1f} of {self._total}", highlight=False, markup=False)

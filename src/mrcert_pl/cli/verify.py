@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 _ABOUT = """Recompute everything that evaluations claim from the labels of their mutants, with rules in
 NumPy that share nothing with the defenders, and compare every value. The exit code is 1 if one
-differs."""
+differs, or if an evaluation is skipped because its defender has no second implementation."""
 _EXAMPLES = """examples:
   mrcert verify outputs/eval                          every evaluation
   mrcert verify outputs/eval/.../A --tables tables    one, by the labels in another folder
@@ -23,7 +23,7 @@ _EXAMPLES = """examples:
 
 
 def main() -> None:
-    """Verify evaluations; the exit code is 1 if a single value differs."""
+    """Verify evaluations; the exit code is 1 if a single value differs or an evaluation is skipped."""
     parser = usage.parser("verify", _ABOUT, _EXAMPLES)
     parser.add_argument("runs", nargs="+", type=Path, help="folders of evaluations (outputs/eval/...), or above them")
     parser.add_argument(
@@ -44,9 +44,13 @@ def main() -> None:
     with failing_plainly():
         for module in options.modules:
             _import(module)
-        differing = _verify(options.runs, options.tables)
+        differing, skipped = _verify(options.runs, options.tables)
     if differing:
         print(f"error: {differing} values do not follow from the tables", file=sys.stderr)
+    if skipped:
+        number = "1 evaluation was" if skipped == 1 else f"{skipped} evaluations were"
+        print(f"error: {number} not verified", file=sys.stderr)
+    if differing or skipped:
         sys.exit(1)
 
 
@@ -63,8 +67,8 @@ def _import(module: str) -> None:
         ) from error
 
 
-def _verify(paths: list[Path], tables: Path | None) -> int:
-    """Verify evaluations, print the outcome, and return the number of differing values."""
+def _verify(paths: list[Path], tables: Path | None) -> tuple[int, int]:
+    """Verify evaluations, print the outcome; return the numbers of differing values and of skipped evaluations."""
     from rich.console import Console
     from rich.progress import Progress
 
@@ -72,14 +76,15 @@ def _verify(paths: list[Path], tables: Path | None) -> int:
     from mrcert_pl.verification import verify
     from mrcert_pl.views.terminal import show_verification
 
-    differing = 0
+    differing = skipped = 0
     for run in find_runs(paths):
         with Progress(console=Console(stderr=True), transient=True) as progress:
             task = progress.add_task(f"Verifying {run.result.defender}", total=run.result.n)
             report = verify(run.folder, tables, progress=partial(_advance, progress, task))
         show_verification(report)
         differing += len(report.differences)
-    return differing
+        skipped += report.skipped is not None
+    return differing, skipped
 
 
 def _advance(progress: "Progress", task: "TaskID", images: int) -> None:

@@ -141,4 +141,4 @@ def _upgraded(cls: type[Document], content: dict[str, Any]) -> dict[str, Any]:
         raise
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         missing = f"the field {error}" if isinstance(error, KeyError) else "fields of their types"
-        raise FieldError("", f"a result of version 1 without {missing}") from error
+        raise FieldError("", f"version 1 without {missing}") from error

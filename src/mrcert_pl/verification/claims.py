@@ -15,6 +15,8 @@ from mrcert_pl.results.schema import EvaluationResult, VerdictRow
 from mrcert_pl.results.verdicts import read_verdicts
 
 _ADVICE = "run its evaluation again"
+# Pairs of masks and windows, and of pixels and windows along an axis, that are enumerated.
+_MOST = 1 << 26
 
 
 @dataclass(frozen=True)
@@ -40,6 +42,9 @@ class Claim:
         Raises:
             ResultsError: if a file is missing, damaged or malformed.
         """
+        for file in (folder / name for name in ("results.json", "verdicts.parquet", "locations.npz")):
+            if file.exists() and not file.is_file():
+                raise ResultsError(f"{file} is no regular file; {_ADVICE}")
         result = EvaluationResult.read(folder / "results.json")
         return cls(folder, result, tuple(read_verdicts(folder / "verdicts.parquet")), _maps(folder / "locations.npz"))
 
@@ -65,7 +70,9 @@ class Evidence:
         Raises:
             ResultsError: if there are no tables, one is damaged, or they were made by different things.
         """
-        shards = sorted(file for file in folder.glob("*.parquet") if not file.name.startswith("."))
+        # A pipe would be read without an end.
+        files = [file for file in folder.glob("*.parquet") if file.is_file()]
+        shards = sorted(file for file in files if not file.name.startswith("."))
         if not shards:
             raise ResultsError(
                 f"there are no tables of mutants in {folder}, so there is nothing to compare the verdicts with; "
@@ -111,6 +118,8 @@ class Evidence:
                 raise self._malformed("borders")
             if axis[0] != 0 or any(after <= before for before, after in pairwise(axis)):
                 raise self._malformed("borders")
+            if axis[-1] * (len(axis) - 1) > _MOST:
+                raise self._malformed("borders")
         if (len(axes[0]) - 1) * (len(axes[1]) - 1) != self.mutants().get("windows") or axes[0][-1] * axes[1][-1] > 1e9:
             raise self._malformed("borders")
         return axes
@@ -128,7 +137,7 @@ class Evidence:
             masks, windows = mutants["masks"], mutants.get("windows")
             if type(windows) is not int or not 0 < windows <= 1 << 20 or not isinstance(masks, list) or not masks:
                 raise self._malformed("mutants")
-            if not all(isinstance(mask, str) and _is_mask(mask, windows) for mask in masks):
+            if len(masks) * windows > _MOST or not all(isinstance(m, str) and _is_mask(m, windows) for m in masks):
                 raise self._malformed("mutants.masks")
             if "coarser" in mutants:
                 self._check_refined(mutants, windows)

@@ -15,13 +15,22 @@ class Differences:
     def __iter__(self) -> Iterator[Difference]:
         return iter(self._found)
 
-    def expect(self, image_id: int | None, field: str, written: Any, computed: Any, tolerance: float = 0.0) -> None:
-        """Record a difference of a written value from the computed one; ``tolerance`` is for numbers."""
+    def expect(self, image_id: int | None, field: str, written: Any, computed: Any, tolerance: float = 0.0) -> bool:
+        """Record a difference of a written value from the computed one; return whether they are the same.
+
+        Args:
+            image_id: Image of the value; ``None``: it is about all images.
+            field: Name of the value.
+            written: Written value.
+            computed: Computed value.
+            tolerance: Largest distance of equal numbers.
+        """
         same = type(written) is type(computed) and written == computed
         if tolerance and isinstance(written, (int, float)) and isinstance(computed, (int, float)):
             same = abs(written - computed) <= tolerance
         if not same:
             self.add(image_id, field, written, computed)
+        return same
 
     def add(self, image_id: int | None, field: str, written: Any, computed: Any) -> None:
         """Record a difference."""

@@ -1,6 +1,7 @@
 """Second implementations of defenders, applied to whole and to partial tables."""
 
 import inspect
+import sys
 from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
@@ -17,6 +18,7 @@ NO_ROUND_TRIP = ("undefended", "patchcure", "patchcure_paper", *DETECTORS)
 
 # A table that was filled lazily must give the same verdict for any missing entries; they are drawn this many times.
 _DRAWS = 2
+_LARGEST = sys.float_info.max
 
 
 def defaults(rule: Rule) -> dict[str, Any]:
@@ -43,7 +45,8 @@ def bound(rule: Rule, mutants: Mapping[str, Any], settings: Mapping[str, Any], d
     known = defaults(rule)
     for name, value in settings.items():
         kinds = (int, float) if type(known.get(name)) is float else (type(known.get(name)),)
-        if name not in known or type(value) not in kinds:
+        # A whole number may be beyond every float.
+        if name not in known or type(value) not in kinds or (float in kinds and abs(value) > _LARGEST):
             raise ResultsError(f"the result has {name}={value!r} for {defender}, which its second implementation lacks")
 
     confident = "log_odds" in inspect.signature(rule).parameters
@@ -62,19 +65,33 @@ def bound(rule: Rule, mutants: Mapping[str, Any], settings: Mapping[str, Any], d
 def completions(
     labels: np.ndarray, margins: np.ndarray, draws: np.random.Generator
 ) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yield the tables with their missing entries (-1) filled in several ways, or as they are if none is missing."""
+    """Yield the tables with their missing entries (-1) filled in several ways, or as they are if none is missing.
+
+    A rule asks for sets of entries that agree on the same label: those that keep one label against an attacker, those
+    that could have been forged for another label, the votes of a rival. All missing entries of an image with one label
+    support it wherever it can be supported, and contradict all others. So every label of the image in turn, and one
+    that it does not have, are the extremes of what the missing entries can do.
+    """
     missing = labels < 0
     if not missing.any():
         yield labels, margins
         return
     other = int(labels.max()) + 1
     infinite = np.where(missing, np.inf, margins)
-    # All like the unmasked image, all another label, and labels at random, some of them with a margin of 0.
-    yield np.where(missing, labels[:, :1], labels), infinite
-    yield np.where(missing, other, labels), infinite
+    for label in _in_turn(labels, other):
+        yield np.where(missing, label[:, None], labels), infinite
+    # The same as the unmasked image, but not trusted; and labels at random, some of them with a margin of 0.
+    yield np.where(missing, labels[:, :1], labels), np.where(missing, 0.0, margins)
     for _ in range(_DRAWS):
         drawn = np.where(draws.random(missing.shape) < 0.5, np.inf, 0.0)
         yield (
             np.where(missing, draws.integers(other + 1, size=missing.shape), labels),
             np.where(missing, drawn, margins),
         )
+
+
+def _in_turn(labels: np.ndarray, other: int) -> np.ndarray:
+    """``[turn, image]``: each label of an image once, then ``other``."""
+    present = [[label for label in dict.fromkeys(row.tolist()) if label >= 0] for row in labels]
+    turns = max(map(len, present)) + 1
+    return np.array([[*row, *[other] * (turns - len(row))] for row in present]).T

@@ -1,7 +1,7 @@
 """The rules for votes over ablations, in NumPy and by single pixels (docs/theory.md, section 12)."""
 
 from collections.abc import Mapping, Sequence
-from functools import partial
+from functools import lru_cache, partial
 from itertools import combinations_with_replacement
 from typing import Any
 
@@ -10,6 +10,9 @@ import numpy as np
 from mrcert_pl.errors import ResultsError
 
 Answers = dict[str, Any]
+
+# Entries of an enumeration; the defenders have this limit too.
+_MOST = 1 << 28
 
 
 def vote(
@@ -58,32 +61,56 @@ vote_sharp = partial(vote, certificate="sharp")
 
 
 def touched_votes(ablations: Mapping[str, Any], shapes: Sequence[tuple[int, int]]) -> np.ndarray:
-    """``[touched set, vote]``: the distinct sets of votes that a patch touches at some place."""
-    height, width = ablations["image_px"]
-    rows, columns = (_bands(side, ablations["width"], ablations["stride"]) for side in (height, width))
-    whole = {"rows": np.ones((len(columns), height), bool), "columns": np.ones((len(rows), width), bool)}
+    """``[touched set, vote]``: the distinct sets of votes that a patch touches at some place.
+
+    Raises:
+        ResultsError: for more bands or sets than are enumerated.
+    """
+    numbers = [ablations[name] for name in ("width", "stride")]
+    return _touched(ablations["ablations"], *numbers, tuple(ablations["image_px"]), tuple(map(tuple, shapes)))
+
+
+@lru_cache(maxsize=4)
+def _touched(
+    kind: str, width: int, stride: int, image_px: tuple[int, int], shapes: tuple[tuple[int, int], ...]
+) -> np.ndarray:
+    rows, columns = (_bands(side, width, stride) for side in image_px)
+    if kind == "block":
+        _check_number("pixels of ablations", len(rows) * len(columns) * max(image_px))
+    whole = {
+        "rows": np.ones((len(columns), image_px[0]), bool),
+        "columns": np.ones((len(rows), image_px[1]), bool),
+    }
     shown = {
-        "row": (rows, whole["columns"]),
-        "column": (whole["rows"], columns),
-        "both": (np.vstack([rows, whole["rows"]]), np.vstack([whole["columns"], columns])),
-        "block": (np.repeat(rows, len(columns), axis=0), np.tile(columns, (len(rows), 1))),
-    }[ablations["ablations"]]
+        "row": lambda: (rows, whole["columns"]),
+        "column": lambda: (whole["rows"], columns),
+        "both": lambda: (np.vstack([rows, whole["rows"]]), np.vstack([whole["columns"], columns])),
+        "block": lambda: (np.repeat(rows, len(columns), axis=0), np.tile(columns, (len(rows), 1))),
+    }[kind]()
     sets = set()
     for patch in shapes:
-        along = [
-            {
-                tuple(np.asarray(pixels[:, start : start + size].any(1)).tolist())
-                for start in range(pixels.shape[1] - size + 1)
-            }
-            for pixels, size in zip(shown, patch, strict=True)
-        ]
+        along = []
+        for pixels, size in zip(shown, patch, strict=True):
+            starts = pixels.shape[1] - size + 1
+            _check_number("sets of votes", starts * len(pixels))
+            along.append(
+                {tuple(np.asarray(pixels[:, start : start + size].any(1)).tolist()) for start in range(starts)}
+            )
+        _check_number("sets of votes", len(along[0]) * len(along[1]) * len(shown[0]))
         sets |= {tuple(r and c for r, c in zip(row, column, strict=True)) for row in along[0] for column in along[1]}
     return np.array(sorted(sets))
 
 
 def _bands(side: int, width: int, stride: int) -> np.ndarray:
     """``[offset, px]``: which pixels each band shows."""
-    return np.array([[(px - offset) % side < width for px in range(side)] for offset in range(0, side, stride)])
+    offsets = np.arange(0, side, stride)
+    _check_number("pixels of ablations", side * len(offsets))
+    return np.asarray((np.arange(side)[None] - offsets[:, None]) % side < width)
+
+
+def _check_number(what: str, number: int) -> None:
+    if number > _MOST:
+        raise ResultsError(f"the tables state ablations with {number:,} {what}; {_MOST:,} are enumerated")
 
 
 def _counted(touched: np.ndarray, votes: np.ndarray, free: np.ndarray, label: int, patches: int) -> bool:
