@@ -1,6 +1,7 @@
 """``mrcert verify`` from end to end."""
 
 import json
+import os
 from collections.abc import Callable
 from pathlib import Path
 
@@ -118,3 +119,11 @@ def test_errors_do_not_control_the_terminal(command: Callable[..., None], capsys
     error = capsys.readouterr().err
     assert "\x1b" not in error
     assert "\\x1b[2Kall values agree" in error
+
+
+def test_a_pipe_is_no_result(command: Callable[..., None], capsys: pytest.CaptureFixture[str]) -> None:
+    Path("run").mkdir()
+    os.mkfifo("run/results.json")
+    with pytest.raises(SystemExit, match="1"):
+        command("verify", "run")
+    assert "there are no evaluations in run" in capsys.readouterr().err

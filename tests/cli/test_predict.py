@@ -108,6 +108,18 @@ def test_finished_verdicts_are_kept_when_the_rest_fails(ready: Command, monkeypa
     assert [row["image"] for row in rows_of(only_run())] == ["photos/colour.png"]
 
 
+def test_names_of_files_do_not_control_the_terminal(ready: Command, capsys: pytest.CaptureFixture[str]) -> None:
+    Path("odd").mkdir()
+    Path("odd/\x1b[8m.png").write_text("no image")
+    Path("odd/\x1b[8m.txt").touch()
+    with pytest.raises(SystemExit, match="3"):
+        ready("predict", "images=[odd,photos/colour.png]", "checkpoint=srf.ckpt", "output=label")
+    output = capsys.readouterr()
+    assert "1 file without the suffix of an image skipped: odd/\\x1b[8m.txt" in output.out
+    assert "error: odd/\\x1b[8m.png can't be read" in output.err
+    assert "\x1b[8m" not in output.out + output.err
+
+
 def test_ctrl_c_says_what_is_finished(
     ready: Command, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
 ) -> None:

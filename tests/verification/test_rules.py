@@ -96,3 +96,21 @@ class TestCompletions:
             assert set(completed[missing]) == {0, 1, 2, 3}
             assert set(confidences[missing]) == {0.0, np.inf}
             assert 0.4 < (confidences[missing] == 0).mean() < 0.6
+
+    def test_complete_images_have_no_turns_of_their_own(self) -> None:
+        labels = np.array([[0, 1, 2, 3], [4, -1, 4, 4]])
+        filled = [completed for completed, _ in completions(labels, np.ones(labels.shape), np.random.default_rng(0))]
+        assert [completed[1, 1] for completed in filled[:2]] == [4, 5]
+        assert len(filled) == 2 + 1 + 2
+        assert all((completed[0] == labels[0]).all() for completed in filled)
+
+    def test_the_number_of_labels_is_bounded(self) -> None:
+        """Each label costs an application of the rule, and a forged table may have as many as entries."""
+        labels = np.arange(257)[None]
+        labels[0, -1] = -1
+        assert len(list(completions(labels, np.ones(labels.shape), np.random.default_rng(0)))) == 256 + 1 + 1 + 2
+        more = np.append(labels, [[256]], axis=1)
+        with pytest.raises(ResultsError, match="an image with missing entries and 257 labels; 256 are tried"):
+            list(completions(more, np.ones(more.shape), np.random.default_rng(0)))
+        complete = np.arange(300)[None]
+        assert len(list(completions(complete, np.ones(complete.shape), np.random.default_rng(0)))) == 1

@@ -28,6 +28,7 @@ def main(cfg: DictConfig) -> None:
     from mrcert_pl.results.predictions import Prediction, PredictionFiles
     from mrcert_pl.tasks.predict import announce_prediction, guard_of, predict
     from mrcert_pl.views.predictions import draw_prediction, show_predictions
+    from mrcert_pl.views.words import printable
 
     if cfg.examples != "all" and (type(cfg.examples) is not int or cfg.examples < 0):
         raise ConfigurationError(f"examples must be a number of images to draw or all, got {cfg.examples!r}")
@@ -36,7 +37,8 @@ def main(cfg: DictConfig) -> None:
         raise DataError(f"there is no file or folder {files[0]} in {Path.cwd()}")
     if skipped:
         number = "1 file" if len(skipped) == 1 else f"{len(skipped)} files"
-        print(f"{number} without the suffix of an image skipped: {skipped[0]}{', ...' if len(skipped) > 1 else ''}")
+        more = ", ..." if len(skipped) > 1 else ""
+        print(f"{number} without the suffix of an image skipped: {printable(str(skipped[0]))}{more}")
     # The user chooses the size of own images.
     warnings.filterwarnings("ignore", category=DecompressionBombWarning)
     cfg = completed(cfg)
@@ -71,8 +73,10 @@ def _requested(cfg: DictConfig) -> list[str]:
 
 
 def _report_unreadable(errors: Sequence[str], table: str) -> None:
+    from mrcert_pl.views.words import printable
+
     for error in errors[:_MOST_ERRORS]:
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {printable(error)}", file=sys.stderr)
     if len(errors) > _MOST_ERRORS:
         print(f"error: {len(errors) - _MOST_ERRORS} more; {table} has all of them", file=sys.stderr)
     if errors:

@@ -206,6 +206,7 @@ def _is_attack(content: object) -> bool:
 
 
 def _files(paths: Iterable[Path], name: str) -> list[Path]:
-    """The files of this name at or below some paths, oldest first."""
+    """The regular files of this name at or below some paths, oldest first."""
     found = {file for path in paths for file in ([path] if path.name == name else path.rglob(name))}
-    return sorted(found, key=lambda file: (file.stat().st_mtime, str(file)))
+    # A pipe would be read without an end.
+    return sorted((file for file in found if file.is_file()), key=lambda file: (file.stat().st_mtime, str(file)))

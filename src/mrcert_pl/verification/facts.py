@@ -1,9 +1,8 @@
 """What a result says about itself: subject, defender, mutants, counts and costs."""
 
 from collections.abc import Sequence
+from math import fsum
 from statistics import fmean
-
-import numpy as np
 
 from mrcert_pl.defenders.registry import OWN
 from mrcert_pl.results.schema import ADVERSARIAL, VerdictRow
@@ -67,9 +66,10 @@ def compare_counts(evaluation: Evaluation, differences: Differences) -> None:
     """Compare counts, percentages and mean costs with the rows."""
     rows, result = evaluation.claim.rows, evaluation.result
     detector, dataset = result.defender in DETECTORS, result.config.get("dataset")
+    # None: the configuration does not say.
     attacked = dataset["name"] == "attacked" if isinstance(dataset, dict) and "name" in dataset else None
     counts = _accuracies(rows, detector, "harmful_alerts" in result.accuracy if attacked is None else attacked)
-    if ADVERSARIAL in result.accuracy if attacked is None else attacked and not detector:
+    if not detector and (ADVERSARIAL in result.accuracy if attacked is None else attacked):
         harmed = [row for row in rows if not row.base_correct]
         counts[ADVERSARIAL] = (sum(row.correct_and_certified for row in harmed), len(harmed))
     reported = result.config.get("reported") or {}
@@ -84,8 +84,8 @@ def compare_counts(evaluation: Evaluation, differences: Differences) -> None:
     limited = [row.limit_reached for row in rows if row.limit_reached is not None]
     differences.expect(None, "limit_reached", result.limit_reached, sum(limited) if limited else None)
     gflops = [row.gflops for row in rows if row.gflops is not None]
-    # Each may be the largest float.
-    mean = float(np.mean(np.array(gflops, dtype=np.longdouble))) if gflops else None
+    # Each may be the largest float, so that their sum is none.
+    mean = fsum(one / len(gflops) for one in gflops) if gflops else None
     differences.expect(None, "gflops_per_image", result.gflops_per_image, mean, 1e-6 * (1 + (mean or 0.0)))
 
 

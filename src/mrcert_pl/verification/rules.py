@@ -19,6 +19,9 @@ NO_ROUND_TRIP = ("undefended", "patchcure", "patchcure_paper", *DETECTORS)
 # A table that was filled lazily must give the same verdict for any missing entries; they are drawn this many times.
 _DRAWS = 2
 _LARGEST = sys.float_info.max
+_MISSING = -1
+# Labels of one image that its missing entries get in turn; more would let a small file ask for hours.
+_MOST_LABELS = 256
 
 
 def defaults(rule: Rule) -> dict[str, Any]:
@@ -71,6 +74,14 @@ def completions(
     that could have been forged for another label, the votes of a rival. All missing entries of an image with one label
     support it wherever it can be supported, and contradict all others. So every label of the image in turn, and one
     that it does not have, are the extremes of what the missing entries can do.
+
+    Args:
+        labels: ``[image, mutant]``, -1 where an entry is missing.
+        margins: ``[image, mutant]``.
+        draws: Source of the random completions.
+
+    Raises:
+        ResultsError: for an image with missing entries that has more labels than are tried.
     """
     missing = labels < 0
     if not missing.any():
@@ -78,7 +89,7 @@ def completions(
         return
     other = int(labels.max()) + 1
     infinite = np.where(missing, np.inf, margins)
-    for label in _in_turn(labels, other):
+    for label in _in_turn(np.where(missing.any(1, keepdims=True), labels, _MISSING), other):
         yield np.where(missing, label[:, None], labels), infinite
     # The same as the unmasked image, but not trusted; and labels at random, some of them with a margin of 0.
     yield np.where(missing, labels[:, :1], labels), np.where(missing, 0.0, margins)
@@ -92,6 +103,11 @@ def completions(
 
 def _in_turn(labels: np.ndarray, other: int) -> np.ndarray:
     """``[turn, image]``: each label of an image once, then ``other``."""
-    present = [[label for label in dict.fromkeys(row.tolist()) if label >= 0] for row in labels]
-    turns = max(map(len, present)) + 1
+    present = [[label for label in dict.fromkeys(row.tolist()) if label != _MISSING] for row in labels]
+    if (most := max(map(len, present))) > _MOST_LABELS:
+        raise ResultsError(
+            f"the tables have an image with missing entries and {most} labels; {_MOST_LABELS} are tried; "
+            "verify a full evaluation (evaluate=full)"
+        )
+    turns = most + 1
     return np.array([[*row, *[other] * (turns - len(row))] for row in present]).T
